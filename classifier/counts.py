@@ -1,0 +1,233 @@
+"""A cell × peak matrix that has been checked, and its labels."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import anndata as ad
+import numpy as np
+import scipy.sparse as sp
+
+from peakatlas.engine.errors import CountsError, LabelsError
+from peakatlas.engine.interval_readers import intervals_from_frame
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from numpy.typing import NDArray
+
+    from peakatlas.engine.intervals import Intervals
+
+MIN_CELLS_PER_LABEL = 3
+SHOWN = 5
+UNKNOWN_NAMES = frozenset({"", "nan", "NaN", "None", "NA"})
+
+
+@dataclass(frozen=True, eq=False)
+class CellCounts:
+    """Counts of cells over peaks, sparse throughout.
+
+    Parameters
+    ----------
+    matrix : csr_matrix of float32, shape (n_cells, n_peaks)
+        Whole numbers ≥ 0, no explicit zeros.
+    peaks : Intervals, length n_peaks
+    obs : DataFrame, length n_cells
+        Annotation of the cells, as read.
+    adata : AnnData
+        The object that the counts came from. Not modified.
+    source : str
+        Name of the file, for error texts.
+    """
+
+    matrix: sp.csr_matrix
+    peaks: Intervals
+    obs: pd.DataFrame
+    adata: ad.AnnData
+    source: str
+
+    @property
+    def n_cells(self) -> int:
+        """Number of cells."""
+        return int(self.matrix.shape[0])
+
+    @property
+    def n_peaks(self) -> int:
+        """Number of peaks."""
+        return int(self.matrix.shape[1])
+
+    @property
+    def depth(self) -> NDArray[np.float32]:
+        """Counts a cell, shape (n_cells,)."""
+        return np.asarray(self.matrix.sum(axis=1), np.float32).ravel()
+
+
+def read_counts(data: str | Path | ad.AnnData) -> CellCounts:
+    """Read and check a cell × peak matrix.
+
+    Peaks come from the columns chrom/start/end of `var` (or chr, seqnames, …), else from
+    names such as ``chr1:100-600``.
+
+    Parameters
+    ----------
+    data : path of an h5ad file, or AnnData
+        `X` holds whole counts. Not modified.
+
+    Raises
+    ------
+    CountsError
+        If the file cannot be read or is empty, a count is NaN, infinite, negative or
+        fractional, or a peak or cell occurs twice.
+    IntervalError
+        If a peak has no usable coordinates.
+    """
+    adata, source = _open(data)
+    if adata.n_obs == 0 or adata.n_vars == 0:
+        raise CountsError(
+            f"{source}: the matrix is empty ({adata.n_obs} cells × {adata.n_vars} peaks). "
+            "Give a file with at least one cell and one peak."
+        )
+    if adata.X is None:
+        raise CountsError(f"{source}: X is empty. Put the counts into X.")
+    matrix = checked_matrix(adata.X, source)
+    _refuse_duplicate_cells(adata, source)
+    peaks = intervals_from_frame(adata.var, source)
+    _refuse_duplicate_peaks(peaks, source)
+    return CellCounts(matrix, peaks, adata.obs, adata, source)
+
+
+def checked_matrix(values: Any, source: str) -> sp.csr_matrix:
+    """Counts as float32 CSR.
+
+    Raises
+    ------
+    CountsError
+        If a value is NaN, infinite, negative or not a whole number.
+    """
+    matrix = sp.csr_matrix(values)
+    data = matrix.data
+    if data.dtype.kind not in "biuf":
+        raise CountsError(f"{source}: X holds {data.dtype}, not numbers. Put counts into X.")
+    _refuse(matrix, np.isnan(data), "NaN", "Replace them by 0, or give the raw counts.", source)
+    _refuse(matrix, np.isinf(data), "infinite", "Give the raw counts.", source)
+    _refuse(matrix, data < 0, "negative", "Give raw counts, not scaled values.", source)
+    fractional = data != np.rint(data)
+    _refuse(
+        matrix,
+        fractional,
+        "fractional",
+        "Give raw counts (often in layers['counts'] or raw.X), not TF-IDF or normalised values.",
+        source,
+    )
+    counts = sp.csr_matrix(matrix, dtype=np.float32, copy=True)
+    counts.sum_duplicates()
+    counts.eliminate_zeros()
+    return counts
+
+
+def labels_of(counts: CellCounts, labels_key: str) -> NDArray[np.str_]:
+    """Labels of reference cells.
+
+    Parameters
+    ----------
+    counts : CellCounts
+    labels_key : str
+        Column of `obs`.
+
+    Returns
+    -------
+    str, shape (n_cells,)
+
+    Raises
+    ------
+    LabelsError
+        If there is no such column, a cell has no label, or there are too few cells or labels.
+    """
+    if labels_key not in counts.obs:
+        there = ", ".join(map(str, counts.obs.columns)) or "none"
+        raise LabelsError(
+            f"{counts.source}: obs has no column {labels_key!r}; columns there are: {there}. "
+            "Name one of them with --labels."
+        )
+    return checked_labels(counts.obs[labels_key], f"{counts.source}: obs[{labels_key!r}]")
+
+
+def checked_labels(column: pd.Series, where: str) -> NDArray[np.str_]:
+    """Labels as strings.
+
+    Raises
+    ------
+    LabelsError
+        If a cell has no label, a label has fewer than 3 cells, or there is only one label.
+    """
+    labels = np.asarray(column.astype(str).to_numpy(), dtype=np.str_)
+    absent = np.asarray(column.isna()) | np.isin(labels, list(UNKNOWN_NAMES))
+    if absent.any():
+        cells = ", ".join(map(str, column.index[absent][:SHOWN]))
+        raise LabelsError(
+            f"{where}: {int(absent.sum())} cell(s) have no label: {cells}. "
+            "Remove these cells, or label them."
+        )
+    names, sizes = np.unique(labels, return_counts=True)
+    if len(names) < 2:
+        raise LabelsError(f"{where}: only one label ({names[0]}). Training needs at least two.")
+    few = sizes < MIN_CELLS_PER_LABEL
+    if few.any():
+        shown = ", ".join(
+            f"{n} ({s})" for n, s in zip(names[few][:SHOWN], sizes[few], strict=False)
+        )
+        raise LabelsError(
+            f"{where}: {int(few.sum())} label(s) have fewer than {MIN_CELLS_PER_LABEL} cells: "
+            f"{shown}. Merge or remove them."
+        )
+    return labels
+
+
+def _open(data: str | Path | ad.AnnData) -> tuple[ad.AnnData, str]:
+    if isinstance(data, ad.AnnData):
+        return data, "AnnData"
+    path = Path(data)
+    if not path.exists():
+        raise CountsError(f"{path}: no such file.")
+    try:
+        return ad.read_h5ad(path), path.name
+    except Exception as error:
+        raise CountsError(
+            f"{path}: cannot be read as h5ad ({type(error).__name__}: {error}). "
+            "Write it again with AnnData.write_h5ad."
+        ) from error
+
+
+def _refuse(
+    matrix: sp.csr_matrix, bad: NDArray[np.bool_], word: str, remedy: str, source: str
+) -> None:
+    if not bad.any():
+        return
+    places = np.flatnonzero(bad)[:SHOWN]
+    rows = np.searchsorted(matrix.indptr, places, side="right") - 1
+    shown = ", ".join(
+        f"cell {r} peak {matrix.indices[p]} ({matrix.data[p]:g})"
+        for r, p in zip(rows, places, strict=True)
+    )
+    raise CountsError(f"{source}: {int(bad.sum())} {word} count(s) in X: {shown}. {remedy}")
+
+
+def _refuse_duplicate_cells(adata: ad.AnnData, source: str) -> None:
+    repeated = adata.obs_names.duplicated()
+    if repeated.any():
+        shown = ", ".join(map(str, adata.obs_names[repeated][:SHOWN]))
+        raise CountsError(
+            f"{source}: {int(repeated.sum())} cell name(s) occur more than once: {shown}. "
+            "Call AnnData.obs_names_make_unique()."
+        )
+
+
+def _refuse_duplicate_peaks(peaks: Intervals, source: str) -> None:
+    repeated = np.flatnonzero(peaks.duplicated())
+    if len(repeated):
+        shown = ", ".join(peaks.take(repeated[:SHOWN]).names())
+        raise CountsError(
+            f"{source}: {len(repeated)} peak(s) occur more than once: {shown}. "
+            "Sum their counts into one column."
+        )
