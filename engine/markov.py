@@ -67,9 +67,7 @@ class MarkovModel:
         return result
 
 
-def _kmer_index(
-    codes: NDArray[np.uint8], k: int
-) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
+def _kmer_index(codes: NDArray[np.uint8], k: int) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
     n = max(len(codes) - k + 1, 0)
     index, valid = np.zeros(n, np.int64), np.ones(n, np.bool_)
     for step in range(k):

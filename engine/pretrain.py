@@ -14,6 +14,7 @@ import json
 import os
 import time
 from dataclasses import asdict, dataclass
+from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -341,7 +342,7 @@ def split_genomes(
             whole = source.fetch(Intervals.from_columns([chrom], [0], [size]))[0]
             here = holdout.take(holdout.chrom == chrom)
             edges = [0, *np.sort(np.concatenate([here.start, here.end])).tolist(), size]
-            pieces = [whole[a:b] for a, b in zip(edges[:-1], edges[1:], strict=True)]
+            pieces = [whole[a:b] for a, b in pairwise(edges)]
             train += [piece for piece in pieces[::2] if len(piece) >= min_width]
             held_out += pieces[1::2]
     if len(held_out) != len(holdout) or not held_out:

@@ -124,24 +124,24 @@ class KmerTokenizer:
         ['<cls>', 'AAAAAA', 'A', 'N', 'T']
         """
         codes = self._codes[sequences.data]
-        position, length = _run_position_and_length(codes, sequences.offsets)
-        tail = position >= length // self.k * self.k
-        whole = (codes < _N_CODE) & ~tail & (position % self.k == 0)
-        single = ((codes < _N_CODE) & tail) | (codes == _N_CODE)
-        single |= (codes == _OTHER_CODE) & (position == 0)
-        emitted = whole | single
-        ids = self._single_ids[codes[emitted]]
-        ids[whole[emitted]] = self._kmer_ids[self._kmer_index(codes, np.flatnonzero(whole))]
-        emitted_before = np.concatenate([[0], np.cumsum(emitted, dtype=np.int64)])
-        starts = emitted_before[sequences.offsets]
+        start, length = _runs(codes, sequences.offsets)
+        kind = codes[start]
+        n_whole = np.where(kind < _N_CODE, length // self.k, 0)
+        n_tokens = np.where(kind == _OTHER_CODE, 1, length - n_whole * (self.k - 1))
+        run = np.repeat(np.arange(len(start)), n_tokens)
+        first = np.cumsum(n_tokens) - n_tokens
+        within = np.arange(len(run)) - first[run]
+        whole = within < n_whole[run]
+        base = start[run] + np.minimum(within, n_whole[run]) * (self.k - 1) + within
+        ids = self._single_ids[codes[base]]
+        ids[whole] = self._kmer_ids[self._kmer_index(codes, base[whole])]
+        total = np.append(first, len(run))[np.searchsorted(start, sequences.offsets)]
         return Tokens(
-            np.insert(ids, starts[:-1], np.int32(self.cls_id)),
-            starts + np.arange(len(starts), dtype=np.int64),
+            np.insert(ids, total[:-1], np.int32(self.cls_id)),
+            total + np.arange(len(total), dtype=np.int64),
         )
 
-    def _kmer_index(
-        self, codes: NDArray[np.uint8], starts: NDArray[np.int64]
-    ) -> NDArray[np.int32]:
+    def _kmer_index(self, codes: NDArray[np.uint8], starts: NDArray[np.int64]) -> NDArray[np.int32]:
         index = np.zeros(len(starts), np.int32)
         for step in range(self.k):
             index = index * 4 + codes[starts + step]
@@ -154,19 +154,14 @@ def kmer_vocabulary(k: int) -> list[str]:
     return [*SPECIAL_TOKENS, *kmers, *BASES, "N"]
 
 
-def _run_position_and_length(
+def _runs(
     codes: NDArray[np.uint8], offsets: NDArray[np.int64]
 ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Of each base, its position in its run of one kind (ACGT, N, other) and the run's length."""
+    """Start and length in bp of each run of one kind (ACGT, N, other) within one sequence."""
     n = len(codes)
-    if n == 0:
-        return np.empty(0, np.int64), np.empty(0, np.int64)
-    kind = np.maximum(codes, 3)
-    is_start = np.empty(n, np.bool_)
-    is_start[0] = True
+    kind = np.maximum(codes, _N_CODE - 1)
+    is_start = np.ones(n, np.bool_)
     np.not_equal(kind[1:], kind[:-1], out=is_start[1:])
-    is_start[offsets[:-1][offsets[:-1] < n]] = True
-    starts = np.flatnonzero(is_start)
-    lengths = np.diff(np.append(starts, n))
-    run = np.repeat(np.arange(len(starts)), lengths)
-    return np.arange(n) - starts[run], lengths[run]
+    is_start[offsets[offsets < n]] = True
+    start = np.flatnonzero(is_start)
+    return start, np.diff(np.append(start, n))
