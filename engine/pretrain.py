@@ -199,7 +199,7 @@ class Pretraining:
 
     def bits_per_base(self) -> float:
         """Held-out loss in bits a base over the predicted k-mers."""
-        self.model.eval()
+        self.model.train(mode=False)
         total, n = 0.0, 0
         with torch.no_grad():
             for first in range(0, len(self.evaluation.inputs), _EVAL_MINIBATCH):
@@ -278,7 +278,7 @@ class Pretraining:
         }
         (self.out / "pretraining.json").write_text(json.dumps(summary, indent=1) + "\n")
         (self.out / "vocab.txt").write_text("\n".join(self.tokenizer.vocab) + "\n")
-        self.model.half().save_pretrained(self.out)
+        self.model.to(torch.float16).save_pretrained(self.out)
         typer.echo(json.dumps(summary))
 
 
