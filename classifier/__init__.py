@@ -1,0 +1,1 @@
+"""Cells and labels: from counts and an atlas to annotated cells."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import anndata as ad
 import numpy as np
@@ -97,7 +97,7 @@ def read_counts(data: str | Path | ad.AnnData) -> CellCounts:
     return CellCounts(matrix, peaks, adata.obs, adata, source)
 
 
-def checked_matrix(values: Any, source: str) -> sp.csr_matrix:
+def checked_matrix(values: sp.csr_matrix | NDArray[np.float32], source: str) -> sp.csr_matrix:
     """Counts as float32 CSR.
 
     Raises

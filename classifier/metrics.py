@@ -29,7 +29,7 @@ class Scores:
     coverage: float
     """Share of cells of known types that got any label."""
     rejected_unknown: float
-    """Share of cells of types absent from the reference left "Unassigned"; NaN without such cells."""
+    """Share of the cells of types absent from the reference left "Unassigned"; NaN without any."""
     ece: float
     """Expected calibration error of the confidence over cells of known types, 15 bins."""
 
@@ -139,5 +139,5 @@ def expected_calibration_error(
     return float(np.abs(gaps).sum() / len(confidence))
 
 
-def _mean(values: NDArray[np.generic]) -> float:
+def _mean(values: NDArray[np.float64] | NDArray[np.bool_]) -> float:
     return float(np.mean(values)) if len(values) else float("nan")

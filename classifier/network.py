@@ -1,0 +1,231 @@
+"""Stage 2: an encoder whose space is aligned, and a classifier on top of it."""
+
+from __future__ import annotations
+
+import copy
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from .align import Alignment, alignment_loss
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from numpy.typing import NDArray
+
+MINIBATCH = 256
+
+
+@dataclass(frozen=True, kw_only=True)
+class NetworkOptions:
+    """How the network is built and fitted."""
+
+    hidden: int = 128
+    """Width of the hidden layer."""
+    latent: int = 48
+    """Dimension of the aligned embedding."""
+    dropout: float = 0.3
+    """Share of hidden units left out at random."""
+    learning_rate: float = 2e-3
+    """Peak of the one-cycle schedule."""
+    weight_decay: float = 1e-2
+    """AdamW's decoupled decay."""
+    steps: int = 600
+    """Optimiser steps of a fit."""
+    smoothing: float = 0.05
+    """Label smoothing."""
+
+    def __post_init__(self) -> None:
+        if min(self.hidden, self.latent, self.steps) < 1 or not 0 <= self.dropout < 1:
+            raise ValueError(f"hidden, latent and steps must be ≥ 1, dropout in [0, 1): {self}")
+
+
+class AlignmentNetwork(nn.Module):
+    """Encoder of cell embeddings and linear classifier on its output.
+
+    Parameters
+    ----------
+    n_inputs, n_types : int
+        Length of a cell embedding, number of cell types.
+    options : NetworkOptions
+    """
+
+    def __init__(self, n_inputs: int, n_types: int, options: NetworkOptions) -> None:
+        super().__init__()
+        self.gain = float(np.sqrt(n_inputs))
+        self.skip = nn.Linear(n_inputs, options.latent, bias=False)
+        self.deep = nn.Sequential(
+            nn.Linear(n_inputs, options.hidden),
+            nn.LayerNorm(options.hidden),
+            nn.GELU(),
+            nn.Dropout(options.dropout),
+            nn.Linear(options.hidden, options.latent),
+        )
+        self.classifier = nn.Linear(options.latent, n_types)
+
+    def encode(self, cells: Tensor) -> Tensor:
+        """Aligned embedding, float32, shape (n_cells, latent)."""
+        scaled = cells * self.gain
+        aligned: Tensor = self.skip(scaled) + self.deep(scaled)
+        return aligned
+
+    def forward(self, cells: Tensor) -> Tensor:
+        """Logits, float32, shape (n_cells, n_types)."""
+        logits: Tensor = self.classifier(self.encode(cells))
+        return logits
+
+    @torch.no_grad()
+    def run(
+        self, cells: NDArray[np.float32]
+    ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        """Aligned embeddings and log-probabilities of many cells, in minibatches.
+
+        Parameters
+        ----------
+        cells : float32, shape (n_cells, n_inputs)
+        """
+        self.eval()
+        latent, logs = [], []
+        for start in range(0, max(len(cells), 1), 4096):
+            part = self.encode(torch.from_numpy(cells[start : start + 4096]))
+            latent.append(part.numpy())
+            logs.append(torch.log_softmax(self.classifier(part), dim=1).numpy())
+        return np.concatenate(latent), np.concatenate(logs)
+
+
+@dataclass(frozen=True, eq=False)
+class Pull:
+    """What the encoder is aligned to while it is fitted.
+
+    Parameters
+    ----------
+    cells : float32, shape (n_query, n_inputs)
+        Unlabelled query cells.
+    loss : str
+        Name of an alignment loss.
+    weight : float
+        Its weight against the classification loss.
+    draw : float64, shape (n_reference,)
+        Chance of each reference cell to be compared with the query.
+    """
+
+    cells: NDArray[np.float32]
+    loss: Alignment
+    weight: float
+    draw: NDArray[np.float64]
+
+
+def fit_network(
+    views: Sequence[NDArray[np.float32]],
+    types: NDArray[np.int64],
+    n_types: int,
+    *,
+    options: NetworkOptions,
+    seed: int = 0,
+) -> AlignmentNetwork:
+    """Fit encoder and classifier on reference cells, every type weighing the same.
+
+    Parameters
+    ----------
+    views : sequence of float32, shape (n_cells, n_inputs)
+        Embeddings of the same cells at different depths; each minibatch draws from all.
+    types : int64, shape (n_cells,)
+    n_types : int
+    options : NetworkOptions
+    seed : int
+    """
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        network = AlignmentNetwork(views[0].shape[1], n_types, options)
+        _optimise(network, views, types, options=options, pull=None, seed=seed)
+    return network
+
+
+def adapt_network(
+    network: AlignmentNetwork,
+    views: Sequence[NDArray[np.float32]],
+    types: NDArray[np.int64],
+    pull: Pull,
+    *,
+    options: NetworkOptions,
+    seed: int = 0,
+) -> AlignmentNetwork:
+    """A copy of the network, fitted further with the query pulled onto the reference.
+
+    Parameters
+    ----------
+    network : AlignmentNetwork
+        Not modified.
+    views, types
+        As in `fit_network`; a sample of the reference is enough.
+    pull : Pull
+    options : NetworkOptions
+    seed : int
+    """
+    adapted = copy.deepcopy(network)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        _optimise(adapted, views, types, options=options, pull=pull, seed=seed)
+    return adapted
+
+
+def type_weights(types: NDArray[np.int64], n_types: int) -> NDArray[np.float32]:
+    """Weight of each type in the loss: inverse to its size, mean 1 over cells.
+
+    Examples
+    --------
+    >>> type_weights(np.array([0, 0, 0, 1]), 2).tolist()
+    [0.6666666865348816, 2.0]
+    """
+    sizes = np.maximum(np.bincount(types, minlength=n_types), 1)
+    return (len(types) / (n_types * sizes)).astype(np.float32)
+
+
+def _optimise(
+    network: AlignmentNetwork,
+    views: Sequence[NDArray[np.float32]],
+    types: NDArray[np.int64],
+    *,
+    options: NetworkOptions,
+    pull: Pull | None,
+    seed: int,
+) -> None:
+    rng = np.random.default_rng(seed)
+    stacked, target = torch.from_numpy(np.stack(views)), torch.from_numpy(types)
+    loss_of = nn.CrossEntropyLoss(
+        torch.from_numpy(type_weights(types, network.classifier.out_features)),
+        label_smoothing=options.smoothing,
+    )
+    optimiser = torch.optim.AdamW(
+        network.parameters(), lr=options.learning_rate, weight_decay=options.weight_decay
+    )
+    schedule = torch.optim.lr_scheduler.OneCycleLR(
+        optimiser, options.learning_rate, total_steps=options.steps
+    )
+    network.train()
+    for _ in range(options.steps):
+        rows = rng.integers(len(types), size=min(MINIBATCH, len(types)))
+        view = rng.integers(len(views), size=len(rows))
+        loss = loss_of(network(stacked[view, rows]), target[rows])
+        if pull is not None:
+            loss = loss + pull.weight * _pull_loss(network, stacked, pull, rng)
+        optimiser.zero_grad()
+        loss.backward()
+        optimiser.step()
+        schedule.step()
+    network.eval()
+
+
+def _pull_loss(
+    network: AlignmentNetwork, views: Tensor, pull: Pull, rng: np.random.Generator
+) -> Tensor:
+    size = min(MINIBATCH, len(pull.cells))
+    rows = rng.choice(views.shape[1], size=min(MINIBATCH, views.shape[1]), p=pull.draw)
+    query = rng.choice(len(pull.cells), size=size, replace=False)
+    source = network.encode(views[rng.integers(views.shape[0], size=len(rows)), rows])
+    target = network.encode(torch.from_numpy(pull.cells[query]))
+    return alignment_loss(pull.loss)(source, target)

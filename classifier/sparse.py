@@ -1,0 +1,88 @@
+"""Sparse count matrices: carried between peak sets, thinned, weighted; never densified."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+import scipy.sparse as sp
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+
+def carry(
+    counts: sp.csr_matrix, peak_rows: NDArray[np.int64], rows: NDArray[np.int64]
+) -> sp.csr_matrix:
+    """Counts of peaks summed into registry rows.
+
+    Parameters
+    ----------
+    counts : csr_matrix, shape (n_cells, n_peaks)
+    peak_rows : int64, shape (n_peaks,)
+        Row of each peak, -1 if none.
+    rows : int64, shape (n_rows,)
+        Sorted rows wanted; other rows are left out.
+
+    Returns
+    -------
+    csr_matrix of float32, shape (n_cells, n_rows)
+    """
+    peaks = np.flatnonzero(np.isin(peak_rows, rows) & (peak_rows >= 0))
+    columns = np.searchsorted(rows, peak_rows[peaks])
+    shape = (len(peak_rows), len(rows))
+    move = sp.csr_matrix((np.ones(len(peaks), np.float32), (peaks, columns)), shape=shape)
+    return sp.csr_matrix(counts @ move, dtype=np.float32)
+
+
+def thin(
+    counts: sp.csr_matrix, keep: NDArray[np.float64], rng: np.random.Generator
+) -> sp.csr_matrix:
+    """Counts as a shallower experiment would have seen them: every read is kept by chance.
+
+    Parameters
+    ----------
+    counts : csr_matrix of float32, shape (n_cells, n_peaks)
+    keep : float64, shape (n_cells,)
+        Probability of keeping a read, for each cell.
+    rng : Generator
+    """
+    chance = np.repeat(keep, np.diff(counts.indptr))
+    data = rng.binomial(counts.data.astype(np.int64), chance).astype(np.float32)
+    thinned = sp.csr_matrix((data, counts.indices, counts.indptr), shape=counts.shape, copy=True)
+    thinned.eliminate_zeros()
+    return thinned
+
+
+def inverse_document_frequency(counts: sp.csr_matrix) -> NDArray[np.float32]:
+    """``log(1 + cells / (1 + cells in which a column is open))``, shape (n_columns,)."""
+    open_in = np.bincount(counts.indices, minlength=counts.shape[1])
+    return np.log1p(counts.shape[0] / (1 + open_in)).astype(np.float32)
+
+
+def tf_idf(counts: sp.csr_matrix, idf: NDArray[np.float32]) -> sp.csr_matrix:
+    """Binarised counts over their sum a row, times `idf`."""
+    frequency = unit_sums(binary(counts))
+    return sp.csr_matrix(frequency @ sp.diags_array(idf.astype(np.float32)), dtype=np.float32)
+
+
+def binary(counts: sp.csr_matrix) -> sp.csr_matrix:
+    """1 wherever there is a count."""
+    ones = np.ones_like(counts.data, np.float32)
+    return sp.csr_matrix((ones, counts.indices, counts.indptr), shape=counts.shape)
+
+
+def unit_sums(matrix: Any) -> sp.csr_matrix:
+    """Rows that sum to 1; empty rows stay empty."""
+    matrix = sp.csr_matrix(matrix)
+    return _divide_rows(matrix, np.asarray(matrix.sum(axis=1), np.float64).ravel())
+
+
+def unit_rows(matrix: sp.csr_matrix) -> sp.csr_matrix:
+    """Rows of Euclidean length 1; empty rows stay empty."""
+    return _divide_rows(matrix, np.sqrt(np.asarray(matrix.multiply(matrix).sum(axis=1))).ravel())
+
+
+def _divide_rows(matrix: sp.csr_matrix, by: NDArray[np.float64]) -> sp.csr_matrix:
+    inverse = np.where(by > 0, 1 / np.where(by > 0, by, 1), 0).astype(np.float32)
+    return sp.csr_matrix(sp.diags_array(inverse) @ matrix, dtype=np.float32)
