@@ -278,7 +278,7 @@ class Pretraining:
         }
         (self.out / "pretraining.json").write_text(json.dumps(summary, indent=1) + "\n")
         (self.out / "vocab.txt").write_text("\n".join(self.tokenizer.vocab) + "\n")
-        self.model.to(torch.float16).save_pretrained(self.out)
+        self.model.half().save_pretrained(self.out)  # type: ignore[no-untyped-call]
         typer.echo(json.dumps(summary))
 
 
