@@ -1,0 +1,224 @@
+"""Which row of an atlas serves each query peak, and how well it fits."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol
+
+import numpy as np
+import pandas as pd
+
+from peakatlas.engine.contig_names import check_contigs, match_contigs
+from peakatlas.engine.errors import AtlasError, IntervalError
+
+from .digest import DIGEST_BYTES, DigestIndex
+from .overlap import contig_codes
+from .schema import MASKED
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from peakatlas.engine.intervals import Intervals
+
+    from .overlap import CoordinateIndex
+
+TIERS = ("exact", "sequence", "overlap", "embedded", "missing")
+"""What served a peak, best first; `LookupResult.tier` points into it."""
+EXACT, SEQUENCE, OVERLAP, EMBEDDED_NOW, MISSING = range(len(TIERS))
+
+PEAKS_PER_JOIN = 1 << 16
+
+
+class LookupTarget(Protocol):
+    """What a lookup needs of an atlas."""
+
+    @property
+    def name(self) -> str:
+        """Named in errors."""
+        ...
+
+    @property
+    def intervals(self) -> Intervals:
+        """Interval of each row."""
+        ...
+
+    @property
+    def state(self) -> NDArray[np.uint8]:
+        """State of each row, see `schema.STATES`."""
+        ...
+
+    @property
+    def coordinate_index(self) -> CoordinateIndex:
+        """Overlap join over `intervals`."""
+        ...
+
+    @property
+    def digest_index(self) -> DigestIndex:
+        """Rows by sequence."""
+        ...
+
+
+@dataclass(frozen=True, kw_only=True)
+class LookupResult:
+    """One row a query peak, in the order of the query."""
+
+    peaks: Intervals
+    """The query."""
+    row: NDArray[np.int64]
+    """Row of the atlas that serves the peak, -1 if none does, shape (n,)."""
+    tier: NDArray[np.int8]
+    """Index into `TIERS`, shape (n,)."""
+    overlap_row: NDArray[np.int64]
+    """Best overlapping row (the exact one, else smallest centre offset, ties to the lower row),
+    -1 if none overlaps, shape (n,). Filled whatever the tier is."""
+    overlap_bp: NDArray[np.int64]
+    """Bases shared with `overlap_row`, 0 if there is none, shape (n,)."""
+    centre_offset_bp: NDArray[np.int64]
+    """Peak centre minus centre of `overlap_row` in bp, 0 if there is none, shape (n,)."""
+
+    def __len__(self) -> int:
+        return len(self.row)
+
+    def counts(self) -> dict[str, int]:
+        """Peaks by tier, every tier named."""
+        counts = np.bincount(self.tier, minlength=len(TIERS))
+        return {name: int(count) for name, count in zip(TIERS, counts, strict=True)}
+
+    def to_frame(self) -> pd.DataFrame:
+        """One row a peak, in query order.
+
+        Returns
+        -------
+        pandas.DataFrame
+            ``chrom, start, end, tier, row, overlap_row, overlap_bp, centre_offset_bp``; rows and
+            the offset are missing (``<NA>``) where there is none.
+        """
+        served, overlaps = self.row >= 0, self.overlap_row >= 0
+        return self.peaks.to_frame().assign(
+            tier=np.asarray(TIERS, dtype=object)[self.tier],
+            row=pd.array(self.row, "Int64").where(served),
+            overlap_row=pd.array(self.overlap_row, "Int64").where(overlaps),
+            overlap_bp=self.overlap_bp,
+            centre_offset_bp=pd.array(self.centre_offset_bp, "Int64").where(overlaps),
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Best:
+    """Best overlap of each query, see `LookupResult`."""
+
+    exact: NDArray[np.int64]
+    row: NDArray[np.int64]
+    shared: NDArray[np.int64]
+    offset: NDArray[np.int64]
+
+
+def look_up(
+    atlas: LookupTarget,
+    peaks: Intervals,
+    *,
+    max_offset: int | None = None,
+    digests: NDArray[np.uint8] | None = None,
+) -> LookupResult:
+    """Find the row that serves each peak: exact interval, exact sequence, best overlap.
+
+    Parameters
+    ----------
+    atlas : LookupTarget
+    peaks : Intervals
+        In any order; repeats are fine. Peaks on contigs that the atlas lacks are missing.
+    max_offset : int, optional
+        Accept the best overlapping row when the centres are at most this far apart, in bp. It is
+        an approximation and off by default.
+    digests : uint8, shape (n, 16), optional
+        Digest of each peak's window sequence(s) under the window rule of the atlas; switches the
+        tier ``sequence`` on.
+
+    Returns
+    -------
+    LookupResult
+        A row whose window is all N (state ``masked``) serves only as ``exact``.
+
+    Raises
+    ------
+    ContigError
+        If no contig of the peaks is in the atlas, and only the naming style differs.
+    IntervalError
+        If `max_offset` is negative or `digests` has another length than `peaks`.
+    """
+    _check_arguments(len(peaks), max_offset, digests)
+    _check_naming(peaks, atlas.intervals.contigs, atlas.name)
+    best = _best_overlaps(atlas.coordinate_index, atlas.intervals, peaks)
+    row, tier = best.exact.copy(), np.full(len(peaks), MISSING, np.int8)
+    tier[row >= 0] = EXACT
+    if digests is not None:
+        found = np.where(row < 0, atlas.digest_index.find(digests), -1)
+        _serve(row, tier, found, SEQUENCE)
+    if max_offset is not None:
+        near = (row < 0) & (best.row >= 0) & (np.abs(best.offset) <= max_offset)
+        near[near] = atlas.state[best.row[near]] != MASKED
+        _serve(row, tier, np.where(near, best.row, -1), OVERLAP)
+    return LookupResult(
+        peaks=peaks,
+        row=row,
+        tier=tier,
+        overlap_row=best.row,
+        overlap_bp=best.shared,
+        centre_offset_bp=best.offset,
+    )
+
+
+def _serve(
+    row: NDArray[np.int64], tier: NDArray[np.int8], found: NDArray[np.int64], code: int
+) -> None:
+    hit = found >= 0
+    row[hit], tier[hit] = found[hit], code
+
+
+def _best_overlaps(index: CoordinateIndex, rows: Intervals, peaks: Intervals) -> _Best:
+    n = len(peaks)
+    best = _Best(
+        exact=np.full(n, -1, np.int64),
+        row=np.full(n, -1, np.int64),
+        shared=np.zeros(n, np.int64),
+        offset=np.zeros(n, np.int64),
+    )
+    for first in range(0, n, PEAKS_PER_JOIN):
+        block = slice(first, min(first + PEAKS_PER_JOIN, n))
+        part = peaks.take(np.arange(block.start, block.stop))
+        _fill_block(_Best(**{name: a[block] for name, a in vars(best).items()}), index, rows, part)
+    return best
+
+
+def _fill_block(best: _Best, index: CoordinateIndex, rows: Intervals, peaks: Intervals) -> None:
+    pairs = index.overlap_pairs(peaks)
+    query, row = pairs.query, pairs.row
+    offset = peaks.centres[query] - (rows.start[row] + rows.end[row]) // 2
+    same = (peaks.start[query] == rows.start[row]) & (peaks.end[query] == rows.end[row])
+    order = np.lexsort((row, np.where(same, -1, np.abs(offset)), query))
+    order = order[np.diff(query, prepend=-1) > 0] if len(order) else order
+    at, chosen = query[order], row[order]
+    best.exact[query[same]] = row[same]
+    best.row[at], best.offset[at] = chosen, offset[order]
+    best.shared[at] = np.minimum(peaks.end[at], rows.end[chosen]) - np.maximum(
+        peaks.start[at], rows.start[chosen]
+    )
+
+
+def _check_arguments(
+    n_peaks: int, max_offset: int | None, digests: NDArray[np.uint8] | None
+) -> None:
+    if max_offset is not None and max_offset < 0:
+        raise IntervalError(f"max_offset is {max_offset} bp; it must be 0 or more.")
+    if digests is not None and digests.shape != (n_peaks, DIGEST_BYTES):
+        raise AtlasError(
+            f"digests has shape {digests.shape}; it must be ({n_peaks}, {DIGEST_BYTES}), a row "
+            "for each peak."
+        )
+
+
+def _check_naming(peaks: Intervals, contigs: tuple[str, ...], where: str) -> None:
+    if not len(peaks) or (contig_codes(peaks, contigs) >= 0).any():
+        return
+    if (contig_codes(match_contigs(peaks, contigs), contigs) >= 0).any():
+        check_contigs(peaks, contigs, where)

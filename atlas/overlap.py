@@ -1,0 +1,113 @@
+"""Which intervals overlap which, exactly, by nested containment lists."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol
+
+import numpy as np
+from ncls import NCLS
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from numpy.typing import NDArray
+
+    from peakatlas.engine.intervals import Intervals
+
+
+@dataclass(frozen=True, kw_only=True)
+class OverlapPairs:
+    """Pairs of a query and a row that share at least one bp, by query, then row."""
+
+    query: NDArray[np.int64]
+    """Row of the query table, shape (n_pairs,), ascending."""
+    row: NDArray[np.int64]
+    """Row of the indexed table, shape (n_pairs,), ascending within a query."""
+
+    def __len__(self) -> int:
+        return len(self.query)
+
+    @classmethod
+    def sorted(cls, query: NDArray[np.int64], row: NDArray[np.int64]) -> OverlapPairs:
+        """Pairs found in any order."""
+        if len(query) > 1 and not _in_order(query, row):
+            order = np.lexsort((row, query))
+            query, row = query[order], row[order]
+        return cls(query=query, row=row)
+
+
+class CoordinateIndex(Protocol):
+    """What finds overlaps in a fixed table of intervals."""
+
+    def overlap_pairs(self, queries: Intervals) -> OverlapPairs:
+        """All pairs of a query and an indexed interval that share at least one bp."""
+        ...
+
+
+class OverlapIndex:
+    """Exact overlap join on one int64 axis on which the contigs lie end to end.
+
+    Parameters
+    ----------
+    intervals : Intervals
+        Indexed table, in any order; duplicates and nesting are fine.
+
+    Examples
+    --------
+    >>> from peakatlas.engine.intervals import Intervals
+    >>> index = OverlapIndex(Intervals.from_columns(["chr1", "chr1"], [0, 50], [60, 90]))
+    >>> pairs = index.overlap_pairs(Intervals.from_columns(["chr1", "chr2"], [55, 55], [70, 70]))
+    >>> pairs.query.tolist(), pairs.row.tolist()
+    ([0, 0], [0, 1])
+    """
+
+    def __init__(self, intervals: Intervals) -> None:
+        self.contigs = intervals.contigs
+        extent = np.zeros(len(self.contigs), np.int64)
+        np.maximum.at(extent, intervals.contig_ids, intervals.end)
+        self._extent = extent
+        self._origin = np.concatenate([[0], np.cumsum(extent)[:-1]]).astype(np.int64)
+        shift = self._origin[intervals.contig_ids] if len(intervals) else intervals.start
+        rows = np.arange(len(intervals), dtype=np.int64)
+        self._tree = (
+            NCLS(intervals.start + shift, intervals.end + shift, rows) if len(rows) else None
+        )
+
+    def overlap_pairs(self, queries: Intervals) -> OverlapPairs:
+        """All pairs of a query and an indexed interval that share at least one bp.
+
+        Parameters
+        ----------
+        queries : Intervals
+            In any order; contigs that the index does not have give no pairs.
+
+        Returns
+        -------
+        OverlapPairs
+        """
+        contig = contig_codes(queries, self.contigs)
+        rows = np.flatnonzero(contig >= 0)
+        rows = rows[queries.start[rows] < self._extent[contig[rows]]]
+        if self._tree is None or not len(rows):
+            return OverlapPairs(query=np.empty(0, np.int64), row=np.empty(0, np.int64))
+        end = np.minimum(queries.end[rows], self._extent[contig[rows]])
+        shift = self._origin[contig[rows]]
+        query, row = self._tree.all_overlaps_both(
+            np.ascontiguousarray(queries.start[rows] + shift),
+            np.ascontiguousarray(end + shift),
+            rows.astype(np.int64),
+        )
+        return OverlapPairs.sorted(query, row)
+
+
+def contig_codes(queries: Intervals, contigs: Sequence[str]) -> NDArray[np.int64]:
+    """Index into `contigs` of each query, -1 where its contig is not there; shape (n,)."""
+    position = {name: i for i, name in enumerate(contigs)}
+    table = np.array([position.get(name, -1) for name in queries.contigs], np.int64)
+    return table[queries.contig_ids] if len(queries) else np.empty(0, np.int64)
+
+
+def _in_order(query: NDArray[np.int64], row: NDArray[np.int64]) -> bool:
+    step = np.diff(query)
+    return bool(((step > 0) | ((step == 0) & (np.diff(row) > 0))).all())

@@ -1,0 +1,347 @@
+"""Write a segment of an atlas shard by shard; a crash costs at most the shard in hand.
+
+``create → write_shard(i) … → finalise``. Each shard is encoded whole in memory, written aside,
+flushed and renamed; only then does its log entry appear, and only the log entry makes it count.
+`finalise` lists every file with its digest in the manifest, which is what makes rows visible.
+"""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from zarr.storage import MemoryStore
+
+from peakatlas.engine.errors import AtlasError, ShardOwnershipError
+
+from . import files
+from .digest import DIGEST_BYTES, bytes_digest
+from .identity import check_same_genome, check_same_spec
+from .schema import (
+    EMBEDDED,
+    LOG_FOLDER,
+    MANIFEST_NAME,
+    MASKED,
+    Plan,
+    create_row_columns,
+)
+from .segment import (
+    Segment,
+    begun_segments,
+    lay_out,
+    list_segment,
+    make_plan,
+    read_manifest,
+    segment_name,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from numpy.typing import ArrayLike, NDArray
+    from zarr.core.buffer import Buffer
+
+    from peakatlas.engine.intervals import Intervals
+    from peakatlas.engine.spec import EmbeddingSpec
+
+SHARD_ROWS = 16_384
+CHUNK_ROWS = 1_024
+_LOCK_NAME = "atlas"
+_SHOWN = 5
+
+
+class AtlasWriter:
+    """Writer of one segment of an atlas; make one with `create`, `open` or `append`.
+
+    Parameters
+    ----------
+    segment : Segment
+        Segment that was laid out.
+    rank, world_size : int
+        Of several writers, which one this is: it owns the shards ``rank, rank + world_size, …``.
+    """
+
+    def __init__(self, segment: Segment, *, rank: int = 0, world_size: int = 1) -> None:
+        self.segment, self.root, self.plan = segment, segment.root, segment.plan
+        self.rank, self.world_size = rank, world_size
+        self._encoded: dict[str, Buffer] = {}
+        self._columns = create_row_columns(MemoryStore(self._encoded), self.plan)
+
+    @classmethod
+    def create(
+        cls,
+        path: str | Path,
+        intervals: Intervals,
+        spec: EmbeddingSpec,
+        *,
+        genome: Mapping[str, Any],
+        model: Mapping[str, Any],
+        peaks: Mapping[str, Any] | None = None,
+        shard_rows: int = SHARD_ROWS,
+    ) -> AtlasWriter:
+        """Begin an atlas, or go on with the same one.
+
+        Parameters
+        ----------
+        path : str or Path
+            Folder of the atlas; made if missing.
+        intervals : Intervals
+            Rows of the atlas, in genome order (contigs as listed), without duplicates.
+        spec : EmbeddingSpec
+            Identity of the embeddings.
+        genome, model, peaks : mapping
+            Provenance, kept as JSON. ``genome["contigs"]`` is part of the atlas's identity.
+        shard_rows : int
+            Rows of a shard; chunks within it have `CHUNK_ROWS`, or as many if that is fewer. An
+            atlas already begun keeps its own.
+
+        Returns
+        -------
+        AtlasWriter
+
+        Raises
+        ------
+        AtlasError
+            If the rows are unsorted, repeated or none; if `path` holds something else, or an atlas
+            begun with other intervals.
+        SpecMismatchError
+            If it holds an atlas of another spec.
+        GenomeError
+            If it holds an atlas of another genome build.
+        """
+        root = Path(path)
+        provenance = {"genome": genome, "model": model, "peaks": peaks or {}}
+        plan = make_plan(
+            intervals, spec, shard_rows=shard_rows, chunk_rows=CHUNK_ROWS, provenance=provenance
+        )
+        _refuse_foreign(root)
+        with files.locked(root, _LOCK_NAME, wait=True):
+            if not (root / segment_name(0)).exists():
+                lay_out(root, segment_name(0), intervals, plan)
+        segment = Segment(root, segment_name(0))
+        _check_same(segment.plan, plan, str(root))
+        return cls(segment)
+
+    @classmethod
+    def open(cls, path: str | Path, *, rank: int = 0, world_size: int = 1) -> AtlasWriter:
+        """Join the writing of the newest segment of an atlas already begun.
+
+        Raises
+        ------
+        AtlasError
+            If there is no atlas at `path`.
+        """
+        root = Path(path)
+        begun = begun_segments(root)
+        if not begun:
+            raise AtlasError(f"{root} is not an atlas that was begun; build it first.")
+        return cls(Segment(root, begun[-1]), rank=rank, world_size=world_size)
+
+    @classmethod
+    @contextmanager
+    def append(
+        cls, path: str | Path, intervals: Intervals, *, genome: Mapping[str, Any]
+    ) -> Iterator[AtlasWriter]:
+        """Add rows as a new segment; the atlas stays readable, and row numbers stay as they are.
+
+        An append of the same intervals that was interrupted is taken up again; one of other
+        intervals is dropped. Other appends wait until the block ends.
+
+        Parameters
+        ----------
+        path : str or Path
+            A finished atlas.
+        intervals : Intervals
+            New rows, in genome order, without duplicates.
+        genome : mapping
+            Provenance of their sequence.
+
+        Raises
+        ------
+        AtlasError
+            If the rows are unsorted, repeated or none, or the atlas is not finished.
+        """
+        root = Path(path)
+        with files.locked(root, _LOCK_NAME, wait=True):
+            listed = read_manifest(root)["segments"]
+            last = Segment(root, listed[-1]["name"]).plan
+            plan = make_plan(
+                intervals,
+                last.spec,
+                shard_rows=SHARD_ROWS,
+                chunk_rows=CHUNK_ROWS,
+                provenance={"genome": genome, "model": last.model, "peaks": {}},
+            )
+            segment = Segment(root, segment_name(len(listed)))
+            if segment.folder.exists() and segment.plan != plan:
+                files.remove_folder(segment.folder)
+            if not segment.folder.exists():
+                lay_out(root, segment.name, intervals, plan)
+            yield cls(Segment(root, segment.name))
+
+    @property
+    def n_shards(self) -> int:
+        """Shards in the segment."""
+        return self.plan.n_shards
+
+    def shard_rows_of(self, shard: int) -> slice:
+        """Rows of a shard within the segment."""
+        return self.plan.shard_slice(shard)
+
+    def owned_shards(self) -> range:
+        """Shards that this writer may write."""
+        return range(self.rank, self.n_shards, self.world_size)
+
+    def done_shards(self) -> list[int]:
+        """Shards with a log entry whose files have the size that was logged, ascending."""
+        return [shard for shard in range(self.n_shards) if self.segment.is_done(shard)]
+
+    def is_finished(self) -> bool:
+        """Whether the manifest lists the segment."""
+        if not (self.root / MANIFEST_NAME).exists():
+            return False
+        return self.segment.name in [s["name"] for s in read_manifest(self.root)["segments"]]
+
+    def write_shard(
+        self,
+        shard: int,
+        values: ArrayLike,
+        digests: ArrayLike,
+        n_fraction: ArrayLike,
+        state: ArrayLike,
+    ) -> None:
+        """Write one whole shard and log it.
+
+        Parameters
+        ----------
+        shard : int
+        values : float, shape (n, dim)
+            Embeddings, stored as float16; NaN where `state` is masked.
+        digests : uint8, shape (n, 16)
+            Digest of each row's window sequence(s).
+        n_fraction : float, shape (n,)
+            Share of N in it.
+        state : uint8, shape (n,)
+            `schema.EMBEDDED` or `schema.MASKED`.
+
+        Raises
+        ------
+        ShardOwnershipError
+            If another writer owns the shard, is writing it, or has written it.
+        AtlasError
+            If a shape is wrong, a value does not fit float16, or the disk refuses.
+        """
+        self._check_owned(shard)
+        with np.errstate(over="ignore"):
+            columns: dict[str, NDArray[Any]] = {
+                "embedding": np.asarray(values).astype(np.float16),
+                "digest": np.asarray(digests, np.uint8),
+                "n_fraction": np.asarray(n_fraction, np.float32),
+                "state": np.asarray(state, np.uint8),
+            }
+        self._check_columns(shard, columns)
+        with files.locked(self.segment.folder / LOG_FOLDER, f"shard-{shard:05d}"):
+            if self.segment.is_done(shard):
+                raise ShardOwnershipError(
+                    f"shard {shard} of {self.segment.folder} is written already."
+                )
+            self._put(shard, columns)
+
+    def finalise(self) -> None:
+        """Make the segment visible: list its files and digests in the manifest, written last.
+
+        Does nothing when that is done already.
+
+        Raises
+        ------
+        IncompleteAtlasError
+            If shards are missing; names them.
+        AtlasError
+            If the disk refuses.
+        """
+        if self.is_finished():
+            return
+        self.segment.require_whole()
+        files.sweep(self.segment.folder)
+        list_segment(self.root, self.segment)
+
+    def _check_owned(self, shard: int) -> None:
+        if not 0 <= shard < self.n_shards:
+            raise AtlasError(
+                f"shard {shard} is not among 0 … {self.n_shards - 1} of {self.segment.folder}."
+            )
+        if shard not in self.owned_shards():
+            raise ShardOwnershipError(
+                f"shard {shard} belongs to rank {shard % self.world_size} of {self.world_size}, "
+                f"not to rank {self.rank}."
+            )
+
+    def _check_columns(self, shard: int, columns: Mapping[str, NDArray[Any]]) -> None:
+        rows = self.shard_rows_of(shard)
+        n = rows.stop - rows.start
+        shapes = [(n, self.plan.spec.dim), (n, DIGEST_BYTES), (n,), (n,)]
+        for (name, column), shape in zip(columns.items(), shapes, strict=True):
+            if column.shape != shape:
+                raise AtlasError(
+                    f"shard {shard}: {name} has shape {column.shape}, it must be {shape}."
+                )
+        _check_values(columns["embedding"], columns["state"], rows.start)
+
+    def _put(self, shard: int, columns: Mapping[str, NDArray[Any]]) -> None:
+        rows = self.shard_rows_of(shard)
+        written: dict[str, Any] = {}
+        for name, relative in self.plan.shard_files(shard).items():
+            self._columns[name][rows] = columns[name]
+            data = self._encoded.pop(relative).as_numpy_array().view(np.uint8).data
+            files.write_bytes(self.segment.folder / relative, data)
+            written[relative] = {"bytes": len(data), "sha256": bytes_digest(data)}
+        entry = {
+            "shard": shard,
+            "rows": [rows.start, rows.stop],
+            "spec_digest": self.plan.spec.digest,
+            "intervals_digest": self.plan.intervals_digest,
+            "files": written,
+        }
+        files.write_json(self.segment.log_path(shard), entry)
+
+
+def _check_same(ours: Plan, theirs: Plan, where: str) -> None:
+    check_same_spec(ours.spec, theirs.spec, where)
+    check_same_genome(ours.genome, theirs.genome, where)
+    if ours.intervals_digest != theirs.intervals_digest:
+        raise AtlasError(
+            f"{where} was begun with other intervals ({ours.n_rows} rows; this run has "
+            f"{theirs.n_rows}). Give the same peaks, or another output path."
+        )
+
+
+def _check_values(embedding: NDArray[Any], state: NDArray[Any], first_row: int) -> None:
+    wrong = np.flatnonzero(
+        ~np.isin(state, (EMBEDDED, MASKED))
+        | ((state == EMBEDDED) & ~np.isfinite(embedding).all(axis=1))
+        | ((state == MASKED) & ~np.isnan(embedding).all(axis=1))
+    )
+    if len(wrong):
+        rows = ", ".join(str(first_row + row) for row in wrong[:_SHOWN])
+        raise AtlasError(
+            f"{len(wrong)} row(s) do not fit their state (rows {rows}): an embedded row is finite "
+            "and below 65504 (float16), a masked row is all NaN, and no other state is written."
+        )
+
+
+def _refuse_foreign(root: Path) -> None:
+    if root.exists() and not root.is_dir():
+        raise AtlasError(f"{root} is a file, not an atlas. Give another output path.")
+    names = sorted(path.name for path in root.iterdir()) if root.is_dir() else []
+    foreign = [
+        name
+        for name in names
+        if name not in (MANIFEST_NAME, "zarr.json") and not name.startswith((".", "segment-"))
+    ]
+    if foreign:
+        raise AtlasError(
+            f"{root} exists and is not an atlas (it holds {', '.join(foreign[:_SHOWN])}). "
+            "Give another output path."
+        )
