@@ -1,0 +1,1 @@
+"""The packaged demonstration: real DNA, simulated cells."""
