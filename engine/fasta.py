@@ -137,8 +137,8 @@ class IndexedFasta:
         empty = [name for name, size in self.sizes.items() if size == 0]
         if empty:
             raise GenomeError(
-                f"{self.path.name}: record {empty[0]!r} has no bases ({len(empty)} such record(s)): "
-                "the file is truncated or damaged. Fetch it again."
+                f"{self.path.name}: record {empty[0]!r} has no bases ({len(empty)} such "
+                "record(s)): the file is truncated or damaged. Fetch it again."
             )
         beside = Path(f"{self.path}.fai")
         if plain == self.path and beside.is_file():

@@ -1,0 +1,157 @@
+"""ESM checkpoints (Nucleotide Transformer v1, the shipped model) as a packed encoder."""
+
+from __future__ import annotations
+
+import contextlib
+from typing import TYPE_CHECKING, Any
+
+import torch
+from transformers import EsmConfig, EsmModel
+from transformers.utils import logging
+
+from ..errors import ModelError
+from ..forward import DTYPES, Affine, EncoderLayer, PackedEncoder
+from .checks import check_encoder
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from torch import nn
+
+    from ..spec import Precision
+
+# Share of tokens that ESM masks in training; its embeddings are scaled to match at inference.
+_MASKED_SHARE = 0.15 * 0.8
+
+
+def load_esm(path: Path, precision: Precision, device: torch.device) -> PackedEncoder:
+    """Load a local ``EsmForMaskedLM`` or ``EsmModel`` directory.
+
+    Parameters
+    ----------
+    path : Path
+        Directory with ``config.json`` and safetensors weights.
+    precision : {'bf16', 'fp32'}
+    device : torch.device
+
+    Returns
+    -------
+    PackedEncoder
+
+    Raises
+    ------
+    ModelError
+        If weights are absent or misshapen, or the self-check fails.
+    """
+    return build_encoder(load_hf(EsmModel, path), precision, device, "gelu")
+
+
+def load_hf(model_class: type[Any], path: Path) -> Any:  # noqa: ANN401 (an untyped class)
+    """Build a Hugging Face model from a local directory, in float32, without its pooler.
+
+    Raises
+    ------
+    ModelError
+        If the weights do not fit the class.
+    """
+    try:
+        config = EsmConfig.from_pretrained(path)
+        with _quiet():
+            model, info = model_class.from_pretrained(
+                path, config=config, add_pooling_layer=False, dtype=torch.float32,
+                output_loading_info=True, local_files_only=True, use_safetensors=True,
+            )  # fmt: skip
+    except (OSError, RuntimeError, ValueError, TypeError) as fault:
+        raise ModelError(f"{path}: cannot be loaded as an ESM checkpoint: {fault}") from fault
+    absent = sorted(key for key in info["missing_keys"] if not key.endswith("inv_freq"))
+    if absent or info["mismatched_keys"]:
+        wrong = absent or sorted(str(key) for key in info["mismatched_keys"])
+        raise ModelError(
+            f"{path}: {len(wrong)} weight(s) are absent or misshapen, first {wrong[:5]}. "
+            "The checkpoint is not of this family, or is damaged."
+        )
+    return model.eval()
+
+
+def build_encoder(
+    model: Any,  # noqa: ANN401 (an untyped class)
+    precision: Precision,
+    device: torch.device,
+    activation: Any,  # noqa: ANN401
+) -> PackedEncoder:
+    """Copy the weights of an ESM-shaped model and check that they work.
+
+    Raises
+    ------
+    ModelError
+        If the configuration is not supported or the self-check fails.
+    """
+    config, embeddings = model.config, model.embeddings
+    rotary = config.position_embedding_type == "rotary"
+    if not rotary and config.position_embedding_type != "absolute":
+        raise ModelError(f"position embedding {config.position_embedding_type!r} is not known")
+    scale = 1 - _MASKED_SHARE if config.token_dropout else 1.0
+    first = config.pad_token_id + 1
+    encoder = PackedEncoder(
+        words=_tensor(embeddings.word_embeddings.weight, device) * scale,
+        positions=None
+        if rotary
+        else _tensor(embeddings.position_embeddings.weight[first:], device),
+        embedding_norm=None
+        if embeddings.layer_norm is None
+        else _norm(embeddings.layer_norm, device),
+        layers=tuple(_layer(layer, DTYPES[precision], device) for layer in model.encoder.layer),
+        final_norm=_norm(model.encoder.emb_layer_norm_after, device),
+        n_heads=config.num_attention_heads,
+        eps=config.layer_norm_eps,
+        activation=activation,
+        rope_base=float(config.rope_theta) if rotary else None,
+    )
+    check_encoder(encoder)
+    return encoder
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    """No load report and bars: a missing weight is an error here, an unused head is expected."""
+    verbosity, bars = logging.get_verbosity(), logging.is_progress_bar_enabled()
+    logging.set_verbosity_error()
+    logging.disable_progress_bar()
+    try:
+        yield
+    finally:
+        logging.set_verbosity(verbosity)
+        if bars:
+            logging.enable_progress_bar()
+
+
+def _layer(layer: Any, dtype: torch.dtype, device: torch.device) -> EncoderLayer:  # noqa: ANN401
+    attention = layer.attention.self
+    stacked = [attention.query, attention.key, attention.value]
+    return EncoderLayer(
+        attention_norm=_norm(layer.attention.LayerNorm, device),
+        qkv=Affine(
+            weight=_tensor(torch.cat([part.weight for part in stacked]), device, dtype),
+            bias=_tensor(torch.cat([part.bias for part in stacked]), device, dtype),
+        ),
+        attention_out=_linear(layer.attention.output.dense, dtype, device),
+        mlp_norm=_norm(layer.LayerNorm, device),
+        up=_linear(layer.intermediate.dense, dtype, device),
+        down=_linear(layer.output.dense, dtype, device),
+    )
+
+
+def _linear(layer: nn.Linear, dtype: torch.dtype, device: torch.device) -> Affine:
+    bias = None if layer.bias is None else _tensor(layer.bias, device, dtype)
+    return Affine(weight=_tensor(layer.weight, device, dtype), bias=bias)
+
+
+def _norm(norm: nn.LayerNorm, device: torch.device) -> Affine:
+    return Affine(weight=_tensor(norm.weight, device), bias=_tensor(norm.bias, device))
+
+
+def _tensor(
+    values: torch.Tensor, device: torch.device, dtype: torch.dtype = torch.float32
+) -> torch.Tensor:
+    return values.detach().to(device=device, dtype=dtype).contiguous()

@@ -1,0 +1,83 @@
+"""The models by name: where they come from, what they are, and how they may be used."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+PACKAGED = Path(__file__).parent
+
+Family = Literal["esm", "esm-glu"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class ModelCard:
+    """What there is to know about a model before it is loaded."""
+
+    name: str
+    """Name at the command line and in the embedding spec."""
+    loader: Family
+    """Which loader reads it: `esm` (NT v1, the shipped model) or `esm-glu` (NT v2)."""
+    family: str
+    """Family in words."""
+    source: str
+    """Hugging Face hub id, or local directory."""
+    revision: str
+    """Hub revision, or version of the shipped model."""
+    licence: str
+    """SPDX name."""
+    context_tokens: int
+    """Longest input in tokens, CLS included."""
+    dim: int
+    """Length of an embedding."""
+    n_parameters: int
+    """Parameters of the encoder (nominal for hub models)."""
+    default_window: str = "centre:510"
+    """Window rule when none is asked for; widths divisible by 6 avoid single-base tokens."""
+    non_commercial: bool = False
+    """Whether the licence forbids commercial use."""
+
+
+def _nt(hub_name: str, *, dim: int, n_parameters: int, v2: bool = False) -> ModelCard:
+    return ModelCard(
+        name=hub_name,
+        loader="esm-glu" if v2 else "esm",
+        family="Nucleotide Transformer v2" if v2 else "Nucleotide Transformer v1",
+        source=f"InstaDeepAI/{hub_name}",
+        revision="main",
+        licence="CC-BY-NC-SA-4.0",
+        context_tokens=2048 if v2 else 1000,
+        dim=dim,
+        n_parameters=n_parameters,
+        default_window="centre:1002",
+        non_commercial=True,
+    )
+
+
+_CARDS = (
+    ModelCard(
+        name="peaklm-v1",
+        loader="esm",
+        family="peakatlas 6-mer language model",
+        source=str(PACKAGED / "peaklm-v1"),
+        revision="1",
+        licence="MIT",
+        context_tokens=1024,
+        dim=256,
+        n_parameters=3_686_144,
+    ),
+    _nt("nucleotide-transformer-500m-human-ref", dim=1280, n_parameters=480_000_000),
+    _nt("nucleotide-transformer-500m-1000g", dim=1280, n_parameters=480_000_000),
+    _nt("nucleotide-transformer-2.5b-1000g", dim=2560, n_parameters=2_550_000_000),
+    _nt("nucleotide-transformer-2.5b-multi-species", dim=2560, n_parameters=2_550_000_000),
+    _nt("nucleotide-transformer-v2-50m-multi-species", dim=512, n_parameters=50_000_000, v2=True),
+    _nt("nucleotide-transformer-v2-100m-multi-species", dim=512, n_parameters=100_000_000, v2=True),
+    _nt("nucleotide-transformer-v2-250m-multi-species", dim=768, n_parameters=250_000_000, v2=True),
+    _nt(
+        "nucleotide-transformer-v2-500m-multi-species", dim=1024, n_parameters=500_000_000, v2=True
+    ),
+)
+
+MODELS: dict[str, ModelCard] = {card.name: card for card in _CARDS}
+"""Cards by name, the shipped model first."""
