@@ -93,13 +93,13 @@ class LookupResult:
             ``chrom, start, end, tier, row, overlap_row, overlap_bp, centre_offset_bp``; rows and
             the offset are missing (``<NA>``) where there is none.
         """
-        served, overlaps = self.row >= 0, self.overlap_row >= 0
+        unserved, alone = self.row < 0, self.overlap_row < 0
         return self.peaks.to_frame().assign(
             tier=np.asarray(TIERS, dtype=object)[self.tier],
-            row=pd.array(self.row, "Int64").where(served),
-            overlap_row=pd.array(self.overlap_row, "Int64").where(overlaps),
+            row=pd.arrays.IntegerArray(self.row, unserved),
+            overlap_row=pd.arrays.IntegerArray(self.overlap_row, alone),
             overlap_bp=self.overlap_bp,
-            centre_offset_bp=pd.array(self.centre_offset_bp, "Int64").where(overlaps),
+            centre_offset_bp=pd.arrays.IntegerArray(self.centre_offset_bp, alone),
         )
 
 
@@ -144,7 +144,9 @@ def look_up(
     ContigError
         If no contig of the peaks is in the atlas, and only the naming style differs.
     IntervalError
-        If `max_offset` is negative or `digests` has another length than `peaks`.
+        If `max_offset` is negative.
+    AtlasError
+        If `digests` has another length than `peaks`.
     """
     _check_arguments(len(peaks), max_offset, digests)
     _check_naming(peaks, atlas.intervals.contigs, atlas.name)

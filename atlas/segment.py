@@ -201,6 +201,8 @@ def read_manifest(root: Path) -> dict[str, Any]:
 def list_segment(root: Path, segment: Segment) -> None:
     """Make a whole segment visible by replacing the manifest with one that lists it.
 
+    Nothing is written when the manifest lists the very same files already.
+
     Raises
     ------
     AtlasError
@@ -218,8 +220,12 @@ def list_segment(root: Path, segment: Segment) -> None:
             "n_rows": 0,
             "segments": [],
         }
-    manifest["segments"].append(segment.manifest_entry())
-    manifest["n_rows"] += segment.plan.n_rows
+    entry = segment.manifest_entry()
+    if any(listed["files"] == entry["files"] for listed in manifest["segments"]):
+        return
+    others = [listed for listed in manifest["segments"] if listed["name"] != segment.name]
+    manifest["segments"] = sorted([*others, entry], key=lambda listed: str(listed["name"]))
+    manifest["n_rows"] = sum(listed["n_rows"] for listed in manifest["segments"])
     files.write_json(root / MANIFEST_NAME, seal_manifest(manifest))
 
 

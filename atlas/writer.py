@@ -252,7 +252,7 @@ class AtlasWriter:
     def finalise(self) -> None:
         """Make the segment visible: list its files and digests in the manifest, written last.
 
-        Does nothing when that is done already.
+        Changes nothing when that is done already.
 
         Raises
         ------
@@ -261,8 +261,6 @@ class AtlasWriter:
         AtlasError
             If the disk refuses.
         """
-        if self.is_finished():
-            return
         self.segment.require_whole()
         files.sweep(self.segment.folder)
         list_segment(self.root, self.segment)
