@@ -1,4 +1,244 @@
+"""The command line: each command parses, calls one function and prints."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import traceback
+from pathlib import Path
+from typing import Annotated
+
 import typer
-app = typer.Typer()
+
+import peakatlas
+
+from .engine.models.table import MODELS
+from .terminal import (
+    card_facts,
+    error_line,
+    is_first_rank,
+    print_facts,
+    print_table,
+    progress_bar,
+    say,
+    show_licence,
+)
+
+# Passive waiting keeps threads off cores that other processes need; read once, when torch loads.
+THREAD_DEFAULTS = {"OMP_WAIT_POLICY": "PASSIVE", "KMP_BLOCKTIME": "0"}
+
+app = typer.Typer(
+    help="Embed chromatin peaks once with a nucleotide language model, then annotate any "
+    "scATAC-seq data set by lookup.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+atlas_app = typer.Typer(help="Build, inspect and look up atlases.", no_args_is_help=True)
+app.add_typer(atlas_app, name="atlas")
+
+AtlasArgument = Annotated[Path, typer.Argument(metavar="ATLAS.zarr", help="Folder of the atlas.")]
+PeaksArgument = Annotated[
+    Path, typer.Argument(metavar="PEAKS.bed", help="BED or narrowPeak, plain or gzip.")
+]
+AtlasOption = Annotated[
+    Path, typer.Option("--atlas", metavar="ATLAS.zarr", help="Atlas that holds the embeddings.")
+]
+GenomeOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--genome",
+        metavar="GENOME.fa",
+        help="FASTA of the genome or of peaks: embeds peaks that miss the atlas.",
+    ),
+]
+MaxOffsetOption = Annotated[
+    int | None,
+    typer.Option(
+        "--max-offset",
+        metavar="BP",
+        min=0,
+        help="Let an overlapping row stand in (an approximation) when its centre is this near.",
+    ),
+]
+JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
+SeedOption = Annotated[int, typer.Option("--seed", help="Seed of all chance.")]
+
+
+def _show_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"peakatlas {peakatlas.__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def options(
+    debug: Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")] = False,
+    version: Annotated[
+        bool,
+        typer.Option("--version", help="Print the version.", callback=_show_version, is_eager=True),
+    ] = False,
+) -> None:
+    """Options of every command, taken anywhere on the line; `main` acts on --debug."""
+
+
+@atlas_app.command("build")
+def atlas_build(
+    genome: Annotated[
+        Path,
+        typer.Argument(metavar="GENOME.fa[.gz]", help="FASTA of the genome, or of the peaks."),
+    ],
+    peaks: PeaksArgument,
+    out: Annotated[Path, typer.Argument(metavar="OUT.zarr", help="Folder to write.")],
+    model: Annotated[
+        str, typer.Option("--model", help="Name from `peakatlas models`, or a folder.")
+    ] = "peaklm-v1",
+    window: Annotated[
+        str | None, typer.Option(help="centre:<bp> or peak:<max bp>:<overlap bp>.")
+    ] = None,
+    match_contigs: Annotated[
+        bool, typer.Option("--match-contigs", help="Rename contigs to the genome's style.")
+    ] = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Embed every peak and store the embeddings; the same command again finishes the job."""
+    show_licence(model)
+    intervals, source = peakatlas.read_bed(peaks), peakatlas.open_genome(genome)
+    embedder = peakatlas.Embedder.load(model, window=window)
+    with progress_bar(len(intervals), "embedding") as advance:
+        atlas = peakatlas.build_atlas(
+            source, intervals, out, embedder, match_contigs=match_contigs, progress=advance
+        )
+    if is_first_rank():
+        print_facts(atlas.info(), as_json=as_json)
+
+
+@atlas_app.command("info")
+def atlas_info(atlas: AtlasArgument, as_json: JsonOption = False) -> None:
+    """Size, model, licence, genome and state of an atlas."""
+    with peakatlas.Atlas.open(atlas) as opened:
+        print_facts(opened.info(), as_json=as_json)
+
+
+@atlas_app.command("lookup")
+def atlas_lookup(
+    atlas: AtlasArgument,
+    peaks: PeaksArgument,
+    out: Annotated[
+        Path | None,
+        typer.Option("-o", "--out", help="Table to write (TSV); default: the terminal."),
+    ] = None,
+    genome: Annotated[
+        Path | None,
+        typer.Option(metavar="GENOME.fa", help="FASTA: finds rows of the same sequence as well."),
+    ] = None,
+    max_offset: MaxOffsetOption = None,
+) -> None:
+    """Row, overlap, centre offset and tier of each peak, in input order."""
+    from .engine.windows import window_digests  # noqa: PLC0415 - keeps the help fast
+
+    intervals = peakatlas.read_bed(peaks)
+    with peakatlas.Atlas.open(atlas) as opened:
+        digests = (
+            window_digests(intervals, peakatlas.open_genome(genome), opened.spec.window)
+            if genome
+            else None
+        )
+        found = opened.lookup(intervals, max_offset=max_offset, digests=digests)
+    found.to_frame().to_csv(out or sys.stdout, sep="\t", index=False, na_rep="NA")
+    say(", ".join(f"{count:,} {tier}" for tier, count in found.counts().items()))
+
+
+@app.command()
+def train(
+    reference: Annotated[
+        Path, typer.Argument(metavar="REFERENCE.h5ad", help="Labelled cells x peaks, counts.")
+    ],
+    labels: Annotated[str, typer.Option("--labels", help="Column of obs with the cell types.")],
+    atlas: AtlasOption,
+    out: Annotated[Path, typer.Option("-o", "--out", metavar="BUNDLE/", help="Folder to write.")],
+    genome: GenomeOption = None,
+    max_offset: MaxOffsetOption = None,
+    seed: SeedOption = 0,
+) -> None:
+    """Learn to annotate from a labelled reference."""
+    with peakatlas.Atlas.open(atlas) as opened:
+        bundle = peakatlas.train(
+            reference, labels, opened, genome=genome, max_offset=max_offset, seed=seed
+        )
+    bundle.save(out)
+    say(f"wrote {out}")
+
+
+@app.command()
+def annotate(
+    query: Annotated[Path, typer.Argument(metavar="QUERY.h5ad", help="Cells x peaks, counts.")],
+    model: Annotated[Path, typer.Option("--model", metavar="BUNDLE/", help="Trained bundle.")],
+    atlas: AtlasOption,
+    out: Annotated[Path, typer.Option("-o", "--out", metavar="OUT.h5ad", help="File to write.")],
+    genome: GenomeOption = None,
+    report: Annotated[
+        Path | None, typer.Option(metavar="REPORT.html", help="Page to write as well.")
+    ] = None,
+    append: Annotated[
+        bool, typer.Option("--append", help="Keep newly embedded peaks in the atlas.")
+    ] = False,
+    max_offset: MaxOffsetOption = None,
+    seed: SeedOption = 0,
+) -> None:
+    """Label the cells of a query."""
+    with peakatlas.Atlas.open(atlas) as opened:
+        annotated = peakatlas.annotate(
+            query,
+            peakatlas.Bundle.load(model),
+            opened,
+            genome=genome,
+            max_offset=max_offset,
+            append=append,
+        )
+    annotated.write_h5ad(out, compression="gzip")
+    say(f"wrote {out}")
+
+
+@app.command()
+def models(as_json: JsonOption = False) -> None:
+    """Name, size, context and licence of the models."""
+    if as_json:
+        typer.echo(json.dumps({name: card_facts(card) for name, card in MODELS.items()}))
+        return
+    rows = [card_facts(card) for card in MODELS.values()]
+    print_table(list(rows[0]), [[str(value) for value in row.values()] for row in rows])
+
+
+@app.command()
+def demo(
+    out: Annotated[
+        Path, typer.Option("-o", "--out", metavar="FOLDER", help="Folder to write.")
+    ] = Path("demo-output"),
+    model: Annotated[str, typer.Option("--model", help="Name or folder.")] = "peaklm-v1",
+    seed: SeedOption = 0,
+    as_json: JsonOption = False,
+) -> None:
+    """Build, train and annotate on packaged data: real DNA, simulated cells."""
+    from .demo.run import run_demo  # noqa: PLC0415 - keeps the help fast
+
+    result = run_demo(out, model=model, seed=seed, say=say, progress=progress_bar)
+    if as_json:
+        typer.echo(json.dumps(result.to_json()))
+    else:
+        print_table(["", ""], result.rows())
+
+
 def main() -> None:
-    app()
+    """Run the command line; an error is one line, or a traceback with --debug."""
+    arguments = [word for word in sys.argv[1:] if word != "--debug"]
+    for name, value in THREAD_DEFAULTS.items():
+        os.environ.setdefault(name, value)
+    try:
+        app(arguments)
+    except Exception as error:
+        if "--debug" in sys.argv[1:]:
+            traceback.print_exc()
+        typer.echo(f"error: {error_line(error)}", err=True)
+        sys.exit(1)
