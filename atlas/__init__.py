@@ -1,0 +1,55 @@
+"""Embeddings of genomic intervals on disk: build, read, look up.
+
+The names below are loaded when first used. Reading an atlas and looking peaks up never import
+torch; `build_atlas` does.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from .build import build_atlas
+    from .faiss_index import FaissCoordinateIndex
+    from .lookup import TIERS, LookupResult
+    from .overlap import OverlapIndex, OverlapPairs
+    from .reader import Atlas
+    from .resolve import ResolvedPeaks, resolve_peaks
+    from .writer import AtlasWriter
+
+__all__ = [
+    "TIERS",
+    "Atlas",
+    "AtlasWriter",
+    "FaissCoordinateIndex",
+    "LookupResult",
+    "OverlapIndex",
+    "OverlapPairs",
+    "ResolvedPeaks",
+    "build_atlas",
+    "resolve_peaks",
+]
+
+_MODULE_OF = {
+    "TIERS": ".lookup",
+    "Atlas": ".reader",
+    "AtlasWriter": ".writer",
+    "FaissCoordinateIndex": ".faiss_index",
+    "LookupResult": ".lookup",
+    "OverlapIndex": ".overlap",
+    "OverlapPairs": ".overlap",
+    "ResolvedPeaks": ".resolve",
+    "build_atlas": ".build",
+    "resolve_peaks": ".resolve",
+}
+
+
+def __getattr__(name: str) -> object:
+    if name not in _MODULE_OF:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value: object = getattr(import_module(_MODULE_OF[name], __name__), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

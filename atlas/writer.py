@@ -7,17 +7,16 @@ flushed and renamed; only then does its log entry appear, and only the log entry
 
 from __future__ import annotations
 
-from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from zarr.storage import MemoryStore
 
-from peakatlas.engine.errors import AtlasError, ShardOwnershipError
+from peakatlas.engine.errors import AtlasError, GenomeError, ShardOwnershipError
 
 from . import files
-from .digest import DIGEST_BYTES, bytes_digest
+from .digest import DIGEST_BYTES, bytes_digest, intervals_digest
 from .identity import check_same_genome, check_same_spec
 from .schema import (
     EMBEDDED,
@@ -38,7 +37,7 @@ from .segment import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Mapping
 
     from numpy.typing import ArrayLike, NDArray
     from zarr.core.buffer import Buffer
@@ -48,12 +47,13 @@ if TYPE_CHECKING:
 
 SHARD_ROWS = 16_384
 CHUNK_ROWS = 1_024
-_LOCK_NAME = "atlas"
+LOCK_NAME = "atlas"
+"""Lock under which segments are laid out and appended."""
 _SHOWN = 5
 
 
 class AtlasWriter:
-    """Writer of one segment of an atlas; make one with `create`, `open` or `append`.
+    """Writer of one segment of an atlas; make one with `create` or `open`.
 
     Parameters
     ----------
@@ -117,12 +117,14 @@ class AtlasWriter:
             intervals, spec, shard_rows=shard_rows, chunk_rows=CHUNK_ROWS, provenance=provenance
         )
         _refuse_foreign(root)
-        with files.locked(root, _LOCK_NAME, wait=True):
+        with files.locked(root, LOCK_NAME, wait=True):
             if not (root / segment_name(0)).exists():
                 lay_out(root, segment_name(0), intervals, plan)
         segment = Segment(root, segment_name(0))
-        _check_same(segment.plan, plan, str(root))
-        return cls(segment)
+        writer = cls(segment)
+        writer.check_fits(spec, intervals)
+        _check_same_genome(segment.plan, plan, str(root))
+        return writer
 
     @classmethod
     def open(cls, path: str | Path, *, rank: int = 0, world_size: int = 1) -> AtlasWriter:
@@ -138,48 +140,6 @@ class AtlasWriter:
         if not begun:
             raise AtlasError(f"{root} is not an atlas that was begun; build it first.")
         return cls(Segment(root, begun[-1]), rank=rank, world_size=world_size)
-
-    @classmethod
-    @contextmanager
-    def append(
-        cls, path: str | Path, intervals: Intervals, *, genome: Mapping[str, Any]
-    ) -> Iterator[AtlasWriter]:
-        """Add rows as a new segment; the atlas stays readable, and row numbers stay as they are.
-
-        An append of the same intervals that was interrupted is taken up again; one of other
-        intervals is dropped. Other appends wait until the block ends.
-
-        Parameters
-        ----------
-        path : str or Path
-            A finished atlas.
-        intervals : Intervals
-            New rows, in genome order, without duplicates.
-        genome : mapping
-            Provenance of their sequence.
-
-        Raises
-        ------
-        AtlasError
-            If the rows are unsorted, repeated or none, or the atlas is not finished.
-        """
-        root = Path(path)
-        with files.locked(root, _LOCK_NAME, wait=True):
-            listed = read_manifest(root)["segments"]
-            last = Segment(root, listed[-1]["name"]).plan
-            plan = make_plan(
-                intervals,
-                last.spec,
-                shard_rows=SHARD_ROWS,
-                chunk_rows=CHUNK_ROWS,
-                provenance={"genome": genome, "model": last.model, "peaks": {}},
-            )
-            segment = Segment(root, segment_name(len(listed)))
-            if segment.folder.exists() and segment.plan != plan:
-                files.remove_folder(segment.folder)
-            if not segment.folder.exists():
-                lay_out(root, segment.name, intervals, plan)
-            yield cls(Segment(root, segment.name))
 
     @property
     def n_shards(self) -> int:
@@ -203,6 +163,23 @@ class AtlasWriter:
         if not (self.root / MANIFEST_NAME).exists():
             return False
         return self.segment.name in [s["name"] for s in read_manifest(self.root)["segments"]]
+
+    def check_fits(self, spec: EmbeddingSpec, intervals: Intervals) -> None:
+        """Refuse to go on with an atlas that was begun as something else.
+
+        Raises
+        ------
+        SpecMismatchError
+            If the specs differ; names the fields.
+        AtlasError
+            If the intervals differ.
+        """
+        check_same_spec(self.plan.spec, spec, str(self.root))
+        if self.plan.intervals_digest != intervals_digest(intervals):
+            raise AtlasError(
+                f"{self.root} was begun with other intervals ({self.plan.n_rows} rows; this run "
+                f"has {len(intervals)}). Give the same peaks, or another output path."
+            )
 
     def write_shard(
         self,
@@ -305,13 +282,13 @@ class AtlasWriter:
         files.write_json(self.segment.log_path(shard), entry)
 
 
-def _check_same(ours: Plan, theirs: Plan, where: str) -> None:
-    check_same_spec(ours.spec, theirs.spec, where)
+def _check_same_genome(ours: Plan, theirs: Plan, where: str) -> None:
     check_same_genome(ours.genome, theirs.genome, where)
-    if ours.intervals_digest != theirs.intervals_digest:
-        raise AtlasError(
-            f"{where} was begun with other intervals ({ours.n_rows} rows; this run has "
-            f"{theirs.n_rows}). Give the same peaks, or another output path."
+    digests = [plan.genome.get("records_sha256") for plan in (ours, theirs)]
+    if digests[0] != digests[1]:
+        raise GenomeError(
+            f"{where} was begun with the records of {ours.genome.get('name')}; those of "
+            f"{theirs.genome.get('name')} differ. Give the same FASTA, or another output path."
         )
 
 

@@ -1,0 +1,57 @@
+"""Rows of an atlas are sorted in genome order and never repeat."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from numpy.typing import NDArray
+
+    from peakatlas.engine.intervals import Intervals
+
+
+def sorted_unique(
+    intervals: Intervals, contigs: Iterable[str]
+) -> tuple[Intervals, NDArray[np.int64]]:
+    """Sort by contig, start, end and collapse repeats.
+
+    Parameters
+    ----------
+    intervals : Intervals
+        n intervals.
+    contigs : iterable of str
+        Contigs in genome order; those it lacks follow in their own order.
+
+    Returns
+    -------
+    Intervals
+        Sorted, without repeats, over the contigs in use.
+    int64, shape (n,)
+        Row of the sorted table that each interval became.
+
+    Examples
+    --------
+    >>> from peakatlas.engine.intervals import Intervals
+    >>> peaks = Intervals.from_columns(["2", "1", "2"], [5, 7, 5], [6, 8, 6])
+    >>> unique, became = sorted_unique(peaks, ["1", "2"])
+    >>> unique.names(), became.tolist()
+    (['1:7-8', '2:5-6'], [1, 0, 1])
+    """
+    used = {intervals.contigs[i] for i in np.unique(intervals.contig_ids)}
+    ranked = dict.fromkeys((*contigs, *intervals.contigs))
+    table = intervals.recoded([name for name in ranked if name in used])
+    order = table.genome_order()
+    ordered = table.take(order)
+    first = np.ones(len(ordered), np.bool_)
+    first[1:] = (
+        (np.diff(ordered.contig_ids) != 0)
+        | (np.diff(ordered.start) != 0)
+        | (np.diff(ordered.end) != 0)
+    )
+    became = np.empty(len(ordered), np.int64)
+    became[order] = np.cumsum(first) - 1
+    return ordered.take(first), became

@@ -1,0 +1,161 @@
+"""Give every query peak an embedding: look it up, else embed it, else say that it is missing."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from peakatlas.engine.errors import AtlasError
+from peakatlas.engine.windows import window_digests
+
+from .append import append_rows
+from .identity import check_same_genome, check_same_spec
+from .lookup import EMBEDDED_NOW, MISSING, LookupResult
+from .ordering import sorted_unique
+from .provenance import genome_provenance
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from numpy.typing import NDArray
+
+    from peakatlas.engine.embedder import Embedder
+    from peakatlas.engine.genome import SequenceSource
+    from peakatlas.engine.intervals import Intervals
+
+    from .reader import Atlas
+
+
+@dataclass(frozen=True, kw_only=True)
+class ResolvedPeaks:
+    """Embeddings of query peaks, in query order."""
+
+    values: NDArray[np.float32]
+    """Shape (n, dim), rounded to float16 as the atlas stores them; a row of NaN where the peak is
+    missing or its window is all N."""
+    lookup: LookupResult
+    """What served each peak; its rows refer to `atlas`."""
+    atlas: Atlas
+    """The atlas, opened anew if rows were appended."""
+
+
+def resolve_peaks(
+    atlas: Atlas,
+    peaks: Intervals,
+    *,
+    source: SequenceSource | None = None,
+    embedder: Embedder | Callable[[], Embedder] | None = None,
+    max_offset: int | None = None,
+    append: bool = False,
+    progress: Callable[[int], None] | None = None,
+) -> ResolvedPeaks:
+    """Look peaks up and embed what the atlas does not have.
+
+    Parameters
+    ----------
+    atlas : Atlas
+    peaks : Intervals
+        In any order; repeats are fine.
+    source : SequenceSource, optional
+        Genome, or FASTA of peaks; lets peaks be found by their sequence, and embedded.
+    embedder : Embedder, or callable that loads one, optional
+        Embeds what was not found; a callable is called only if there is something to embed.
+    max_offset : int, optional
+        Accept an overlapping row whose centre is at most this far away, in bp (approximate).
+    append : bool
+        Whether to add what was embedded to the atlas.
+    progress : callable, optional
+        Called with the number of peaks embedded since its last call.
+
+    Returns
+    -------
+    ResolvedPeaks
+
+    Raises
+    ------
+    SpecMismatchError
+        If the embedder's spec is not that of the atlas; names the fields.
+    ContigError
+        If a peak to be embedded lies on a contig that `source` lacks, or only the naming style of
+        the contigs differs.
+    GenomeError
+        If `source` is another build than the atlas, or a peak ends past its contig.
+    AtlasError
+        If `embedder` comes without `source`, `append` without `embedder`, or the atlas is damaged.
+    """
+    _check_options(source, embedder, append)
+    if source is not None:
+        _check_build(atlas, source, peaks, digests=append)
+    lookup = _look_up(atlas, peaks, source, max_offset)
+    values = np.full((len(peaks), atlas.dim), np.nan, np.float32)
+    served = lookup.row >= 0
+    values[served] = atlas.gather(lookup.row[served])
+    resolved = ResolvedPeaks(values=values, lookup=lookup, atlas=atlas)
+    if source is None or embedder is None or not (lookup.tier == MISSING).any():
+        return resolved
+    loaded = embedder() if callable(embedder) else embedder
+    check_same_spec(atlas.spec, loaded.spec, atlas.name)
+    return _embed_missing(resolved, source, loaded, append=append, progress=progress)
+
+
+def _check_options(source: object, embedder: object, append: bool) -> None:
+    if embedder is not None and source is None:
+        raise AtlasError("embedding peaks needs their sequence: give the genome (--genome).")
+    if append and embedder is None:
+        raise AtlasError("appending needs an embedder: there is nothing to append without one.")
+
+
+def _check_build(atlas: Atlas, source: SequenceSource, peaks: Intervals, *, digests: bool) -> None:
+    built_from = atlas.provenance["genome"]
+    shared = [name for name in peaks.contigs if name in built_from.get("contigs", {})]
+    check_same_genome(built_from, genome_provenance(source, shared, digests=digests), atlas.name)
+
+
+def _look_up(
+    atlas: Atlas, peaks: Intervals, source: SequenceSource | None, max_offset: int | None
+) -> LookupResult:
+    exact = atlas.lookup(peaks, max_offset=None if source else max_offset)
+    rest = np.flatnonzero(exact.tier == MISSING)
+    if source is None or not len(rest):
+        return exact
+    part = peaks.take(rest)
+    digests = window_digests(part, source, atlas.spec.window)
+    found = atlas.lookup(part, max_offset=max_offset, digests=digests)
+    return _with_served(exact, rest, found.row, found.tier)
+
+
+def _embed_missing(
+    resolved: ResolvedPeaks,
+    source: SequenceSource,
+    embedder: Embedder,
+    *,
+    append: bool,
+    progress: Callable[[int], None] | None,
+) -> ResolvedPeaks:
+    atlas, lookup = resolved.atlas, resolved.lookup
+    rest = np.flatnonzero(lookup.tier == MISSING)
+    unique, became = sorted_unique(lookup.peaks.take(rest), atlas.intervals.contigs)
+    embedded = embedder.embed(unique, source, progress=progress)
+    values = resolved.values.copy()
+    values[rest] = embedded.values.astype(np.float16)[became]
+    row = np.full(len(rest), -1, np.int64)
+    if append:
+        genome = genome_provenance(source, unique.contigs)
+        atlas = append_rows(atlas.path, unique, embedded, genome=genome)
+        row = atlas.lookup(unique).row[became]
+    tier = np.full(len(rest), EMBEDDED_NOW, np.int8)
+    served = _with_served(lookup, rest, row, tier)
+    return ResolvedPeaks(values=values, lookup=served, atlas=atlas)
+
+
+def _with_served(
+    lookup: LookupResult,
+    at: NDArray[np.int64],
+    row: NDArray[np.int64],
+    tier: NDArray[np.int8],
+) -> LookupResult:
+    rows, tiers = lookup.row.copy(), lookup.tier.copy()
+    rows[at], tiers[at] = row, tier
+    return replace(lookup, row=rows, tier=tiers)
