@@ -13,34 +13,36 @@ from sklearn.linear_model import LogisticRegression
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    Features = sp.csr_matrix | NDArray[np.float32]
+
 
 @dataclass(frozen=True, eq=False)
 class LinearHead:
-    """Multinomial logistic regression on TF-IDF rows.
+    """Multinomial logistic regression on TF-IDF rows or cell embeddings.
 
     Parameters
     ----------
-    coefficients : float32, shape (n_rows, n_types)
+    coefficients : float32, shape (n_features, n_types)
     intercept : float32, shape (n_types,)
     """
 
     coefficients: NDArray[np.float32]
     intercept: NDArray[np.float32]
 
-    def log_probabilities(self, tfidf: sp.csr_matrix) -> NDArray[np.float32]:
+    def log_probabilities(self, features: Features) -> NDArray[np.float32]:
         """Log-probability of each type, float32, shape (n_cells, n_types)."""
-        logits = np.asarray(tfidf @ self.coefficients, np.float32) + self.intercept
+        logits = np.asarray(features @ self.coefficients, np.float32) + self.intercept
         return np.asarray(log_softmax(logits, axis=1), np.float32)
 
 
 def fit_linear(
-    tfidf: sp.csr_matrix, types: NDArray[np.int64], n_types: int, *, strength: float
+    features: Features, types: NDArray[np.int64], n_types: int, *, strength: float
 ) -> LinearHead:
     """Fit with every type weighing the same.
 
     Parameters
     ----------
-    tfidf : csr_matrix of float32, shape (n_cells, n_rows)
+    features : csr_matrix or array of float32, shape (n_cells, n_features)
     types : int64, shape (n_cells,)
         Every one of the `n_types` occurs.
     n_types : int
@@ -48,10 +50,8 @@ def fit_linear(
         Inverse of the ridge penalty.
     """
     model = LogisticRegression(C=strength, class_weight="balanced", max_iter=150, tol=1e-3)
-    model.fit(tfidf, types)
+    model.fit(features, types)
     weights, bias = model.coef_, model.intercept_
     if n_types == 2:
         weights, bias = np.concatenate([-weights, weights]) / 2, np.concatenate([-bias, bias]) / 2
-    return LinearHead(
-        np.ascontiguousarray(weights.T, np.float32), np.asarray(bias, np.float32)
-    )
+    return LinearHead(np.ascontiguousarray(weights.T, np.float32), np.asarray(bias, np.float32))

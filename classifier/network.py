@@ -56,6 +56,7 @@ class AlignmentNetwork(nn.Module):
 
     def __init__(self, n_inputs: int, n_types: int, options: NetworkOptions) -> None:
         super().__init__()
+        self.options = options
         self.gain = float(np.sqrt(n_inputs))
         self.skip = nn.Linear(n_inputs, options.latent, bias=False)
         self.deep = nn.Sequential(
@@ -79,9 +80,7 @@ class AlignmentNetwork(nn.Module):
         return logits
 
     @torch.no_grad()
-    def run(
-        self, cells: NDArray[np.float32]
-    ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    def run(self, cells: NDArray[np.float32]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         """Aligned embeddings and log-probabilities of many cells, in minibatches.
 
         Parameters

@@ -72,7 +72,7 @@ def binary(counts: sp.csr_matrix) -> sp.csr_matrix:
     return sp.csr_matrix((ones, counts.indices, counts.indptr), shape=counts.shape)
 
 
-def unit_sums(matrix: Any) -> sp.csr_matrix:
+def unit_sums(matrix: sp.csr_matrix | sp.bsr_matrix | sp.csc_matrix) -> sp.csr_matrix:
     """Rows that sum to 1; empty rows stay empty."""
     matrix = sp.csr_matrix(matrix)
     return _divide_rows(matrix, np.asarray(matrix.sum(axis=1), np.float64).ravel())

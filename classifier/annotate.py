@@ -1,0 +1,164 @@
+"""The one call: a query, a bundle and an atlas in, an annotated query out."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+
+from peakatlas.atlas.reader import Atlas
+
+from .advice import warnings_of
+from .align import Alignment
+from .bundle import Bundle
+from .cells import PeakTable
+from .counts import read_counts
+from .predict import Prediction, predict
+from .registry import Sources, registry_rows, resolve
+from .versions import versions
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    import anndata as ad
+
+    from peakatlas.engine.genome import SequenceSource
+
+    from .counts import CellCounts
+    from .registry import ResolvedValues
+
+
+@dataclass(frozen=True, kw_only=True)
+class AnnotateOptions:
+    """How a query is annotated."""
+
+    alignment: Alignment = "adaptive"
+    """Alignment of the network to the query: ``adaptive``, ``none`` or a named loss."""
+    reject: bool = True
+    """Whether uncertain and novel cells are left "Unassigned"."""
+    max_offset: int | None = None
+    """Largest offset of centres (bp) at which an overlapping atlas row gives a peak's embedding."""
+    append: bool = False
+    """Whether embeddings computed on the way are kept in the atlas."""
+    seed: int = 0
+    """Of the alignment."""
+
+
+def annotate(
+    query: str | Path | ad.AnnData,
+    bundle: Bundle | str | Path,
+    atlas: Atlas | str | Path | None = None,
+    genome: str | Path | SequenceSource | None = None,
+    *,
+    options: AnnotateOptions | None = None,
+    progress: Callable[[str], None] | None = None,
+) -> ad.AnnData:
+    """Label the cells of a query.
+
+    No column of the query's `obs` is read.
+
+    Parameters
+    ----------
+    query : path of an h5ad file, or AnnData
+        Counts, cells × peaks. Not modified.
+    bundle : Bundle, or path of one
+    atlas : Atlas, or path of one, optional
+        Needed when the bundle was trained with one.
+    genome : path of a FASTA, or SequenceSource, optional
+        For peaks that miss the atlas; without it they are used by their coordinates only.
+    options : AnnotateOptions, optional
+    progress : callable, optional
+        Called with a few words as each step begins.
+
+    Returns
+    -------
+    AnnData
+        A copy of the query with ``obs["peakatlas_label"]``, ``["peakatlas_confidence"]``,
+        ``["peakatlas_best"]``, ``["peakatlas_novelty"]``, ``["peakatlas_reason"]``,
+        ``obsm["X_peakatlas"]`` (aligned embedding) and ``uns["peakatlas"]`` (provenance, as JSON
+        text under ``"record"``, and a sample of the reference in the same embedding).
+
+    Raises
+    ------
+    CountsError, IntervalError
+        If the query cannot be used.
+    BundleError, SpecMismatchError
+        If the bundle is damaged, or does not belong to the atlas.
+    AtlasError, GenomeError
+        If the atlas or the genome cannot be used.
+    """
+    options, say = options or AnnotateOptions(), progress or (lambda _: None)
+    model = bundle if isinstance(bundle, Bundle) else Bundle.load(bundle)
+    store = Atlas.open(atlas) if isinstance(atlas, str | Path) else atlas
+    model.check_atlas(store)
+    say("reading the query")
+    counts = read_counts(query)
+    say("looking up its peaks")
+    sources = Sources(genome=genome, max_offset=options.max_offset, append=options.append)
+    found = resolve(counts.peaks, store, sources)
+    peaks = PeakTable(found.values, registry_rows(counts.peaks, model.registry))
+    say("labelling its cells")
+    said = predict(
+        model,
+        counts.matrix,
+        peaks,
+        alignment=options.alignment,
+        reject=options.reject,
+        seed=options.seed,
+    )
+    return _written(counts, model, said, _record(counts, model, found, said, options))
+
+
+def _record(
+    counts: CellCounts,
+    bundle: Bundle,
+    found: ResolvedValues,
+    said: Prediction,
+    options: AnnotateOptions,
+) -> dict[str, Any]:
+    names, sizes = np.unique(said.labels, return_counts=True)
+    reasons, times = np.unique(said.reason[said.reason != ""], return_counts=True)
+    record: dict[str, Any] = {
+        "software": versions(),
+        "query": counts.source,
+        "cells": counts.n_cells,
+        "peaks": counts.n_peaks,
+        "median_depth": float(np.median(counts.depth)),
+        "types": list(bundle.types),
+        "labels": dict(zip(map(str, names), sizes.tolist(), strict=True)),
+        "unassigned": dict(zip(map(str, reasons), times.tolist(), strict=True)),
+        "route": said.route,
+        "shared_counts": said.shared,
+        "tiers": found.tiers(),
+        "alignment": said.adaptation.to_json(),
+        "options": asdict(options),
+        "spec": None if bundle.spec is None else bundle.spec.to_json(),
+        "spec_digest": None if bundle.spec is None else bundle.spec.digest,
+        "bundle": bundle.provenance,
+        "validation": bundle.validation,
+    }
+    return {**record, "warnings": warnings_of(record)}
+
+
+def _written(
+    counts: CellCounts, bundle: Bundle, said: Prediction, record: dict[str, Any]
+) -> ad.AnnData:
+    annotated = counts.adata.copy()
+    categories = [*bundle.types, "Unassigned"]
+    obs = annotated.obs
+    obs["peakatlas_label"] = pd.Categorical(said.labels, categories=categories)
+    obs["peakatlas_confidence"] = said.confidence
+    obs["peakatlas_best"] = pd.Categorical(said.best, categories=list(bundle.types))
+    obs["peakatlas_novelty"] = said.novelty
+    obs["peakatlas_reason"] = pd.Categorical(said.reason)
+    annotated.obsm["X_peakatlas"] = said.latent
+    annotated.uns["peakatlas"] = {
+        "record": json.dumps(record),
+        "reference_embedding": said.reference_latent.astype(np.float16),
+        "reference_types": np.asarray(bundle.types)[bundle.routes[said.route].sample_types],
+    }
+    return annotated

@@ -1,0 +1,139 @@
+"""Types of query cells, how sure, and which are left open."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from .adapt import Adaptation, adapt
+from .metrics import UNASSIGNED
+
+if TYPE_CHECKING:
+    import scipy.sparse as sp
+    from numpy.typing import NDArray
+
+    from .align import Alignment
+    from .bundle import Bundle
+    from .cells import PeakTable
+    from .route import Cells, Route, RouteName
+
+MIN_SHARED_COUNTS = 0.3
+REASONS = ("", "uncertain", "novel", "empty")
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Prediction:
+    """What is said of each query cell; arrays have one row a cell."""
+
+    labels: NDArray[np.str_]
+    """Type, or "Unassigned"."""
+    best: NDArray[np.str_]
+    """Likeliest type, whether assigned or not."""
+    confidence: NDArray[np.float32]
+    """Calibrated probability of `best`."""
+    novelty: NDArray[np.float32]
+    """How strange a cell is to the reference, given its depth."""
+    reason: NDArray[np.str_]
+    """Why a cell is "Unassigned": uncertain, novel or empty; else empty text."""
+    probabilities: NDArray[np.float32]
+    """Of each type, shape (n_cells, n_types)."""
+    latent: NDArray[np.float32]
+    """Aligned embedding, shape (n_cells, latent)."""
+    reference_latent: NDArray[np.float32]
+    """The same of the reference sample, shape (n_sample, latent)."""
+    route: RouteName
+    """Which route labelled the cells."""
+    shared: float
+    """Share of the query's counts in peaks that the reference knows."""
+    adaptation: Adaptation
+
+
+def predict(
+    bundle: Bundle,
+    counts: sp.csr_matrix,
+    peaks: PeakTable,
+    *,
+    alignment: Alignment = "adaptive",
+    reject: bool = True,
+    seed: int = 0,
+) -> Prediction:
+    """Label cells.
+
+    Parameters
+    ----------
+    bundle : Bundle
+    counts : csr_matrix of float32, shape (n_cells, n_peaks)
+    peaks : PeakTable, length n_peaks
+        Rows are those of ``bundle.registry``.
+    alignment : {"adaptive", "none", "coral", "mmd", "coral+mmd"}
+        See `adapt`.
+    reject : bool
+        Whether uncertain and novel cells are left "Unassigned".
+    seed : int
+        Of the alignment.
+    """
+    route, shared = choose_route(bundle, counts, peaks)
+    own = route.name == "sequence" and shared < MIN_SHARED_COUNTS
+    cells = route.see(counts, peaks, own_statistics=own)
+    network, adaptation = adapt(route, cells, alignment=alignment, seed=seed)
+    latent, network_logs = network.run(cells.embedding)
+    logs = route.log_probabilities(cells, network_logs)
+    novelty = _recentred(route.novelty(cells, logs), route)
+    best = np.asarray(bundle.types)[logs.argmax(axis=1)]
+    reason = _reasons(cells, logs, novelty, route, reject=reject)
+    return Prediction(
+        labels=np.where(reason == "", best, UNASSIGNED),
+        best=best,
+        confidence=np.where(cells.depth > 0, np.exp(logs.max(axis=1)), 0).astype(np.float32),
+        novelty=novelty,
+        reason=reason,
+        probabilities=np.exp(logs),
+        latent=latent,
+        reference_latent=network.run(route.sample.astype(np.float32))[0],
+        route=route.name,
+        shared=shared,
+        adaptation=adaptation,
+    )
+
+
+def choose_route(bundle: Bundle, counts: sp.csr_matrix, peaks: PeakTable) -> tuple[Route, float]:
+    """Route for these cells, and the share of their counts in peaks that the reference knows.
+
+    The ``sequence`` route is taken where that share is below 0.3 and peaks have embeddings, or
+    where it is the only one.
+    """
+    shared = bundle.encoder.shared(counts, peaks)
+    far = shared < MIN_SHARED_COUNTS and bool(peaks.embedded.any())
+    if "sequence" in bundle.routes and (far or "shared" not in bundle.routes):
+        return bundle.routes["sequence"], shared
+    return bundle.routes["shared"], shared
+
+
+def _recentred(novelty: NDArray[np.float32], route: Route) -> NDArray[np.float32]:
+    """Less what the whole query is stranger by: a batch effect is not a new type.
+
+    The lower quartile stands for the query, so a new type may make up most of it.
+    """
+    if len(novelty) < 20:
+        return novelty
+    excess = float(np.quantile(novelty, 0.25)) - route.calibration.usual_novelty
+    return novelty - np.float32(max(0.0, excess))
+
+
+def _reasons(
+    cells: Cells,
+    logs: NDArray[np.float32],
+    novelty: NDArray[np.float32],
+    route: Route,
+    *,
+    reject: bool,
+) -> NDArray[np.str_]:
+    calibration = route.calibration
+    reason = np.full(len(novelty), "", dtype="<U9")
+    if reject:
+        reason[np.exp(logs.max(axis=1)) < calibration.min_confidence] = "uncertain"
+        reason[novelty > calibration.max_novelty] = "novel"
+    reason[cells.depth == 0] = "empty"
+    return reason

@@ -1,0 +1,171 @@
+"""Peaks of any count matrix, carried to the intervals that the reference was fitted on."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from peakatlas.atlas.overlap import OverlapIndex
+from peakatlas.atlas.reader import Atlas
+from peakatlas.atlas.resolve import resolve_peaks
+from peakatlas.engine.genome import open_genome
+from peakatlas.engine.intervals import Intervals
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from numpy.typing import NDArray
+
+    from peakatlas.atlas.lookup import LookupResult
+    from peakatlas.engine.embedder import Embedder
+    from peakatlas.engine.genome import SequenceSource
+
+MIN_SHARED = 0.25
+
+
+@dataclass(frozen=True, eq=False)
+class ResolvedValues:
+    """Embeddings of peaks and how they were come by.
+
+    Parameters
+    ----------
+    values : float32, shape (n_peaks, dim)
+        NaN rows where there is none; `dim` is 0 without an atlas.
+    lookup : LookupResult or None
+        None without an atlas.
+    """
+
+    values: NDArray[np.float32]
+    lookup: LookupResult | None
+
+    def tiers(self) -> dict[str, int]:
+        """Peaks by tier of the lookup."""
+        if self.lookup is None:
+            return {"missing": len(self.values)}
+        return self.lookup.counts()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Sources:
+    """Where embeddings may come from beside the atlas."""
+
+    genome: str | Path | SequenceSource | None = None
+    """FASTA of the genome or of peaks; without it, peaks that miss the atlas have no embedding."""
+    embedder: Embedder | None = None
+    """Model of the atlas; without it, the one that the atlas names is loaded when needed."""
+    max_offset: int | None = None
+    """Largest offset of centres (bp) at which an overlapping row may stand in; None for never."""
+    append: bool = False
+    """Whether new embeddings are kept in the atlas."""
+
+
+def resolve(
+    peaks: Intervals,
+    atlas: Atlas | None,
+    sources: Sources,
+    progress: Callable[[int], None] | None = None,
+) -> ResolvedValues:
+    """Embeddings of peaks, looked up or computed.
+
+    Parameters
+    ----------
+    peaks : Intervals
+    atlas : Atlas or None
+    sources : Sources
+    progress : callable, optional
+        Called with the number of peaks newly embedded.
+
+    Raises
+    ------
+    SpecMismatchError
+        If the embedder is not the atlas's.
+    GenomeError
+        If the genome cannot be read or lacks a contig.
+    """
+    if atlas is None:
+        return ResolvedValues(np.zeros((len(peaks), 0), np.float32), None)
+    genome = sources.genome
+    source = open_genome(genome) if isinstance(genome, str | Path) else genome
+    found = resolve_peaks(
+        atlas,
+        peaks,
+        source=source,
+        embedder=None if source is None else sources.embedder or _loader(atlas),
+        max_offset=sources.max_offset,
+        append=sources.append,
+        progress=progress,
+    )
+    return ResolvedValues(np.asarray(found.values, np.float32), found.lookup)
+
+
+def build_registry(peaks: Intervals, found: ResolvedValues, atlas: Atlas | None) -> Intervals:
+    """Intervals to which counts are carried: the atlas rows that peaks overlap, else the peaks.
+
+    Parameters
+    ----------
+    peaks : Intervals
+        Peaks of the reference.
+    found : ResolvedValues
+        Of the same peaks.
+    atlas : Atlas or None
+    """
+    if atlas is None or found.lookup is None:
+        return peaks
+    rows = np.asarray(found.lookup.overlap_row)
+    own = peaks.take(np.flatnonzero(rows < 0))
+    return Intervals.concatenate([atlas.intervals.take(np.unique(rows[rows >= 0])), own])
+
+
+def registry_rows(peaks: Intervals, registry: Intervals) -> NDArray[np.int64]:
+    """Registry interval that each peak is carried to.
+
+    Parameters
+    ----------
+    peaks, registry : Intervals
+
+    Returns
+    -------
+    int64, shape (n_peaks,)
+        The one with the nearest centre among those that share at least a quarter of the shorter
+        of the two; the lower row where two are as near; -1 where there is none.
+
+    Examples
+    --------
+    >>> registry = Intervals.from_columns(["chr1", "chr1"], [0, 500], [500, 1000])
+    >>> registry_rows(Intervals.from_columns(["chr1", "chr1"], [450, 990], [950, 1500]), registry)
+    array([ 1, -1])
+    """
+    pairs = OverlapIndex(registry).overlap_pairs(peaks)
+    query, row = pairs.query, pairs.row
+    shared = np.minimum(peaks.end[query], registry.end[row]) - np.maximum(
+        peaks.start[query], registry.start[row]
+    )
+    shorter = np.minimum(peaks.widths[query], registry.widths[row])
+    enough = shared >= MIN_SHARED * shorter
+    query, row = query[enough], row[enough]
+    offset = np.abs(peaks.centres[query] - registry.centres[row])
+    order = np.lexsort((row, offset, query))
+    first = order[np.unique(query[order], return_index=True)[1]]
+    rows = np.full(len(peaks), -1, np.int64)
+    rows[query[first]] = row[first]
+    return rows
+
+
+def _loader(atlas: Atlas) -> Callable[[], Embedder]:
+    def load() -> Embedder:
+        from peakatlas.engine.embedder import Embedder  # noqa: PLC0415 - torch only when needed
+
+        spec = atlas.spec
+        return Embedder.load(
+            spec.model,
+            window=spec.window,
+            precision=spec.precision,
+            strand=spec.strand,
+            pooling=spec.pooling,
+            layer=spec.layer,
+        )
+
+    return load

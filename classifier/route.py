@@ -1,0 +1,187 @@
+"""One fitted way from counts to types: encoder, network, linear head, calibration."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+from scipy.special import log_softmax
+
+from .cells import CellEncoder, PeakTable
+from .novelty import smooth
+
+if TYPE_CHECKING:
+    import scipy.sparse as sp
+    from numpy.typing import NDArray
+
+    from .linear import LinearHead
+    from .network import AlignmentNetwork
+    from .novelty import ReferenceShape, Surprise
+
+RouteName = Literal["shared", "sequence"]
+
+
+@dataclass(frozen=True, eq=False)
+class Cells:
+    """Cells as one route sees them.
+
+    Parameters
+    ----------
+    embedding : float32, shape (n_cells, dim)
+        Input of the network.
+    features : csr_matrix or float32, shape (n_cells, n_features)
+        Input of the linear head.
+    depth : float32, shape (n_cells,)
+        Counts in peaks that the route can use.
+    """
+
+    embedding: NDArray[np.float32]
+    features: sp.csr_matrix | NDArray[np.float32]
+    depth: NDArray[np.float32]
+
+    def take(self, cells: NDArray[np.int64]) -> Cells:
+        """Some of the cells."""
+        return Cells(self.embedding[cells], self.features[cells], self.depth[cells])
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Calibration:
+    """What held-out reference cells taught about trust."""
+
+    linear_weight: float
+    """Share of the linear head in the fused log-probabilities, in [0, 1]."""
+    temperature: float
+    """Divides the fused log-probabilities."""
+    min_confidence: float
+    """Below it a cell stays "Unassigned"."""
+    max_novelty: float
+    """Above it a cell stays "Unassigned"."""
+    usual_novelty: float
+    """Lower quartile of the novelty of held-out reference cells."""
+    vague: Surprise
+    """Rarity of a low confidence."""
+    strange: Surprise
+    """Rarity of a long distance."""
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Route:
+    """A fitted route.
+
+    ``shared`` is for queries whose peaks the reference knows, ``sequence`` for queries that share
+    too few of them: it reads nothing but the DNA in the peaks.
+    """
+
+    name: RouteName
+    encoder: CellEncoder
+    network: AlignmentNetwork
+    linear: LinearHead
+    shape: ReferenceShape
+    calibration: Calibration
+    sample: NDArray[np.float16]
+    """Embeddings of some reference cells, for alignment, shape (n_sample, dim)."""
+    sample_types: NDArray[np.int64]
+    """Type codes of these cells, shape (n_sample,)."""
+    validation: dict[str, Any]
+    """Scores on held-out reference cells."""
+
+    def see(
+        self, counts: sp.csr_matrix, peaks: PeakTable, *, own_statistics: bool = False
+    ) -> Cells:
+        """Embed cells for this route.
+
+        Parameters
+        ----------
+        counts : csr_matrix of float32, shape (n_cells, n_peaks)
+        peaks : PeakTable, length n_peaks
+        own_statistics : bool
+            See `CellEncoder.transform`.
+        """
+        return see_cells(self.name, self.encoder, counts, peaks, own_statistics=own_statistics)
+
+    def log_probabilities(
+        self, cells: Cells, network_logs: NDArray[np.float32]
+    ) -> NDArray[np.float32]:
+        """Fused and calibrated log-probabilities, float32, shape (n_cells, n_types)."""
+        linear = self.linear.log_probabilities(cells.features)
+        return fuse(
+            network_logs, linear, self.calibration.linear_weight, self.calibration.temperature
+        )
+
+    def novelty(self, cells: Cells, logs: NDArray[np.float32]) -> NDArray[np.float32]:
+        """How strange cells are, given their depth, float32, shape (n_cells,)."""
+        calibration = self.calibration
+        distance = self.shape.distance(cells.embedding)
+        return novelty_score(cells, logs, distance, calibration.vague, calibration.strange)
+
+
+def route_encoder(encoder: CellEncoder, name: RouteName) -> CellEncoder:
+    """The encoder as a route uses it: the sequence route has the sequence block alone."""
+    return encoder.only("sequence") if name == "sequence" else encoder
+
+
+def see_cells(
+    name: RouteName,
+    encoder: CellEncoder,
+    counts: sp.csr_matrix,
+    peaks: PeakTable,
+    *,
+    own_statistics: bool = False,
+) -> Cells:
+    """Embed cells for a route of this name; see `Route.see`."""
+    embedding = encoder.transform(counts, peaks, own_statistics=own_statistics)
+    if name == "sequence":
+        usable = np.flatnonzero(peaks.embedded)
+        return Cells(embedding, embedding * np.float32(4), _depth(counts, usable))
+    usable = np.flatnonzero(np.isin(peaks.rows, encoder.rows))
+    return Cells(embedding, encoder.tfidf(counts, peaks), _depth(counts, usable))
+
+
+def fuse(
+    network: NDArray[np.float32],
+    linear: NDArray[np.float32],
+    linear_weight: float,
+    temperature: float = 1.0,
+) -> NDArray[np.float32]:
+    """Weighted mean of two log-probabilities over a temperature, normalised again.
+
+    Parameters
+    ----------
+    network, linear : float32, shape (n_cells, n_types)
+    linear_weight : float
+        In [0, 1].
+    temperature : float
+        Above 0.
+
+    References
+    ----------
+    Guo et al. (2017), On Calibration of Modern Neural Networks, section 4.2.
+    """
+    mixed = linear_weight * linear + (1 - linear_weight) * network
+    return np.asarray(log_softmax(mixed / temperature, axis=1), np.float32)
+
+
+def novelty_score(
+    cells: Cells,
+    logs: NDArray[np.float32],
+    distance: NDArray[np.float32],
+    vague: Surprise,
+    strange: Surprise,
+) -> NDArray[np.float32]:
+    """Sum of two rarities, shared among neighbouring cells.
+
+    Parameters
+    ----------
+    cells : Cells
+    logs : float32, shape (n_cells, n_types)
+        Calibrated log-probabilities.
+    distance : float32, shape (n_cells,)
+    vague, strange : Surprise
+    """
+    rarity = vague(-logs.max(axis=1), cells.depth) + strange(distance, cells.depth)
+    return smooth(rarity, cells.embedding)
+
+
+def _depth(counts: sp.csr_matrix, usable: NDArray[np.int64]) -> NDArray[np.float32]:
+    return np.asarray(counts[:, usable].sum(axis=1), np.float32).ravel()
