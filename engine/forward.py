@@ -15,17 +15,19 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
+from torch.nn import functional
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from .spec import Precision
 
 # Rows of the matrix products: below 256, kernels may choose another order of summation for the
 # same row; a multiple of 64 keeps element-wise kernels off their scalar tails.
 _LEAST_ROWS, _ROW_STEP = 256, 64
+# Elements below which an element-wise CPU kernel stays on one thread (at::internal::GRAIN_SIZE).
+_GRAIN = 32_768
 # Short sequences: fewer matrices than this in one batched product may take another kernel.
 _SHORT, _LEAST_MATRICES = 16, 16
 DTYPES: dict[Precision, torch.dtype] = {"bf16": torch.bfloat16, "fp32": torch.float32}
@@ -99,7 +101,7 @@ class PackedEncoder:
         """
         n_tokens = len(ids)
         position = _positions(groups).to(self.device)
-        x = F.pad(self._embed(ids, position), (0, 0, 0, _filler(n_tokens)))
+        x = functional.pad(self._embed(ids, position), (0, 0, 0, _filler(n_tokens)))
         rotary = self._rotary(position, len(x))
         for weights in self.layers if layer < 0 else self.layers[:layer]:
             x = x + self._attend(x, weights, groups, rotary)
@@ -113,17 +115,18 @@ class PackedEncoder:
         return x if self.embedding_norm is None else self._norm(x, self.embedding_norm)
 
     def _norm(self, x: Tensor, norm: Affine) -> Tensor:
-        return F.layer_norm(x, (self.dim,), norm.weight, norm.bias, self.eps)
+        return functional.layer_norm(x, (self.dim,), norm.weight, norm.bias, self.eps)
 
     def _linear(self, x: Tensor, layer: Affine) -> Tensor:
-        return F.linear(x.to(layer.weight.dtype), layer.weight, layer.bias)
+        return functional.linear(x.to(layer.weight.dtype), layer.weight, layer.bias)
 
     def _mlp(self, x: Tensor, weights: EncoderLayer) -> Tensor:
         up = self._linear(self._norm(x, weights.mlp_norm), weights.up)
         if self.activation == "gelu":
-            return self._linear(F.gelu(up), weights.down)
+            return self._linear(_in_place(torch.ops.aten.gelu_, up), weights.down)
         gate, value = up.chunk(2, dim=-1)
-        return self._linear(F.silu(gate) * value, weights.down)
+        gated = _in_place(torch.ops.aten.silu_, gate.contiguous()) * value
+        return self._linear(gated, weights.down)
 
     def _attend(
         self,
@@ -149,7 +152,7 @@ class PackedEncoder:
         head = self.dim // self.n_heads
         exponent = torch.arange(0, head, 2, dtype=torch.float32, device=self.device) / head
         angle = position[:, None].float() / self.rope_base**exponent
-        angle = F.pad(angle, (0, 0, 0, n_rows - len(angle)))[:, None]
+        angle = functional.pad(angle, (0, 0, 0, n_rows - len(angle)))[:, None]
         dtype = self.layers[0].qkv.weight.dtype
         return angle.cos().to(dtype), angle.sin().to(dtype)
 
@@ -199,7 +202,7 @@ def padded_attention(
         return padded.transpose(1, 2)
 
     mask = None if len(groups) == 1 else real[:, None, None, :]
-    out = F.scaled_dot_product_attention(
+    out = functional.scaled_dot_product_attention(
         spread(query), spread(key), spread(value), attn_mask=mask, scale=1.0
     )
     mixed = torch.zeros_like(value, memory_format=torch.contiguous_format)
@@ -229,7 +232,21 @@ def _by_head(rows: Tensor, n: int, length: int) -> Tensor:
     _, n_heads, head = rows.shape
     split = rows.reshape(n, length, n_heads, head).transpose(1, 2).reshape(-1, length, head)
     lack = _LEAST_MATRICES - len(split) if length < _SHORT else 0
-    return split if lack <= 0 else F.pad(split, (0, 0, 0, 0, 0, lack))
+    return split if lack <= 0 else functional.pad(split, (0, 0, 0, 0, 0, lack))
+
+
+def _in_place(activation: Callable[[Tensor], object], x: Tensor) -> Tensor:
+    """Apply an activation so that no thread's share ends in elements that do not fill a vector.
+
+    Kernels compute those with another formula, whose last bit differs. A piece of `threads` whole
+    grains is split evenly; a smaller piece of at most one grain is not split at all.
+    """
+    threads = torch.get_num_threads()
+    for piece in x.view(-1).split(threads * _GRAIN):
+        whole = len(piece) == threads * _GRAIN
+        for part in (piece,) if whole else piece.split(_GRAIN):
+            activation(part)
+    return x
 
 
 def _rotate(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:

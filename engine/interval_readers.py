@@ -183,7 +183,7 @@ def _whole(column: pd.Series[Any], name: str, source: str) -> list[int]:
     numbers = pd.to_numeric(column, errors="coerce").to_numpy(np.float64)
     bad = np.flatnonzero(~np.isfinite(numbers) | (numbers != np.floor(numbers)))
     if len(bad):
-        shown = ", ".join(f"row {row} {column.iloc[row]!r}" for row in bad[:_SHOWN])
+        shown = ", ".join(f"row {row} {column.iloc[row]}" for row in bad[:_SHOWN])
         raise IntervalError(
             f"{source}: {len(bad)} value(s) of column {column.name!r} are not whole numbers: "
             f"{shown}. {name} is in bp; fix or remove these rows."

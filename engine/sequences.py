@@ -87,7 +87,9 @@ class Sequences:
 
     def take(self, rows: ArrayLike) -> Sequences:
         """Rows by integer index or boolean mask, in the order given."""
-        index = np.arange(len(self), dtype=np.int64)[np.asarray(rows)]
+        chosen = np.asarray(rows)
+        every = np.arange(len(self), dtype=np.int64)
+        index = every[chosen if chosen.size else chosen.astype(np.int64)]
         lengths = self.lengths[index]
         offsets = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64)
         shift = np.repeat(self.offsets[:-1][index] - offsets[:-1], lengths)

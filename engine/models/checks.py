@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from ..errors import ModelError
+from peakatlas.engine.errors import ModelError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from ..forward import PackedEncoder
+    from peakatlas.engine.forward import PackedEncoder
 
 _PROBE_TOKENS = 12
 

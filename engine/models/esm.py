@@ -9,8 +9,9 @@ import torch
 from transformers import EsmConfig, EsmModel
 from transformers.utils import logging
 
-from ..errors import ModelError
-from ..forward import DTYPES, Affine, EncoderLayer, PackedEncoder
+from peakatlas.engine.errors import ModelError
+from peakatlas.engine.forward import DTYPES, Affine, EncoderLayer, PackedEncoder
+
 from .checks import check_encoder
 
 if TYPE_CHECKING:
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
 
     from torch import nn
 
-    from ..spec import Precision
+    from peakatlas.engine.spec import Precision
 
 # Share of tokens that ESM masks in training; its embeddings are scaled to match at inference.
 _MASKED_SHARE = 0.15 * 0.8

@@ -13,8 +13,8 @@ from .esm import build_encoder, load_hf
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from ..forward import PackedEncoder
-    from ..spec import Precision
+    from peakatlas.engine.forward import PackedEncoder
+    from peakatlas.engine.spec import Precision
 
 
 class _GluIntermediate(nn.Module):

@@ -11,7 +11,8 @@ from huggingface_hub import snapshot_download
 from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
 from safetensors import SafetensorError, safe_open
 
-from ..errors import ModelError
+from peakatlas.engine.errors import ModelError
+
 from .esm import load_esm
 from .esm_glu import load_esm_glu
 from .table import MODELS, ModelCard
@@ -19,8 +20,9 @@ from .table import MODELS, ModelCard
 if TYPE_CHECKING:
     import torch
 
-    from ..forward import PackedEncoder
-    from ..spec import Precision
+    from peakatlas.engine.forward import PackedEncoder
+    from peakatlas.engine.spec import Precision
+
     from .table import Family
 
 _FILES = ["config.json", "vocab.txt", "*.safetensors", "*.safetensors.index.json"]

@@ -1,0 +1,74 @@
+"""Two real processes under torchrun: disjoint ownership, equal bytes, and the refusal."""
+
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+from peakatlas.engine.distributed import RankState, owned_units
+from peakatlas.engine.embedder import Embedder
+from peakatlas.engine.sequences import Sequences
+
+SCRIPT = """
+import sys
+import numpy as np
+from peakatlas.engine.distributed import owned_units, rank_state
+from peakatlas.engine.embedder import Embedder
+from peakatlas.engine.errors import WorldSizeError
+from peakatlas.engine.sequences import Sequences
+
+model, texts, out = sys.argv[1:]
+state = rank_state(2)
+try:
+    rank_state(3)
+except WorldSizeError as fault:
+    print(f"refused: {fault}")
+texts = open(texts).read().split()
+units = owned_units(len(texts), state)
+values = Embedder.load(model).embed_sequences(Sequences.from_strings([texts[i] for i in units]))
+np.savez(f"{out}/{state.rank}.npz", units=units, values=values, world=state.world_size)
+"""
+
+
+@pytest.mark.parametrize(("n_units", "world"), [(7, 2), (1, 3), (0, 2), (12, 4)])
+def test_every_unit_has_one_owner(n_units, world):
+    states = [RankState(rank=r, world_size=world, device="cpu") for r in range(world)]
+    owned = np.concatenate([owned_units(n_units, state) for state in states])
+    assert sorted(owned.tolist()) == list(range(n_units))
+
+
+def run(arguments, tmp_path):
+    return subprocess.run(
+        [sys.executable, "-m", *arguments], capture_output=True, text=True, timeout=120,
+        cwd=tmp_path, check=False,
+    )  # fmt: skip
+
+
+def test_two_ranks_share_the_units_and_give_the_bytes_of_one(tmp_path, toy_esm):
+    rng = np.random.default_rng(0)
+    texts = ["".join(rng.choice(list("ACGT"), 90 + 7 * i)) for i in range(9)]
+    (tmp_path / "texts").write_text("\n".join(texts))
+    (tmp_path / "rank.py").write_text(SCRIPT)
+    done = run(
+        ["torch.distributed.run", "--standalone", "--nproc_per_node", "2",
+         "rank.py", str(toy_esm), "texts", "."],
+        tmp_path,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    ranks = [np.load(tmp_path / f"{rank}.npz") for rank in (0, 1)]
+    assert [rank["units"].tolist() for rank in ranks] == [[0, 2, 4, 6, 8], [1, 3, 5, 7]]
+    assert all(rank["world"] == 2 for rank in ranks)
+    alone = Embedder.load(str(toy_esm)).embed_sequences(Sequences.from_strings(texts))
+    for rank in ranks:
+        assert rank["values"].tobytes() == alone[rank["units"]].tobytes()
+    refusal = "refused: 2 process(es) found each other, 3 were asked for"
+    assert done.stdout.count(refusal) == 2
+
+
+def test_one_process_that_should_be_two_is_refused(tmp_path):
+    code = "from peakatlas.engine.distributed import rank_state; rank_state(2)"
+    (tmp_path / "alone.py").write_text(code)
+    done = run(["alone"], tmp_path)
+    assert done.returncode == 1
+    assert "WorldSizeError: 1 process(es) found each other, 2 were asked for" in done.stderr

@@ -1,0 +1,151 @@
+"""The embedder against a naive version with Hugging Face's tokenizer and model."""
+
+import json
+
+import numpy as np
+import pytest
+import torch
+from transformers import EsmModel, EsmTokenizer
+
+from peakatlas.engine.embedder import Embedder
+from peakatlas.engine.errors import ContigError, GenomeError, ModelError
+from peakatlas.engine.genome import open_genome
+from peakatlas.engine.interval_readers import parse_names
+from peakatlas.engine.intervals import Intervals
+from peakatlas.engine.sequences import Sequences
+from peakatlas.engine.windows import window_digests
+
+
+@pytest.fixture
+def source(tmp_path):
+    rng = np.random.default_rng(3)
+    dna = rng.choice(list("ACGT"), 4000)
+    dna[1000:1700] = "N"
+    dna[2000:2010] = "N"
+    path = tmp_path / "g.fa"
+    path.write_text(">chr1\n" + "".join(dna) + "\n>chr2\n" + "".join(dna[:300]) + "\n")
+    return open_genome(path)
+
+
+@pytest.fixture(scope="module")
+def embedder(toy_esm):
+    return Embedder.load(str(toy_esm), precision="fp32", window="centre:120")
+
+
+def naive(path, text, pooling="mean"):
+    tokenizer = EsmTokenizer(str(path / "vocab.txt"), cls_token="<cls>", eos_token=None)
+    names = ["<cls>", *tokenizer.tokenize(text)]
+    ids = torch.tensor([tokenizer.convert_tokens_to_ids(names)])
+    model = EsmModel.from_pretrained(path, add_pooling_layer=False).eval()
+    with torch.inference_mode():
+        hidden = model(ids, attention_mask=torch.ones_like(ids)).last_hidden_state[0]
+    real = torch.tensor([name not in ("<cls>", "N", "<unk>") for name in names])
+    return (hidden[real].mean(0) if pooling == "mean" else hidden[0]).numpy()
+
+
+@pytest.mark.parametrize("pooling", ["mean", "cls"])
+def test_embed_equals_the_naive_version(toy_esm, source, pooling):
+    embedder = Embedder.load(str(toy_esm), precision="fp32", window="centre:120", pooling=pooling)
+    peaks = parse_names(["chr1:500-620", "chr1:1950-2090", "chr2:10-30", "chr1:1-9"])
+    done = embedder.embed(peaks, source)
+    texts = ["chr1:500-620", "chr1:1960-2080", "chr2:0-80", "chr1:0-65"]
+    for row, name in enumerate(texts):
+        dna = source.fetch(parse_names([name]))[0]
+        np.testing.assert_allclose(done.values[row], naive(toy_esm, dna, pooling), atol=1e-5)
+    np.testing.assert_allclose(done.n_fraction, [0, 10 / 120, 0, 0], rtol=1e-6)
+    assert np.array_equal(done.digests, window_digests(peaks, source, "centre:120"))
+
+
+def test_order_and_company_do_not_change_a_byte(embedder, source):
+    rng = np.random.default_rng(0)
+    start = rng.integers(0, 3900, 1500)
+    peaks = Intervals.from_columns(["chr1"] * 1500, start, start + rng.integers(1, 100, 1500))
+    calls = []
+    done = embedder.embed(peaks, source, progress=calls.append)
+    order = rng.permutation(1500)[:200]
+    again = embedder.embed(peaks.take(order), source)
+    assert np.array_equal(again.values, done.values[order], equal_nan=True)
+    assert calls == [1024, 476]
+
+
+def test_a_window_of_n_only_is_a_row_of_nan(embedder, source):
+    done = embedder.embed(parse_names(["chr1:1200-1300", "chr1:0-9"]), source)
+    assert np.isnan(done.values[0]).all()
+    assert not np.isnan(done.values[1]).any()
+    assert done.n_fraction.tolist() == [1, 0]
+
+
+def test_windows_of_a_long_peak_are_averaged_by_their_real_tokens(toy_esm, source):
+    embedder = Embedder.load(str(toy_esm), precision="fp32", window="peak:120:0")
+    done = embedder.embed(parse_names(["chr1:800-1160", "chr1:0-60"]), source)
+    windows = [source.fetch(parse_names([n]))[0] for n in ("chr1:800-920", "chr1:920-1040")]
+    first, second = (naive(toy_esm, text) for text in windows)
+    # 80 known bases: 13 six-mers and 2 single bases; the third window is N only.
+    expected = (first * 20 + second * 15) / 35
+    np.testing.assert_allclose(done.values[0], expected, atol=1e-5)
+    np.testing.assert_allclose(done.n_fraction[0], (40 + 120) / 360, rtol=1e-6)
+
+
+def test_both_strands_are_the_mean_of_the_two(toy_esm):
+    dna = Sequences.from_strings(["ACGTTGCATTGACCATAGGACA", "ACCAGG"])
+    both = Embedder.load(str(toy_esm), strand="both")
+    forward = Embedder.load(str(toy_esm))
+    mean = (forward.embed_sequences(dna) + forward.embed_sequences(dna.reverse_complement())) / 2
+    assert np.array_equal(both.embed_sequences(dna), mean)
+    flipped = both.embed_sequences(dna.reverse_complement())
+    assert np.array_equal(both.embed_sequences(dna), flipped)
+
+
+def test_owner_may_come_in_any_order_and_leave_rows_empty(embedder):
+    dna = Sequences.from_strings(["ACGTTT" * 4, "GGGTTT" * 4, "ACATTT" * 8])
+    single = embedder.embed_sequences(dna)
+    owned = embedder.embed_sequences(dna, np.array([2, 0, 2]), 4)
+    assert np.array_equal(owned[0], single[1])
+    np.testing.assert_allclose(owned[2], (single[0] * 4 + single[2] * 8) / 12, atol=1e-6)
+    assert np.isnan(owned[[1, 3]]).all()
+
+
+def test_nothing_to_embed(embedder, source):
+    assert embedder.embed_sequences(Sequences.from_strings([])).shape == (0, 32)
+    done = embedder.embed(Intervals.from_columns([], [], []), source)
+    assert (done.values.shape, done.digests.shape, done.n_fraction.shape) == (
+        (0, 32),
+        (0, 16),
+        (0,),
+    )
+
+
+def test_an_empty_sequence_is_nan(embedder):
+    values = embedder.embed_sequences(Sequences.from_strings(["", "ACGT", ""]))
+    assert np.isnan(values).all(1).tolist() == [True, False, True]
+
+
+def test_errors_of_the_source_come_through(embedder, source):
+    with pytest.raises(ContigError, match="chr9"):
+        embedder.embed(parse_names(["chr9:0-5"]), source)
+    with pytest.raises(GenomeError, match="ends past chr2"):
+        embedder.embed(parse_names(["chr2:0-301"]), source)
+
+
+def test_a_sequence_longer_than_the_context_is_refused(toy_absolute):
+    embedder = Embedder.load(str(toy_absolute))
+    assert embedder.card.context_tokens == 1024
+    embedder.embed_sequences(Sequences.from_strings(["A" * 6 * 1023]))
+    with pytest.raises(
+        ModelError, match="a sequence has 1025 tokens, absolute0 reads at most 1024"
+    ):
+        embedder.embed_sequences(Sequences.from_strings(["A" * 6 * 1024]))
+
+
+def test_a_layer_that_is_not_there_is_refused(toy_esm):
+    with pytest.raises(ModelError, match=r"layer 2 is not -1 .* nor from 0 to 1"):
+        Embedder.load(str(toy_esm), layer=2)
+
+
+def test_spec_changes_with_every_option_that_changes_the_result(toy_esm):
+    options = [{}, {"window": "centre:60"}, {"precision": "fp32"}, {"strand": "both"},
+               {"pooling": "cls"}, {"layer": 1}]  # fmt: skip
+    digests = [Embedder.load(str(toy_esm), **option).spec.digest for option in options]
+    assert len(set(digests)) == len(options)
+    assert Embedder.load(str(toy_esm), token_budget=99).spec.digest == digests[0]
+    json.dumps(Embedder.load(str(toy_esm)).spec.to_json())

@@ -1,0 +1,115 @@
+"""The packed forward against Hugging Face's own, and against itself in other company."""
+
+import pytest
+import torch
+from transformers import EsmModel
+
+from peakatlas.engine.errors import ModelError
+from peakatlas.engine.forward import group_lengths, packed_attention, padded_attention
+from peakatlas.engine.models.checks import check_encoder
+from peakatlas.engine.models.esm import load_esm, load_hf
+from peakatlas.engine.models.esm_glu import EsmGluModel, load_esm_glu
+
+CPU = torch.device("cpu")
+LENGTHS = [87, 87, 40, 11, 3]
+
+
+@pytest.fixture(scope="module")
+def token_ids():
+    generator = torch.Generator().manual_seed(0)
+    return [torch.randint(3, 4105, (length,), generator=generator) for length in LENGTHS]
+
+
+def naive(model, ids, layer=-1):
+    """One sequence at a time through Hugging Face's model."""
+    with torch.inference_mode():
+        out = model(ids[None], attention_mask=torch.ones(1, len(ids)), output_hidden_states=True)
+    return (out.last_hidden_state if layer < 0 else out.hidden_states[layer])[0]
+
+
+FAMILIES = {
+    "rotary": ("toy_esm", EsmModel, load_esm),
+    "learnt positions": ("toy_absolute", EsmModel, load_esm),
+    "swiglu": ("toy_glu", EsmGluModel, load_esm_glu),
+}
+
+
+@pytest.fixture(params=FAMILIES.values(), ids=FAMILIES)
+def family(request):
+    fixture, model_class, load = request.param
+    path = request.getfixturevalue(fixture)
+    return load_hf(model_class, path), lambda precision: load(path, precision, CPU)
+
+
+@pytest.mark.parametrize(("precision", "tolerance"), [("fp32", 5e-6), ("bf16", 0.05)])
+def test_packed_vectors_equal_those_of_hugging_face(family, token_ids, precision, tolerance):
+    model, load = family
+    hidden = load(precision).hidden(torch.cat(token_ids), group_lengths(LENGTHS)).split(LENGTHS)
+    for ids, packed in zip(token_ids, hidden, strict=True):
+        expected = naive(model, ids)
+        assert expected.abs().mean() > 0.3  # so that the tolerance means something
+        torch.testing.assert_close(packed, expected, atol=tolerance, rtol=0)
+
+
+@pytest.mark.parametrize("layer", [0, 1])
+def test_an_inner_layer_is_the_hidden_state_of_that_layer(family, token_ids, layer):
+    model, load = family
+    hidden = load("fp32").hidden(token_ids[0], [(1, LENGTHS[0])], layer=layer)
+    torch.testing.assert_close(hidden, naive(model, token_ids[0], layer), atol=5e-6, rtol=0)
+
+
+@pytest.mark.parametrize("precision", ["bf16", "fp32"])
+def test_vectors_are_the_same_bytes_alone_in_company_and_with_any_number_of_threads(
+    family, token_ids, precision
+):
+    encoder = family[1](precision)
+    before = torch.get_num_threads()
+    alone = [encoder.hidden(ids, [(1, len(ids))]) for ids in token_ids]
+    try:
+        for threads in (1, 2, 3):
+            torch.set_num_threads(threads)
+            for order in ([0, 1, 2, 3, 4], [4, 3, 2, 1, 0], [0, 1] * 6 + [3] * 7 + [4]):
+                lengths = [LENGTHS[i] for i in order]
+                ids = torch.cat([token_ids[i] for i in order])
+                hidden = encoder.hidden(ids, group_lengths(lengths)).split(lengths)
+                assert all(torch.equal(hidden[k], alone[i]) for k, i in enumerate(order))
+    finally:
+        torch.set_num_threads(before)
+
+
+def test_padded_attention_agrees_with_packed_attention():
+    torch.manual_seed(0)
+    query, key, value = torch.randn(3, 256, 4, 8)
+    groups = group_lengths(LENGTHS)
+    packed = packed_attention(query, key, value, groups)
+    torch.testing.assert_close(
+        padded_attention(query, key, value, groups), packed, atol=1e-5, rtol=0
+    )
+    first = torch.softmax(torch.einsum("qhd,khd->hqk", query[:87], key[:87]), -1)
+    naive_first = torch.einsum("hqk,khd->qhd", first, value[:87])
+    torch.testing.assert_close(packed[:87], naive_first, atol=1e-5, rtol=0)
+    assert not packed[sum(LENGTHS) :].any()
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+def test_cuda_agrees_with_cpu(toy_esm, token_ids):
+    groups = group_lengths(LENGTHS)
+    ids = torch.cat(token_ids)
+    cpu = load_esm(toy_esm, "fp32", CPU).hidden(ids, groups)
+    cuda = load_esm(toy_esm, "fp32", torch.device("cuda")).hidden(ids.cuda(), groups)
+    torch.testing.assert_close(cuda.cpu(), cpu, atol=2e-3, rtol=0)
+
+
+def test_self_check_finds_weights_that_are_not_finite(toy_esm):
+    encoder = load_esm(toy_esm, "fp32", CPU)
+    encoder.layers[1].up.weight[0, 0] = float("nan")
+    with pytest.raises(ModelError, match="a weight is not finite"):
+        check_encoder(encoder)
+
+
+def test_self_check_finds_positions_that_are_lost(toy_absolute):
+    encoder = load_esm(toy_absolute, "fp32", CPU)
+    encoder.positions.zero_()
+    with pytest.raises(ModelError, match="the order of the tokens has no effect"):
+        check_encoder(encoder)
