@@ -174,7 +174,7 @@ class Pretraining:
     def __init__(self, train: Sequences, holdout: Sequences, out: Path, recipe: Recipe) -> None:
         torch.manual_seed(recipe.seed)
         self.recipe, self.out, self.step = recipe, out, 0
-        self.tokenizer = KmerTokenizer(kmer_vocabulary(recipe.k))
+        self.tokenizer = KmerTokenizer(kmer_vocabulary(recipe.k), "mask")
         self.sampler = WindowSampler(train, recipe.k * recipe.context_tokens)
         self.model = EsmForMaskedLM(_config(recipe, self.tokenizer))
         self.optimizer = torch.optim.AdamW(
@@ -278,6 +278,8 @@ class Pretraining:
         }
         (self.out / "pretraining.json").write_text(json.dumps(summary, indent=1) + "\n")
         (self.out / "vocab.txt").write_text("\n".join(self.tokenizer.vocab) + "\n")
+        rule = {"partial_kmers": self.tokenizer.partial_kmers}
+        (self.out / "tokenizer_config.json").write_text(json.dumps(rule) + "\n")
         self.model.half().save_pretrained(self.out)  # type: ignore[no-untyped-call]
         typer.echo(json.dumps(summary))
 

@@ -1,18 +1,25 @@
 """DNA to token ids: a vectorised, non-overlapping k-mer tokenizer.
 
-The ids equal those of `transformers.EsmTokenizer` with the same vocabulary on upper-case DNA:
-from the left, a full k-mer of A, C, G, T is one token; where fewer than k such bases are left
-before an N, an IUPAC letter or the end, each base is a token of its own. An N is one token and so
-shifts the k-mer frame after it; a run of other letters is one ``<unk>``.
+What becomes of k bases that are not all A, C, G, T is the model's `PartialKmers` rule:
+
+``split``
+    The ids of `transformers.EsmTokenizer` on upper-case DNA: from the left, a full k-mer is one
+    token; where fewer than k known bases are left before an N, another letter or the end, each
+    base is a token of its own. An N is one token and so shifts the k-mer frame after it; a run of
+    other letters is one ``<unk>``.
+``mask``
+    Tokens sit at every k-th base. One that holds an unknown letter is ``<mask>``, which a masked
+    language model reads as DNA that it is not told; bases after the last whole token are left out.
 """
 
 from __future__ import annotations
 
 import hashlib
+import json
 from dataclasses import dataclass
 from itertools import product
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal, get_args
 
 import numpy as np
 
@@ -25,6 +32,7 @@ if TYPE_CHECKING:
 
     from .sequences import Sequences
 
+PartialKmers = Literal["split", "mask"]
 SPECIAL_TOKENS = ("<unk>", "<pad>", "<mask>", "<cls>")
 BASES = "ATCG"  # order of the Nucleotide Transformer vocabulary
 _N_CODE, _OTHER_CODE = 4, 5
@@ -58,19 +66,24 @@ class KmerTokenizer:
     ----------
     vocab : sequence of str
         Token of each id. Must hold the special tokens, all 4**k k-mers, and A, C, G, T, N.
+    partial_kmers : {"split", "mask"}
+        What becomes of bases that are no whole k-mer of A, C, G, T.
 
     Raises
     ------
     ModelError
-        If the vocabulary is not a complete k-mer vocabulary.
+        If the vocabulary is not a complete k-mer vocabulary, or the rule is not known.
 
     References
     ----------
     Dalla-Torre et al., Nature Methods 2025, doi:10.1038/s41592-024-02523-z (6-mer tokens).
     """
 
-    def __init__(self, vocab: Sequence[str]) -> None:
+    def __init__(self, vocab: Sequence[str], partial_kmers: PartialKmers = "split") -> None:
         self.vocab = list(vocab)
+        self.partial_kmers = partial_kmers
+        if partial_kmers not in get_args(PartialKmers):
+            raise ModelError(f"partial_kmers is {partial_kmers!r}, not one of split, mask")
         ids = {token: i for i, token in enumerate(self.vocab)}
         self.k = max((len(t) for t in self.vocab if set(t) <= set(BASES)), default=0)
         kmers = ["".join(letters) for letters in product(BASES, repeat=self.k)]
@@ -90,22 +103,27 @@ class KmerTokenizer:
 
     @classmethod
     def from_directory(cls, path: str | Path) -> KmerTokenizer:
-        """Read ``vocab.txt`` (one token a line) of a Hugging Face model directory.
+        """Read the tokenizer of a Hugging Face model directory.
+
+        ``vocab.txt`` has one token a line; ``partial_kmers`` in ``tokenizer_config.json`` may say
+        ``mask``.
 
         Raises
         ------
         ModelError
-            If the file is absent or not a k-mer vocabulary.
+            If ``vocab.txt`` is absent or not a k-mer vocabulary, or the rule is not known.
         """
-        file = Path(path) / "vocab.txt"
+        file, options = Path(path) / "vocab.txt", Path(path) / "tokenizer_config.json"
         if not file.is_file():
             raise ModelError(f"{file} does not exist: a k-mer model needs its vocab.txt")
-        return cls(file.read_text().split())
+        settings = json.loads(options.read_text()) if options.is_file() else {}
+        return cls(file.read_text().split(), settings.get("partial_kmers", "split"))
 
     @property
     def digest(self) -> str:
-        """SHA-256 of the vocabulary, hex."""
-        return hashlib.sha256("\n".join(self.vocab).encode()).hexdigest()
+        """SHA-256 of the rule and the vocabulary, hex."""
+        lines = [f"partial_kmers={self.partial_kmers}", *self.vocab]
+        return hashlib.sha256("\n".join(lines).encode()).hexdigest()
 
     def encode(self, sequences: Sequences) -> Tokens:
         """Tokenize, each sequence with a leading ``<cls>``.
@@ -124,7 +142,33 @@ class KmerTokenizer:
         ['<cls>', 'AAAAAA', 'A', 'N', 'T']
         """
         codes = self._codes[sequences.data]
-        start, length = _runs(codes, sequences.offsets)
+        if self.partial_kmers == "mask":
+            ids, total = self._masked(codes, sequences.offsets)
+        else:
+            ids, total = self._split(codes, sequences.offsets)
+        return Tokens(
+            np.insert(ids, total[:-1], np.int32(self.cls_id)),
+            total + np.arange(len(total), dtype=np.int64),
+        )
+
+    def _masked(
+        self, codes: NDArray[np.uint8], offsets: NDArray[np.int64]
+    ) -> tuple[NDArray[np.int32], NDArray[np.int64]]:
+        n_tokens = np.diff(offsets) // self.k
+        total = np.concatenate([[0], np.cumsum(n_tokens)])
+        shift = np.repeat(offsets[:-1] - total[:-1] * self.k, n_tokens)
+        bases = np.arange(total[-1]) * self.k + shift
+        known = np.ones(len(bases), np.bool_)
+        for step in range(self.k):
+            known &= codes[bases + step] < _N_CODE
+        ids = np.full(len(bases), self.mask_id, np.int32)
+        ids[known] = self._kmer_ids[self._kmer_index(codes, bases[known])]
+        return ids, total
+
+    def _split(
+        self, codes: NDArray[np.uint8], offsets: NDArray[np.int64]
+    ) -> tuple[NDArray[np.int32], NDArray[np.int64]]:
+        start, length = _runs(codes, offsets)
         kind = codes[start]
         n_whole = np.where(kind < _N_CODE, length // self.k, 0)
         n_tokens = np.where(kind == _OTHER_CODE, 1, length - n_whole * (self.k - 1))
@@ -135,11 +179,7 @@ class KmerTokenizer:
         base = start[run] + np.minimum(within, n_whole[run]) * (self.k - 1) + within
         ids = self._single_ids[codes[base]]
         ids[whole] = self._kmer_ids[self._kmer_index(codes, base[whole])]
-        total = np.append(first, len(run))[np.searchsorted(start, sequences.offsets)]
-        return Tokens(
-            np.insert(ids, total[:-1], np.int32(self.cls_id)),
-            total + np.arange(len(total), dtype=np.int64),
-        )
+        return ids, np.append(first, len(run))[np.searchsorted(start, offsets)]
 
     def _kmer_index(self, codes: NDArray[np.uint8], starts: NDArray[np.int64]) -> NDArray[np.int32]:
         index = np.zeros(len(starts), np.int32)

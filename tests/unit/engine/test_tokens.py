@@ -81,3 +81,36 @@ def test_digest_depends_on_the_order_of_tokens() -> None:
     vocab = kmer_vocabulary(2)
     assert KmerTokenizer(vocab).digest == KmerTokenizer(list(vocab)).digest
     assert KmerTokenizer(vocab).digest != KmerTokenizer(vocab[::-1]).digest
+
+
+def test_masked_rule_keeps_the_frame_and_hides_unknown_letters() -> None:
+    tokenizer = KmerTokenizer(kmer_vocabulary(3), "mask")
+    tokens = tokenizer.encode(Sequences.from_strings(["ACGNACTTTAC", "AC", "", "RRRGGG"]))
+    named = [[tokenizer.vocab[i] for i in tokens[row]] for row in range(4)]
+    assert named == [
+        ["<cls>", "ACG", "<mask>", "TTT"],
+        ["<cls>"],
+        ["<cls>"],
+        ["<cls>", "<mask>", "GGG"],
+    ]
+
+
+@given(st.lists(st.text("ACGT", max_size=60).map(lambda s: s[: len(s) // 6 * 6]), max_size=5))
+def test_both_rules_agree_on_whole_kmers(strings: list[str]) -> None:
+    dna = Sequences.from_strings(strings)
+    masked = KmerTokenizer(kmer_vocabulary(6), "mask").encode(dna)
+    split = TOKENIZER.encode(dna)
+    assert masked.ids.tolist() == split.ids.tolist()
+    assert masked.offsets.tolist() == split.offsets.tolist()
+
+
+def test_rule_is_read_from_the_model_directory_and_is_part_of_the_digest(tmp_path: Path) -> None:
+    (tmp_path / "vocab.txt").write_text("\n".join(kmer_vocabulary(2)))
+    plain = KmerTokenizer.from_directory(tmp_path)
+    (tmp_path / "tokenizer_config.json").write_text('{"partial_kmers": "mask"}')
+    masked = KmerTokenizer.from_directory(tmp_path)
+    assert (plain.partial_kmers, masked.partial_kmers) == ("split", "mask")
+    assert plain.digest != masked.digest
+    (tmp_path / "tokenizer_config.json").write_text('{"partial_kmers": "drop"}')
+    with pytest.raises(ModelError, match="partial_kmers is 'drop', not one of split, mask"):
+        KmerTokenizer.from_directory(tmp_path)
