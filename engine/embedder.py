@@ -266,13 +266,20 @@ class Embedder:
         if self.spec.strand == "both":
             strands.append(sequences.reverse_complement())
         tokens = tuple(self._tokenizer.encode(strand) for strand in strands)
-        longest = max(int(part.lengths.max(initial=0)) for part in tokens)
-        if longest > self.card.context_tokens:
-            raise ModelError(
-                f"a sequence has {longest} tokens, {self.card.name} reads at most "
-                f"{self.card.context_tokens}. Ask for shorter windows, such as peak:510:60."
-            )
+        self._check_context(sequences, tokens[0])
         return tokens
+
+    def _check_context(self, sequences: Sequences, tokens: Tokens) -> None:
+        """Learnt positions end; rotary ones do not, so there N (a token each) may add to them."""
+        limit, unit, lengths = self.card.context_tokens, "tokens", tokens.lengths
+        if self._encoder.positions is None:
+            limit, unit, lengths = limit * self._tokenizer.k, "bp", sequences.lengths
+        longest = int(lengths.max(initial=0))
+        if longest > limit:
+            raise ModelError(
+                f"a sequence has {longest} {unit}, {self.card.name} reads at most {limit}. "
+                "Ask for shorter windows, such as peak:510:60."
+            )
 
     def _embed_strands(
         self, strands: tuple[Tokens, ...], owner: NDArray[np.int64], n: int

@@ -242,9 +242,9 @@ def _in_place(activation: Callable[[Tensor], object], x: Tensor) -> Tensor:
     grains is split evenly; a smaller piece of at most one grain is not split at all.
     """
     threads = torch.get_num_threads()
-    for piece in x.view(-1).split(threads * _GRAIN):
+    for piece in torch.split(x.view(-1), threads * _GRAIN):
         whole = len(piece) == threads * _GRAIN
-        for part in (piece,) if whole else piece.split(_GRAIN):
+        for part in (piece,) if whole else torch.split(piece, _GRAIN):
             activation(part)
     return x
 

@@ -31,11 +31,11 @@ def check_encoder(encoder: PackedEncoder) -> None:
     """
     if not all(bool(torch.isfinite(weight).all()) for weight in _tensors(encoder)):
         raise ModelError("self-check: a weight is not finite. The checkpoint is damaged.")
-    # The shortest walk over the vocabulary that has no repeats, so that reversal moves tokens.
+    # No token twice, so that reversal moves every one.
     probe = torch.linspace(0, len(encoder.words) - 1, _PROBE_TOKENS).long().to(encoder.device)
     alone = encoder.hidden(probe, [(1, _PROBE_TOKENS)])
     together = encoder.hidden(torch.cat([probe.flip(0), probe]), [(2, _PROBE_TOKENS)])
-    reverse, again = together.split(_PROBE_TOKENS)
+    reverse, again = torch.split(together, _PROBE_TOKENS)
     exact = encoder.device.type == "cpu"
     if not (torch.equal(alone, again) if exact else torch.allclose(alone, again, atol=0.05)):
         raise ModelError("self-check: the vectors of a sequence change with its batch.")

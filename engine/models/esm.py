@@ -24,6 +24,9 @@ if TYPE_CHECKING:
 
 # Share of tokens that ESM masks in training; its embeddings are scaled to match at inference.
 _MASKED_SHARE = 0.15 * 0.8
+# Recomputed here, or not on the way to the last hidden state.
+_UNUSED = ("inv_freq", "position_ids", "contact_head.regression.weight",
+           "contact_head.regression.bias")  # fmt: skip
 
 
 def load_esm(path: Path, precision: Precision, device: torch.device) -> PackedEncoder:
@@ -65,7 +68,7 @@ def load_hf(model_class: type[Any], path: Path) -> Any:  # noqa: ANN401 (an unty
             )  # fmt: skip
     except (OSError, RuntimeError, ValueError, TypeError) as fault:
         raise ModelError(f"{path}: cannot be loaded as an ESM checkpoint: {fault}") from fault
-    absent = sorted(key for key in info["missing_keys"] if not key.endswith("inv_freq"))
+    absent = sorted(key for key in info["missing_keys"] if not key.endswith(_UNUSED))
     if absent or info["mismatched_keys"]:
         wrong = absent or sorted(str(key) for key in info["mismatched_keys"])
         raise ModelError(
@@ -116,15 +119,16 @@ def build_encoder(
 @contextlib.contextmanager
 def _quiet() -> Iterator[None]:
     """No load report and bars: a missing weight is an error here, an unused head is expected."""
-    verbosity, bars = logging.get_verbosity(), logging.is_progress_bar_enabled()
-    logging.set_verbosity_error()
-    logging.disable_progress_bar()
+    settings: Any = logging
+    verbosity, bars = settings.get_verbosity(), settings.is_progress_bar_enabled()
+    settings.set_verbosity_error()
+    settings.disable_progress_bar()
     try:
         yield
     finally:
-        logging.set_verbosity(verbosity)
+        settings.set_verbosity(verbosity)
         if bars:
-            logging.enable_progress_bar()
+            settings.enable_progress_bar()
 
 
 def _layer(layer: Any, dtype: torch.dtype, device: torch.device) -> EncoderLayer:  # noqa: ANN401

@@ -23,11 +23,11 @@ class _GluIntermediate(nn.Module):
         self.dense = nn.Linear(dim, 2 * ffn, bias=False)
 
     def forward(self, hidden: torch.Tensor) -> torch.Tensor:
-        gate, value = self.dense(hidden).chunk(2, dim=-1)
+        gate, value = torch.chunk(self.dense(hidden), 2, dim=-1)
         return nn.functional.silu(gate) * value
 
 
-class EsmGluModel(EsmModel):  # type: ignore[misc]
+class EsmGluModel(EsmModel):  # type: ignore[misc, no-untyped-call, unused-ignore]
     """`EsmModel` with the feed-forward of Nucleotide Transformer v2.
 
     References
@@ -38,10 +38,11 @@ class EsmGluModel(EsmModel):  # type: ignore[misc]
 
     def __init__(self, config: Any, add_pooling_layer: bool = False) -> None:  # noqa: ANN401
         super().__init__(config, add_pooling_layer=add_pooling_layer)
-        for layer in self.encoder.layer:
+        layers: Any = self.encoder.layer
+        for layer in layers:
             layer.intermediate = _GluIntermediate(config.hidden_size, config.intermediate_size)
             layer.output.dense = nn.Linear(config.intermediate_size, config.hidden_size, bias=False)
-        self.post_init()
+        self.post_init()  # type: ignore[no-untyped-call, unused-ignore]
 
 
 def load_esm_glu(path: Path, precision: Precision, device: torch.device) -> PackedEncoder:

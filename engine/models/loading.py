@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -27,6 +29,7 @@ if TYPE_CHECKING:
 
 _FILES = ["config.json", "vocab.txt", "*.safetensors", "*.safetensors.index.json"]
 _ABSOLUTE_OFFSET = 1
+_NOT_ENCODER = re.compile(r"^lm_head|contact_head|inv_freq|position_ids")
 _READ_BYTES = 1 << 24
 
 
@@ -135,19 +138,12 @@ def _inspect_weights(path: Path) -> tuple[Family, int]:
             with safe_open(file, "np") as weights:
                 for name in weights.keys():  # noqa: SIM118 (not a dict)
                     names.add(name.removeprefix("esm."))
-                    shape = weights.get_slice(name).get_shape()
-                    n_parameters += 0 if name.startswith("lm_head") else _product(shape)
+                    if not _NOT_ENCODER.search(name):
+                        n_parameters += math.prod(weights.get_slice(name).get_shape())
         except (SafetensorError, OSError) as fault:
             raise ModelError(f"{file}: damaged weights ({fault}). Fetch them again.") from fault
     with_bias = "encoder.layer.0.intermediate.dense.bias" in names
     return ("esm" if with_bias else "esm-glu"), n_parameters
-
-
-def _product(shape: list[int]) -> int:
-    total = 1
-    for size in shape:
-        total *= size
-    return total
 
 
 def _weight_files(path: Path) -> list[Path]:

@@ -28,7 +28,7 @@ class ModelCard:
     licence: str
     """SPDX name."""
     context_tokens: int
-    """Longest input in tokens, CLS included."""
+    """Longest input in tokens, CLS included; with rotary positions times k, in bp."""
     dim: int
     """Length of an embedding."""
     n_parameters: int
@@ -63,9 +63,9 @@ _CARDS = (
         source=str(PACKAGED / "peaklm-v1"),
         revision="1",
         licence="MIT",
-        context_tokens=1024,
+        context_tokens=256,
         dim=256,
-        n_parameters=3_686_144,
+        n_parameters=3_685_120,
     ),
     _nt("nucleotide-transformer-500m-human-ref", dim=1280, n_parameters=480_000_000),
     _nt("nucleotide-transformer-500m-1000g", dim=1280, n_parameters=480_000_000),

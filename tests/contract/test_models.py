@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -10,6 +11,7 @@ from toy_models import nt_vocabulary
 from peakatlas.engine.embedder import Embedder
 from peakatlas.engine.errors import ModelError
 from peakatlas.engine.models.loading import find_model
+from peakatlas.engine.models.table import MODELS
 from peakatlas.engine.sequences import Sequences
 
 
@@ -89,6 +91,18 @@ class TestEsmLearntPositions(ModelContract):
 
 class TestEsmGlu(ModelContract):
     fixture, loader = "toy_glu", "esm-glu"
+
+
+def test_the_card_of_the_shipped_model_is_true():
+    card = MODELS["peaklm-v1"]
+    if not Path(card.source, "model.safetensors").is_file():
+        pytest.skip("the shipped weights are not in this tree")
+    found = find_model(card.source)[0]
+    assert (found.dim, found.n_parameters) == (card.dim, card.n_parameters)
+    assert found.context_tokens >= card.context_tokens
+    values = Embedder.load().embed_sequences(Sequences.from_strings(random_dna(4)))
+    assert values.shape == (4, card.dim)
+    assert np.isfinite(values).all()
 
 
 def test_an_unknown_model_is_refused_with_the_known_ones():

@@ -29,7 +29,8 @@ def fixed_embedder(folder: Path, precision: str) -> Embedder:
     weights = load_file(path / "model.safetensors")
     rng = np.random.default_rng(20)
     for name in sorted(weights):
-        values = rng.normal(0, 0.1, weights[name].shape) + ("orm.weight" in name)
+        is_norm = weights[name].ndim == 1 and name.endswith("weight")
+        values = rng.normal(0, 0.3, weights[name].shape) + is_norm
         weights[name] = values.astype(np.float32)
     inverse = 1 / 10_000 ** (np.arange(0, 8, 2, dtype=np.float32) / 8)
     weights |= {name: inverse for name in weights if name.endswith("inv_freq")}

@@ -132,9 +132,17 @@ def test_a_sequence_longer_than_the_context_is_refused(toy_absolute):
     assert embedder.card.context_tokens == 1024
     embedder.embed_sequences(Sequences.from_strings(["A" * 6 * 1023]))
     with pytest.raises(
-        ModelError, match="a sequence has 1025 tokens, absolute0 reads at most 1024"
+        ModelError, match="a sequence has 1025 tokens, absolute reads at most 1024"
     ):
         embedder.embed_sequences(Sequences.from_strings(["A" * 6 * 1024]))
+
+
+def test_with_rotary_positions_n_do_not_count_against_the_context(embedder):
+    assert embedder.card.context_tokens == 1026
+    values = embedder.embed_sequences(Sequences.from_strings(["N" * 2000 + "ACGTAC"]))
+    assert np.isfinite(values).all()
+    with pytest.raises(ModelError, match="a sequence has 6157 bp, toy reads at most 6156"):
+        embedder.embed_sequences(Sequences.from_strings(["A" * 6157]))
 
 
 def test_a_layer_that_is_not_there_is_refused(toy_esm):
