@@ -34,7 +34,7 @@ class NetworkOptions:
     """Peak of the one-cycle schedule."""
     weight_decay: float = 1e-2
     """AdamW's decoupled decay."""
-    steps: int = 600
+    steps: int = 300
     """Optimiser steps of a fit."""
     smoothing: float = 0.05
     """Label smoothing."""

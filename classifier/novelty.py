@@ -14,7 +14,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 SHRINKAGE = 0.3
-NEIGHBOURS = 15
+NEIGHBOURS = (0, 5, 15)
+CELLS_A_NEIGHBOUR = 20
 N_LEVELS = 201
 
 
@@ -134,8 +135,19 @@ class Surprise:
         return (-np.log10(1 - below + 1 / N_LEVELS)).clip(0).astype(np.float32)
 
 
+def neighbours_of(n_cells: int) -> int:
+    """With how many neighbours a cell shares its novelty in a set of this size.
+
+    Examples
+    --------
+    >>> [neighbours_of(n) for n in (50, 200, 10_000)]
+    [0, 5, 15]
+    """
+    return max(k for k in NEIGHBOURS if k * CELLS_A_NEIGHBOUR <= n_cells)
+
+
 def smooth(
-    values: NDArray[np.float32], cells: NDArray[np.float32], *, neighbours: int = NEIGHBOURS
+    values: NDArray[np.float32], cells: NDArray[np.float32], neighbours: int
 ) -> NDArray[np.float32]:
     """Mean over a cell and its nearest neighbours: strange cells of one type stand together.
 
@@ -145,9 +157,9 @@ def smooth(
     cells : float32, shape (n_cells, dim)
         Embedding in which neighbours are sought, by angle.
     neighbours : int
-        At most; sets of fewer than 20 cells each count as too small to share.
+        At most as many as there are other cells.
     """
-    k = min(neighbours, len(cells) // 20)
+    k = min(neighbours, len(cells) - 1)
     if k < 1:
         return values
     unit = cells / np.maximum(np.linalg.norm(cells, axis=1, keepdims=True), 1e-12)

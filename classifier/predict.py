@@ -9,6 +9,7 @@ import numpy as np
 
 from .adapt import Adaptation, adapt
 from .metrics import UNASSIGNED
+from .novelty import neighbours_of
 
 if TYPE_CHECKING:
     import scipy.sparse as sp
@@ -118,7 +119,8 @@ def _recentred(novelty: NDArray[np.float32], route: Route) -> NDArray[np.float32
     """
     if len(novelty) < 20:
         return novelty
-    excess = float(np.quantile(novelty, 0.25)) - route.calibration.usual_novelty
+    usual = route.calibration.usual_novelty[str(neighbours_of(len(novelty)))]
+    excess = float(np.quantile(novelty, 0.25)) - usual
     return novelty - np.float32(max(0.0, excess))
 
 
@@ -134,6 +136,6 @@ def _reasons(
     reason = np.full(len(novelty), "", dtype="<U9")
     if reject:
         reason[np.exp(logs.max(axis=1)) < calibration.min_confidence] = "uncertain"
-        reason[novelty > calibration.max_novelty] = "novel"
+        reason[novelty > calibration.max_novelty[str(neighbours_of(len(novelty)))]] = "novel"
     reason[cells.depth == 0] = "empty"
     return reason

@@ -9,7 +9,7 @@ import numpy as np
 from scipy.special import log_softmax
 
 from .cells import CellEncoder, PeakTable
-from .novelty import smooth
+from .novelty import neighbours_of, smooth
 
 if TYPE_CHECKING:
     import scipy.sparse as sp
@@ -55,10 +55,10 @@ class Calibration:
     """Divides the fused log-probabilities."""
     min_confidence: float
     """Below it a cell stays "Unassigned"."""
-    max_novelty: float
-    """Above it a cell stays "Unassigned"."""
-    usual_novelty: float
-    """Lower quartile of the novelty of held-out reference cells."""
+    max_novelty: dict[str, float]
+    """Above it a cell stays "Unassigned"; by the number of neighbours that share a novelty."""
+    usual_novelty: dict[str, float]
+    """Lower quartile of the novelty of held-out reference cells; keys as above."""
     vague: Surprise
     """Rarity of a low confidence."""
     strange: Surprise
@@ -113,7 +113,8 @@ class Route:
         """How strange cells are, given their depth, float32, shape (n_cells,)."""
         calibration = self.calibration
         distance = self.shape.distance(cells.embedding)
-        return novelty_score(cells, logs, distance, calibration.vague, calibration.strange)
+        rarity = rarity_of(cells, logs, distance, calibration.vague, calibration.strange)
+        return smooth(rarity, cells.embedding, neighbours_of(len(rarity)))
 
 
 def route_encoder(encoder: CellEncoder, name: RouteName) -> CellEncoder:
@@ -133,7 +134,7 @@ def see_cells(
     embedding = encoder.transform(counts, peaks, own_statistics=own_statistics)
     if name == "sequence":
         usable = np.flatnonzero(peaks.embedded)
-        return Cells(embedding, embedding * np.float32(4), _depth(counts, usable))
+        return Cells(embedding, embedding, _depth(counts, usable))
     usable = np.flatnonzero(np.isin(peaks.rows, encoder.rows))
     return Cells(embedding, encoder.tfidf(counts, peaks), _depth(counts, usable))
 
@@ -162,14 +163,14 @@ def fuse(
     return np.asarray(log_softmax(mixed / temperature, axis=1), np.float32)
 
 
-def novelty_score(
+def rarity_of(
     cells: Cells,
     logs: NDArray[np.float32],
     distance: NDArray[np.float32],
     vague: Surprise,
     strange: Surprise,
 ) -> NDArray[np.float32]:
-    """Sum of two rarities, shared among neighbouring cells.
+    """Sum of two rarities: of so low a confidence, of so long a distance.
 
     Parameters
     ----------
@@ -179,8 +180,7 @@ def novelty_score(
     distance : float32, shape (n_cells,)
     vague, strange : Surprise
     """
-    rarity = vague(-logs.max(axis=1), cells.depth) + strange(distance, cells.depth)
-    return smooth(rarity, cells.embedding)
+    return vague(-logs.max(axis=1), cells.depth) + strange(distance, cells.depth)
 
 
 def _depth(counts: sp.csr_matrix, usable: NDArray[np.int64]) -> NDArray[np.float32]:

@@ -13,8 +13,8 @@ from sklearn.model_selection import StratifiedKFold, cross_val_predict
 
 from .linear import fit_linear
 from .network import NetworkOptions, fit_network
-from .novelty import ReferenceShape, Surprise
-from .route import Calibration, Cells, fuse, novelty_score
+from .novelty import NEIGHBOURS, ReferenceShape, Surprise, smooth
+from .route import Calibration, Cells, fuse, rarity_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -170,20 +170,23 @@ def calibrate(
     stacked, depth = np.concatenate(logs), np.concatenate([h.cells.depth for h in held])
     vague = Surprise.fit(-stacked.max(axis=1), depth)
     strange = Surprise.fit(np.concatenate([h.distance for h in held]), depth)
-    novelty = np.concatenate(
-        [
-            novelty_score(h.cells, part, h.distance, vague, strange)
-            for h, part in zip(held, logs, strict=True)
-        ]
-    )
+    rarity = [
+        rarity_of(h.cells, p, h.distance, vague, strange) for h, p in zip(held, logs, strict=True)
+    ]
+    novelty = {
+        str(k): np.concatenate(
+            [smooth(r, h.cells.embedding, k) for h, r in zip(held, rarity, strict=True)]
+        )
+        for k in NEIGHBOURS
+    }
     right = stacked.argmax(axis=1) == truth
     right = right if right.any() else np.ones_like(right)
     return Calibration(
         linear_weight=linear_weight,
         temperature=temperature,
         min_confidence=float(np.quantile(np.exp(stacked[right].max(axis=1)), error_rate)),
-        max_novelty=float(np.quantile(novelty[right], 1 - error_rate)),
-        usual_novelty=float(np.quantile(novelty, 0.25)),
+        max_novelty={k: float(np.quantile(v[right], 1 - error_rate)) for k, v in novelty.items()},
+        usual_novelty={k: float(np.quantile(v, 0.25)) for k, v in novelty.items()},
         vague=vague,
         strange=strange,
     )
