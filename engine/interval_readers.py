@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import csv
 import re
 import zlib
+from io import StringIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,7 +19,9 @@ from .intervals import Intervals
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    from numpy.typing import ArrayLike
+    from numpy.typing import NDArray
+
+    _Columns = tuple[list[str], NDArray[np.int64], NDArray[np.int64]]
 
 _NAME = re.compile(r"(.+)[:_-](\d{1,18})[-_](\d{1,18})", re.ASCII)
 _NUMBER = re.compile(r"\d{1,18}", re.ASCII)
@@ -28,7 +32,7 @@ _ALIASES = {
     "end": ("end", "stop", "chromend"),
 }
 _SHOWN = 5
-_MAX_DIGITS = 18
+_SKIPPED = ("#", "track ", "track\t", "browser ", "browser\t")
 
 
 def read_bed(path: str | Path) -> Intervals:
@@ -49,19 +53,16 @@ def read_bed(path: str | Path) -> Intervals:
     """
     source = Path(path)
     lines = _read_text(source).splitlines()
-    skip = ("#", "track ", "track\t", "browser ", "browser\t")
-    kept = [i for i, line in enumerate(lines) if line.strip() and not line.startswith(skip)]
-    rows = [lines[i].split(None, 3)[:3] for i in kept]
-    if rows and len(rows[0]) > 1 and rows[0][1].lower() in _HEADER_WORDS:
-        kept, rows = kept[1:], rows[1:]
-    if not rows:
+    kept = [i for i, line in enumerate(lines) if line.strip() and not line.startswith(_SKIPPED)]
+    if kept and _is_header(lines[kept[0]]):
+        kept = kept[1:]
+    if not kept:
         raise IntervalError(
             f"{source.name}: no intervals in the file. It is empty or all comments."
         )
-    columns = _columns(rows)
-    if columns is None:
-        raise _line_error(source.name, kept, rows)
-    return Intervals.from_columns(*columns)
+    data = lines if len(kept) == len(lines) else [lines[i] for i in kept]
+    columns = _tab_columns(data)
+    return Intervals.from_columns(*(columns or _checked_columns(source.name, kept, data)))
 
 
 def parse_names(names: Iterable[str], source: str = "names") -> Intervals:
@@ -143,17 +144,35 @@ def _read_text(path: Path) -> str:
         ) from fault
 
 
-def _columns(rows: list[list[str]]) -> tuple[Sequence[str], ArrayLike, ArrayLike] | None:
-    """Columns of the whole file at once, or None if any line is at fault."""
-    if min(map(len, rows)) < 3:
+def _is_header(line: str) -> bool:
+    words = line.split(None, 2)
+    return len(words) > 1 and words[1].lower() in _HEADER_WORDS
+
+
+def _tab_columns(lines: list[str]) -> _Columns | None:
+    """Columns of a well-formed file with tabs; None if anything about it is unusual."""
+    try:
+        frame = pd.read_csv(
+            StringIO("\n".join(lines)), sep="\t", names=["chrom", "start", "end"],
+            usecols=[0, 1, 2], index_col=False, quoting=csv.QUOTE_NONE, keep_default_na=False,
+            dtype={"chrom": "str"}, low_memory=False,
+        )  # fmt: skip
+    except (ValueError, OverflowError):
         return None
-    chrom, *texts = zip(*rows, strict=True)
-    if any(not (joined := "".join(text)).isascii() or not joined.isdigit() for text in texts):
+    start, end = frame["start"].to_numpy(), frame["end"].to_numpy()
+    if len(frame) != len(lines) or not start.dtype == end.dtype == np.int64:
         return None
-    if max(len(value) for text in texts for value in text) > _MAX_DIGITS:
-        return None
-    start, end = (np.array(text, f"S{_MAX_DIGITS}").astype(np.int64) for text in texts)
-    return (chrom, start, end) if bool((start < end).all()) else None
+    sound = bool(((start >= 0) & (start < end)).all())
+    return (frame["chrom"].tolist(), start, end) if sound else None
+
+
+def _checked_columns(name: str, kept: Sequence[int], lines: Sequence[str]) -> _Columns:
+    """Columns line by line; raises at the first fault."""
+    rows = [line.split(None, 3)[:3] for line in lines]
+    if any(_row_fault(row) for row in rows):
+        raise _line_error(name, kept, rows)
+    start, end = ([int(row[column]) for row in rows] for column in (1, 2))
+    return [row[0] for row in rows], np.array(start, np.int64), np.array(end, np.int64)
 
 
 def _row_fault(row: list[str]) -> str | None:
