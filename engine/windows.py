@@ -40,7 +40,7 @@ class WindowRule:
     --------
     >>> rule = WindowRule(kind="peak", width=500, overlap=100)
     >>> rule.cut(Intervals.from_columns(["chr1"], [0], [1100])).intervals.names()
-    ['chr1:0-500', 'chr1:300-800', 'chr1:600-1100']
+    ['chr1:0-500', 'chr1:400-900', 'chr1:600-1100']
     """
 
     kind: Literal["centre", "peak"]

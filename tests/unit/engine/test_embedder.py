@@ -131,9 +131,7 @@ def test_a_sequence_longer_than_the_context_is_refused(toy_absolute):
     embedder = Embedder.load(str(toy_absolute))
     assert embedder.card.context_tokens == 1024
     embedder.embed_sequences(Sequences.from_strings(["A" * 6 * 1023]))
-    with pytest.raises(
-        ModelError, match="a sequence has 1025 tokens, absolute reads at most 1024"
-    ):
+    with pytest.raises(ModelError, match="a sequence has 1025 tokens, absolute reads at most 1024"):
         embedder.embed_sequences(Sequences.from_strings(["A" * 6 * 1024]))
 
 
