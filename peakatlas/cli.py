@@ -7,7 +7,7 @@ import os
 import sys
 import traceback
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
@@ -38,6 +38,7 @@ app = typer.Typer(
 atlas_app = typer.Typer(help="Build, inspect and look up atlases.", no_args_is_help=True)
 app.add_typer(atlas_app, name="atlas")
 
+AlignmentName = Literal["adaptive", "none", "coral", "mmd", "coral+mmd"]
 AtlasArgument = Annotated[Path, typer.Argument(metavar="ATLAS.zarr", help="Folder of the atlas.")]
 PeaksArgument = Annotated[
     Path, typer.Argument(metavar="PEAKS.bed", help="BED or narrowPeak, plain or gzip.")
@@ -163,9 +164,12 @@ def train(
     seed: SeedOption = 0,
 ) -> None:
     """Learn to annotate from a labelled reference."""
+    from .classifier.registry import Sources  # noqa: PLC0415 - keeps the help fast
+
+    sources = Sources(genome=genome, max_offset=max_offset)
     with peakatlas.Atlas.open(atlas) as opened:
         bundle = peakatlas.train(
-            reference, labels, opened, genome=genome, max_offset=max_offset, seed=seed
+            reference, labels, opened, sources=sources, seed=seed, progress=say
         )
     bundle.save(out)
     say(f"wrote {out}")
@@ -185,20 +189,36 @@ def annotate(
         bool, typer.Option("--append", help="Keep newly embedded peaks in the atlas.")
     ] = False,
     max_offset: MaxOffsetOption = None,
+    labels: Annotated[
+        str | None,
+        typer.Option(help="Column of obs with known types: compared in the report, else unread."),
+    ] = None,
+    alignment: Annotated[
+        AlignmentName, typer.Option(help="How the network is pulled towards the query.")
+    ] = "adaptive",
+    assign_all: Annotated[
+        bool, typer.Option("--assign-all", help="Give every cell a type, however unsure.")
+    ] = False,
     seed: SeedOption = 0,
 ) -> None:
     """Label the cells of a query."""
-    with peakatlas.Atlas.open(atlas) as opened:
-        annotated = peakatlas.annotate(
-            query,
-            peakatlas.Bundle.load(model),
-            opened,
-            genome=genome,
-            max_offset=max_offset,
-            append=append,
-        )
+    from .classifier.annotate import AnnotateOptions  # noqa: PLC0415 - keeps the help fast
+
+    options = AnnotateOptions(
+        alignment=alignment,
+        reject=not assign_all,
+        max_offset=max_offset,
+        append=append,
+        seed=seed,
+    )
+    annotated = peakatlas.annotate(query, model, atlas, genome, options=options, progress=say)
     annotated.write_h5ad(out, compression="gzip")
     say(f"wrote {out}")
+    if report:
+        from .classifier.report import write_report  # noqa: PLC0415
+
+        write_report(annotated, report, labels_key=labels)
+        say(f"wrote {report}")
 
 
 @app.command()

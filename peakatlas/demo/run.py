@@ -21,6 +21,7 @@ from peakatlas.engine.embedder import Embedder
 from peakatlas.engine.interval_readers import read_bed
 
 from .elements import DATA
+from .simulate import QUERY_FILE, REFERENCE_FILE
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -111,11 +112,11 @@ def run_demo(
     atlas, n_embedded = _build(folder / "atlas.zarr", model, note, progress or _no_bar)
     with atlas:
         note("2/4 training on the simulated reference")
-        bundle = train(DATA / "reference.h5ad", LABELS_KEY, atlas, seed=seed, progress=_step(note))
+        bundle = train(DATA / REFERENCE_FILE, LABELS_KEY, atlas, seed=seed, progress=_step(note))
         bundle.save(folder / "bundle")
         note("3/4 annotating the simulated query: other peaks, less depth, one type more")
         annotated = annotate(
-            DATA / "query.h5ad",
+            DATA / QUERY_FILE,
             bundle,
             atlas,
             GENOME,
@@ -124,10 +125,7 @@ def run_demo(
         )
     note(f"4/4 writing {folder / 'annotated.h5ad'} and {folder / 'report.html'}")
     annotated.write_h5ad(folder / "annotated.h5ad", compression="gzip")
-    write_report(
-        annotated, folder / "report.html", labels_key=LABELS_KEY,
-        title="peakatlas demo: simulated cells on real DNA",
-    )  # fmt: skip
+    write_report(annotated, folder / "report.html", labels_key=LABELS_KEY, seed=seed)
     return _measure(annotated, bundle, n_embedded, time.perf_counter() - began)
 
 

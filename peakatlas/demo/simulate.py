@@ -36,6 +36,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 SEED = 20
+REFERENCE_FILE = "simulated_reference.h5ad"
+QUERY_FILE = "simulated_query.h5ad"
 MISSING_TYPE = "erythroid"
 """Cell type that the reference does not have."""
 
@@ -251,7 +253,7 @@ def simulate(design: Design | None = None) -> tuple[pd.DataFrame, ad.AnnData, ad
 
 
 def write(folder: Path) -> None:
-    """Write ``peaks.bed``, ``reference.h5ad`` and ``query.h5ad``.
+    """Write ``peaks.bed``, ``simulated_reference.h5ad`` and ``simulated_query.h5ad``.
 
     Parameters
     ----------
@@ -266,8 +268,8 @@ def write(folder: Path) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     registry, reference, query = simulate()
     registry.to_csv(folder / "peaks.bed", sep="\t", header=False, index=False, lineterminator="\n")
-    reference.write_h5ad(folder / "reference.h5ad", compression="gzip", compression_opts=9)
-    query.write_h5ad(folder / "query.h5ad", compression="gzip", compression_opts=9)
+    reference.write_h5ad(folder / REFERENCE_FILE, compression="gzip", compression_opts=9)
+    query.write_h5ad(folder / QUERY_FILE, compression="gzip", compression_opts=9)
 
 
 def main() -> None:

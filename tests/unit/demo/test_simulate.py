@@ -16,7 +16,7 @@ SLICE_MD5 = "9869a7a62decc6273fb338b939c6928c"
 
 @pytest.fixture(scope="module")
 def packaged() -> dict[str, ad.AnnData]:
-    return {name: ad.read_h5ad(DATA / f"{name}.h5ad") for name in ("reference", "query")}
+    return {name: ad.read_h5ad(DATA / f"simulated_{name}.h5ad") for name in ("reference", "query")}
 
 
 @pytest.fixture(scope="module")

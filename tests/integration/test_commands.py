@@ -1,0 +1,178 @@
+"""Every command end to end, on a small world and a toy model."""
+
+import json
+import shutil
+import subprocess
+import sys
+import time
+
+import anndata as ad
+import numpy as np
+import pandas as pd
+import pytest
+
+from peakatlas.cli import app
+from peakatlas.engine.models.table import MODELS
+from peakatlas.terminal import error_line, print_table, show_licence
+
+
+def test_help_is_quick_and_lists_the_commands():
+    command = [sys.executable, "-m", "peakatlas", "--help"]
+    seconds = []
+    for _ in range(3):
+        began = time.perf_counter()
+        done = subprocess.run(command, capture_output=True, text=True, check=True)
+        seconds.append(time.perf_counter() - began)
+    for name in ("atlas", "train", "annotate", "models", "demo"):
+        assert name in done.stdout
+    assert min(seconds) < 1.0  # 0.2 s on a quiet machine
+
+
+def test_command_names_are_those_of_the_documentation():
+    assert {command.callback.__name__ for command in app.registered_commands} == {
+        "train", "annotate", "models", "demo",
+    }  # fmt: skip
+
+
+def test_version(run):
+    assert run("--version").out.startswith("peakatlas 0.")
+
+
+def test_models_shows_size_context_and_licence(run):
+    table = run("models").out
+    shipped = next(line for line in table.splitlines() if line.startswith("peaklm-v1"))
+    assert f"{MODELS['peaklm-v1'].context_tokens}" in shipped
+    assert "MIT" in shipped
+    assert "CC-BY-NC-SA-4.0 (non-commercial)" in table
+
+
+def test_models_as_json(run):
+    cards = json.loads(run("models", "--json").out)
+    assert cards["peaklm-v1"]["dim"] == 256
+
+
+def test_non_commercial_licence_is_shown_before_a_build(capsys):
+    show_licence("nucleotide-transformer-v2-50m-multi-species")
+    show_licence("peaklm-v1")
+    said = capsys.readouterr().err
+    assert said.count("note:") == 1
+    assert "CC-BY-NC-SA-4.0: non-commercial use only" in said
+
+
+def test_build_then_info(run, world, toy_esm, tmp_path):
+    out = tmp_path / "atlas.zarr"
+    command = ("atlas", "build", world / "genome.fa", world / "peaks.bed", out)
+    built = run(*command, "--model", toy_esm)
+    assert built.code == 0, built.err
+    assert "n_intervals" in built.out
+    facts = json.loads(run("atlas", "info", out, "--json").out)
+    assert facts["n_intervals"] == 60
+    assert facts["model"] == "toy"
+    assert run(*command, "--model", toy_esm).code == 0  # nothing left to do
+
+
+def test_build_of_gzip_peaks_and_peak_fasta(run, world, toy_esm, tmp_path):
+    fasta = tmp_path / "peaks.fa"
+    fasta.write_text(">chr1:100-160\n" + "ACGTTG" * 10 + "\n>chr1:300-360\n" + "GATTAC" * 10 + "\n")
+    (tmp_path / "peaks.bed").write_text("chr1\t100\t160\nchr1\t300\t360\n")
+    done = run("atlas", "build", fasta, tmp_path / "peaks.bed", tmp_path / "a.zarr",
+               "--model", toy_esm, "--json")  # fmt: skip
+    assert done.code == 0, done.err
+    assert json.loads(done.out.splitlines()[-1])["n_intervals"] == 2
+
+
+def test_lookup_keeps_the_input_order(run, built, tmp_path):
+    peaks = tmp_path / "query.bed"
+    peaks.write_text("chr1\t1910\t2410\nchr1\t1000\t1500\nchr1\t50000\t50010\nchr9\t5\t10\n")
+    table = tmp_path / "table.tsv"
+    done = run("atlas", "lookup", built, peaks, "-o", table, "--max-offset", 20)
+    assert done.code == 0, done.err
+    assert "1 exact" in done.err
+    found = pd.read_csv(table, sep="\t")
+    assert found.tier.tolist() == ["overlap", "exact", "missing", "missing"]
+    assert found.row.tolist()[:2] == [1, 0]
+    assert found.overlap_bp.tolist()[0] == 490
+    assert found.centre_offset_bp.tolist()[0] == 10
+
+
+def test_lookup_prints_to_the_terminal(run, built, world):
+    lines = run("atlas", "lookup", built, world / "peaks.bed").out.splitlines()
+    assert lines[0].split("\t")[:4] == ["chrom", "start", "end", "tier"]
+    assert len(lines) == 61
+
+
+def test_lookup_finds_the_same_sequence_with_a_genome(run, built, world, tmp_path):
+    peaks = tmp_path / "query.bed"
+    peaks.write_text("chr1\t1050\t1450\n")  # the window about its centre is that of row 0
+    lines = run("atlas", "lookup", built, peaks, "--genome", world / "genome.fa").out.splitlines()
+    assert lines[1].split("\t")[3:5] == ["sequence", "0"]
+
+
+def test_train_writes_a_bundle(run, world, built, tmp_path):
+    out = tmp_path / "bundle"
+    done = run("train", world / "reference.h5ad", "--labels", "cell_type", "--atlas", built,
+               "-o", out)  # fmt: skip
+    assert done.code == 0, done.err
+    assert {file.suffix for file in out.iterdir()} == {".safetensors", ".json"}
+
+
+def test_annotate_labels_the_query(run, world, built, trained, tmp_path):
+    out, report = tmp_path / "annotated.h5ad", tmp_path / "report.html"
+    done = run("annotate", world / "query.h5ad", "--model", trained, "--atlas", built,
+               "-o", out, "--report", report)  # fmt: skip
+    assert done.code == 0, done.err
+    annotated = ad.read_h5ad(out)
+    labels = annotated.obs["peakatlas_label"].astype(str)
+    assigned = labels != "Unassigned"
+    assert assigned.mean() > 0.5
+    assert (labels == annotated.obs["cell_type"])[assigned].mean() > 0.9
+    assert annotated.obs["peakatlas_confidence"].between(0, 1).all()
+    assert annotated.obsm["X_peakatlas"].shape[0] == annotated.n_obs
+    assert np.isfinite(annotated.obsm["X_peakatlas"]).all()
+    record = json.loads(annotated.uns["peakatlas"]["record"])
+    assert record["tiers"]["exact"] == 30
+    assert record["tiers"]["missing"] == 30
+    page = report.read_text("utf-8")
+    assert page.lstrip().lower().startswith("<!doctype html>")
+
+
+def test_annotate_embeds_misses_and_appends_them(
+    run, world, built, trained, toy_esm, tmp_path, monkeypatch
+):
+    monkeypatch.chdir(toy_esm.parent)  # the atlas names the toy by its folder
+    atlas = shutil.copytree(built, tmp_path / "atlas.zarr")
+    out = tmp_path / "out.h5ad"
+    done = run("annotate", world / "query.h5ad", "--model", trained, "--atlas", atlas,
+               "--genome", world / "genome.fa", "--append", "-o", out)  # fmt: skip
+    assert done.code == 0, done.err
+    record = json.loads(ad.read_h5ad(out).uns["peakatlas"]["record"])
+    assert record["tiers"]["embedded"] == 30
+    assert json.loads(run("atlas", "info", atlas, "--json").out)["n_intervals"] == 90
+
+
+@pytest.mark.parametrize("arguments", [("atlas", "info"), ("annotate", "x.h5ad"), ("nonsense",)])
+def test_usage_errors_exit_2(run, arguments):
+    assert run(*arguments).code == 2
+
+
+def test_debug_shows_the_traceback(run, tmp_path):
+    plain = run("atlas", "info", tmp_path / "none.zarr")
+    debug = run("atlas", "info", tmp_path / "none.zarr", "--debug")
+    assert plain.code == debug.code == 1
+    assert "Traceback" not in plain.err
+    assert "Traceback" in debug.err
+    assert debug.err.splitlines()[-1] == plain.err.splitlines()[-1]
+
+
+def test_unforeseen_errors_say_so():
+    assert error_line(KeyError("x")) == (
+        "KeyError: 'x'. Not foreseen; --debug shows where it comes from."
+    )
+    assert error_line(FileNotFoundError(2, "No such file or directory", "a.bed")) == (
+        "No such file or directory: 'a.bed'"
+    )
+
+
+def test_table_aligns_numbers_to_the_right(capsys):
+    print_table(["name", "n"], [["a", "5"], ["bcd", "1,000"]])
+    assert capsys.readouterr().out == "name      n\na         5\nbcd   1,000\n"
