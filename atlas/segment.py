@@ -163,21 +163,23 @@ def make_plan(
 def lay_out(root: Path, name: str, intervals: Intervals, plan: Plan) -> None:
     """Put an empty segment in place: intervals, empty columns, plan; whole or not at all.
 
+    The group of the atlas is written before it, so that a segment is never without one.
+
     Raises
     ------
     AtlasError
         If the disk refuses.
     """
     columns = (intervals.contig_ids, intervals.start, intervals.end)
+    if not (root / "zarr.json").exists():
+        group = {"attributes": {"format": FORMAT}, "node_type": "group", "zarr_format": 3}
+        files.write_json(root / "zarr.json", group)
     with files.new_folder(root / name) as folder:
         store = LocalStore(folder)
         zarr.create_group(store)
         create_row_columns(store, plan)
         write_interval_columns(store, dict(zip(INTERVAL_COLUMNS, columns, strict=True)))
         files.write_json(folder / PLAN_NAME, plan.to_json())
-    if not (root / "zarr.json").exists():
-        group = {"attributes": {"format": FORMAT}, "node_type": "group", "zarr_format": 3}
-        files.write_json(root / "zarr.json", group)
 
 
 def read_manifest(root: Path) -> dict[str, Any]:
