@@ -113,7 +113,8 @@ def _pulled(
     weight: float,
     seed: int,
 ) -> AlignmentNetwork:
-    logs = route.log_probabilities(query, route.network.run(query.embedding)[1])
+    _, network_logs = route.network.run(query.embedding)
+    logs = route.log_probabilities(query, network_logs, route.complete)
     return adapt_network(
         route.network,
         [reference],

@@ -146,20 +146,34 @@ def _arrays(bundle: Bundle) -> Arrays:
 
 
 def _route_arrays(route: Route) -> Arrays:
-    calibration = route.calibration
     state = route.network.state_dict()
     return {
         **{f"network.{k}": v.detach().cpu().numpy() for k, v in state.items()},
         **{f"shape.{k}": v for k, v in route.shape.arrays().items()},
         "linear.coefficients": route.linear.coefficients,
         "linear.intercept": route.linear.intercept,
-        "vague.edges": calibration.vague.edges,
-        "vague.levels": calibration.vague.levels,
-        "strange.edges": calibration.strange.edges,
-        "strange.levels": calibration.strange.levels,
+        **_calibration_arrays("complete", route.complete),
+        **_calibration_arrays("partial", route.partial),
         "sample": route.sample,
         "sample_types": route.sample_types,
     }
+
+
+def _calibration_arrays(name: str, calibration: Calibration) -> Arrays:
+    return {
+        f"{name}.vague.edges": calibration.vague.edges,
+        f"{name}.vague.levels": calibration.vague.levels,
+        f"{name}.strange.edges": calibration.strange.edges,
+        f"{name}.strange.levels": calibration.strange.levels,
+    }
+
+
+def _restore_calibration(arrays: Arrays, settings: Mapping[str, Any]) -> Calibration:
+    return Calibration(
+        **settings,
+        vague=Surprise(arrays["vague.edges"], arrays["vague.levels"]),
+        strange=Surprise(arrays["strange.edges"], arrays["strange.levels"]),
+    )
 
 
 def _settings(bundle: Bundle) -> dict[str, Any]:
@@ -173,7 +187,8 @@ def _settings(bundle: Bundle) -> dict[str, Any]:
         "encoder": bundle.encoder.settings(),
         "routes": {
             name: {
-                "calibration": {key: getattr(route.calibration, key) for key in _PLAIN},
+                "complete": {key: getattr(route.complete, key) for key in _PLAIN},
+                "partial": {key: getattr(route.partial, key) for key in _PLAIN},
                 "network": asdict(route.network.options),
                 "validation": route.validation,
             }
@@ -249,11 +264,8 @@ def _restore_route(
         network=network,
         linear=LinearHead(arrays["linear.coefficients"], arrays["linear.intercept"]),
         shape=shape,
-        calibration=Calibration(
-            **settings["calibration"],
-            vague=Surprise(arrays["vague.edges"], arrays["vague.levels"]),
-            strange=Surprise(arrays["strange.edges"], arrays["strange.levels"]),
-        ),
+        complete=_restore_calibration(_under(arrays, "complete"), settings["complete"]),
+        partial=_restore_calibration(_under(arrays, "partial"), settings["partial"]),
         sample=arrays["sample"],
         sample_types=arrays["sample_types"],
         validation=settings["validation"],

@@ -190,6 +190,13 @@ class CellEncoder:
         total = float(counts.sum())
         return float(counts[:, np.flatnonzero(known)].sum()) / total if total else 0.0
 
+    def covered(self, peaks: PeakTable) -> float:
+        """Share of the reference's open rows, by how often they are open, that peaks reach."""
+        if len(self.rows) == 0:
+            return 1.0
+        often = 1 / np.expm1(self.idf.astype(np.float64))
+        return float(often[np.isin(self.rows, peaks.rows)].sum() / often.sum())
+
     def arrays(self) -> dict[str, NDArray[Any]]:
         """The arrays that make up the encoder, by name."""
         return {name: getattr(self, name) for name in ARRAYS}

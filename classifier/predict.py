@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from .align import Alignment
     from .bundle import Bundle
     from .cells import PeakTable
-    from .route import Cells, Route, RouteName
+    from .route import Calibration, Cells, Route, RouteName
 
 MIN_SHARED_COUNTS = 0.3
 REASONS = ("", "uncertain", "novel", "empty")
@@ -78,12 +78,13 @@ def predict(
     route, shared = choose_route(bundle, counts, peaks)
     own = route.name == "sequence" and shared < MIN_SHARED_COUNTS
     cells = route.see(counts, peaks, own_statistics=own)
+    calibration = route.calibration(peaks)
     network, adaptation = adapt(route, cells, alignment=alignment, seed=seed)
     latent, network_logs = network.run(cells.embedding)
-    logs = route.log_probabilities(cells, network_logs)
-    novelty = _recentred(route.novelty(cells, logs), route)
+    logs = route.log_probabilities(cells, network_logs, calibration)
+    novelty = route.novelty(cells, logs, calibration)
     best = np.asarray(bundle.types)[logs.argmax(axis=1)]
-    reason = _reasons(cells, logs, novelty, route, reject=reject)
+    reason = _reasons(cells, logs, novelty, calibration, reject=reject)
     return Prediction(
         labels=np.where(reason == "", best, UNASSIGNED),
         best=best,
@@ -112,27 +113,14 @@ def choose_route(bundle: Bundle, counts: sp.csr_matrix, peaks: PeakTable) -> tup
     return bundle.routes["shared"], shared
 
 
-def _recentred(novelty: NDArray[np.float32], route: Route) -> NDArray[np.float32]:
-    """Less what the whole query is stranger by: a batch effect is not a new type.
-
-    The lower quartile stands for the query, so a new type may make up most of it.
-    """
-    if len(novelty) < 20:
-        return novelty
-    usual = route.calibration.usual_novelty[str(neighbours_of(len(novelty)))]
-    excess = float(np.quantile(novelty, 0.25)) - usual
-    return novelty - np.float32(max(0.0, excess))
-
-
 def _reasons(
     cells: Cells,
     logs: NDArray[np.float32],
     novelty: NDArray[np.float32],
-    route: Route,
+    calibration: Calibration,
     *,
     reject: bool,
 ) -> NDArray[np.str_]:
-    calibration = route.calibration
     reason = np.full(len(novelty), "", dtype="<U9")
     if reject:
         reason[np.exp(logs.max(axis=1)) < calibration.min_confidence] = "uncertain"

@@ -34,7 +34,12 @@ TIER_WORDS = {
 
 
 def write_report(
-    annotated: ad.AnnData, path: str | Path, *, labels_key: str | None = None, seed: int = 0
+    annotated: ad.AnnData,
+    path: str | Path,
+    *,
+    labels_key: str | None = None,
+    title: str | None = None,
+    seed: int = 0,
 ) -> None:
     """Write the report of an annotated query.
 
@@ -46,6 +51,8 @@ def write_report(
         HTML file to write.
     labels_key : str, optional
         Column of `obs` with known types, for the confusion matrix; nothing else reads it.
+    title : str, optional
+        Heading of the page.
     seed : int
         Of the cell map.
 
@@ -59,7 +66,9 @@ def write_report(
     payload = report_data(annotated, labels_key=labels_key, seed=seed)
     template = files(__package__).joinpath(TEMPLATE).read_text(encoding="utf-8")
     page = (
-        template.replace("{{title}}", html.escape(f"peakatlas: {payload['record']['query']}"))
+        template.replace(
+            "{{title}}", html.escape(title or f"peakatlas: {payload['record']['query']}")
+        )
         .replace("{{summary}}", html.escape(payload["summary"]))
         .replace("{{payload}}", _packed(json.dumps(payload, allow_nan=False)))
         .replace("{{plotly}}", _packed(get_plotlyjs()))

@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from .novelty import ReferenceShape, Surprise
 
 RouteName = Literal["shared", "sequence"]
+NEARLY_ALL = 0.95
+FEW_CELLS = 20
 
 
 @dataclass(frozen=True, eq=False)
@@ -78,7 +80,10 @@ class Route:
     network: AlignmentNetwork
     linear: LinearHead
     shape: ReferenceShape
-    calibration: Calibration
+    complete: Calibration
+    """For queries that have nearly all peaks of the reference."""
+    partial: Calibration
+    """For queries that lack some: from held-out cells that were denied a third of the peaks."""
     sample: NDArray[np.float16]
     """Embeddings of some reference cells, for alignment, shape (n_sample, dim)."""
     sample_types: NDArray[np.int64]
@@ -100,21 +105,33 @@ class Route:
         """
         return see_cells(self.name, self.encoder, counts, peaks, own_statistics=own_statistics)
 
+    def calibration(self, peaks: PeakTable) -> Calibration:
+        """The calibration for a query with these peaks."""
+        return self.complete if self.encoder.covered(peaks) >= NEARLY_ALL else self.partial
+
     def log_probabilities(
-        self, cells: Cells, network_logs: NDArray[np.float32]
+        self, cells: Cells, network_logs: NDArray[np.float32], calibration: Calibration
     ) -> NDArray[np.float32]:
         """Fused and calibrated log-probabilities, float32, shape (n_cells, n_types)."""
         linear = self.linear.log_probabilities(cells.features)
-        return fuse(
-            network_logs, linear, self.calibration.linear_weight, self.calibration.temperature
-        )
+        return fuse(network_logs, linear, calibration.linear_weight, calibration.temperature)
 
-    def novelty(self, cells: Cells, logs: NDArray[np.float32]) -> NDArray[np.float32]:
-        """How strange cells are, given their depth, float32, shape (n_cells,)."""
-        calibration = self.calibration
+    def novelty(
+        self, cells: Cells, logs: NDArray[np.float32], calibration: Calibration
+    ) -> NDArray[np.float32]:
+        """How strange cells are, given their depth, float32, shape (n_cells,).
+
+        What the whole query is stranger by is taken off, for a batch effect is not a new type; the
+        lower quartile stands for the whole, so a new type may make up most of it.
+        """
         distance = self.shape.distance(cells.embedding)
         rarity = rarity_of(cells, logs, distance, calibration.vague, calibration.strange)
-        return smooth(rarity, cells.embedding, neighbours_of(len(rarity)))
+        neighbours = neighbours_of(len(rarity))
+        novelty = smooth(rarity, cells.embedding, neighbours)
+        if len(novelty) < FEW_CELLS:
+            return novelty
+        excess = float(np.quantile(novelty, 0.25)) - calibration.usual_novelty[str(neighbours)]
+        return novelty - np.float32(max(0.0, excess))
 
 
 def route_encoder(encoder: CellEncoder, name: RouteName) -> CellEncoder:

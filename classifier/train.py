@@ -202,7 +202,8 @@ def _fit_route(name: RouteName, reference: _Reference) -> Route:
         network=fit_network(shown, types, n_types, options=options.network, seed=seed),
         linear=fit_linear(full.features, types, n_types, strength=strength),
         shape=ReferenceShape.fit(full.embedding, types, n_types),
-        calibration=calibrate(held, types, strength, weight, options.error_rate),
+        complete=calibrate(held[:2], types, strength, weight, options.error_rate),
+        partial=calibrate(held[2:] or held, types, strength, weight, options.error_rate),
         sample=full.embedding[rows].astype(np.float16),
         sample_types=types[rows],
         validation=_validation(held, types, strength, weight),
@@ -224,14 +225,22 @@ def _views(
         order = rng.permutation(len(peaks))
         fitted, judged = order[::2], order[1::2]
 
-    def see(columns: NDArray[np.int64], *, shallow: bool) -> Cells:
+    def see(columns: NDArray[np.int64], *, shallow: bool = True) -> Cells:
         part = sp.csr_matrix(counts[:, columns])
         if shallow:
             part = thin(part, rng.uniform(reference.options.shallowest, 1, part.shape[0]), rng)
         return see_cells(name, encoder, part, peaks.take(columns), own_statistics=halved)
 
-    views = [see(fitted, shallow=False), see(fitted, shallow=True), see(fitted, shallow=True)]
-    return views, [see(judged, shallow=False), see(judged, shallow=True)]
+    views = [see(fitted, shallow=False), see(fitted), see(fitted)]
+    looks = [see(judged, shallow=False), see(judged)]
+    if not halved:
+        looks.append(see(np.sort(rng.permutation(len(peaks))[: _kept(len(peaks))])))
+    return views, looks
+
+
+def _kept(n_peaks: int) -> int:
+    """Peaks left when a third of them is denied."""
+    return max(1, n_peaks - n_peaks // 3)
 
 
 def _validation(
@@ -239,7 +248,7 @@ def _validation(
 ) -> dict[str, Any]:
     """What the report and `Bundle.validation` show: scores of cells that no model saw."""
     scores: dict[str, Any] = {"strength": strength, "linear_weight": weight}
-    for depth, part in zip(("full_depth", "thinned"), held, strict=True):
+    for depth, part in zip(("full_depth", "thinned", "fewer_peaks"), held, strict=False):
         fused = fuse(part.network, part.linear[strength], weight)
         for member, logs in (
             ("fused", fused),
