@@ -40,14 +40,13 @@ def write_bytes(path: Path, data: bytes | memoryview) -> None:
     """
     aside = path.with_name(f".{path.name}{ASIDE_SUFFIX}")
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
+        _make_folder(path.parent)
         with aside.open("wb") as handle:
             handle.write(data)
             handle.flush()
             os.fsync(handle.fileno())
         aside.replace(path)
         sync_folder(path.parent)
-        sync_folder(path.parent.parent)
     except OSError as error:
         raise _refused(path, error) from error
 
@@ -170,7 +169,7 @@ def locked(folder: Path, name: str, *, wait: bool = False) -> Iterator[None]:
     """
     path = folder / f".{name}{LOCK_SUFFIX}"
     try:
-        folder.mkdir(parents=True, exist_ok=True)
+        _make_folder(folder)
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
     except OSError as error:
         raise _refused(path, error) from error
@@ -179,6 +178,13 @@ def locked(folder: Path, name: str, *, wait: bool = False) -> Iterator[None]:
         yield
     finally:
         os.close(descriptor)
+
+
+def _make_folder(path: Path) -> None:
+    if not path.is_dir():
+        _make_folder(path.parent)
+        path.mkdir(exist_ok=True)
+        sync_folder(path.parent)
 
 
 def _lock(descriptor: int, path: Path, wait: bool) -> None:
