@@ -6,7 +6,7 @@ The slice is GRCh37 chr20:42,500,000-46,500,000. The cells are simulated:
    are placed where sites cluster, and at CpG islands, more densely than in a real genome.
 2. A cell type has an activity for each regulator. An element is as open as the activities of the
    regulators with sites in it say, plus a part that its DNA does not explain. Cells lean towards
-   a related type by up to 45 %.
+   a related type by up to 40 %.
 3. A donor has a sequencing depth, a GC bias, an own taste for each element, and an own peak list:
    the query's peaks are partly those of the reference, partly resized about the same centre,
    partly shifted, and partly on elements that no reference peak covers.
@@ -78,11 +78,11 @@ class Design:
     """Log-openness that a fully active regulator with a site adds."""
     unexplained: float = 0.3
     """Standard deviation of log-openness per element and type that is not in the DNA."""
-    blend: float = 0.45
+    blend: float = 0.4
     """Largest share of a cell's programme that is that of a related type."""
     jitter: float = 0.25
     """Standard deviation of a regulator's activity among the cells of a type."""
-    donor_taste: float = 0.35
+    donor_taste: float = 0.2
     """Standard deviation of log-openness per element and donor."""
     ambient: float = 0.2
     """Share of fragments that fall on elements regardless of the cell type."""
@@ -105,10 +105,10 @@ class Donor:
 REFERENCE = (
     Donor(name="reference_1", depth=590, gc_bias=0.0, cells={
         "progenitor": 55, "monocyte": 90, "dendritic": 35, "B": 60, "T": 90, "NK": 40}),
-    Donor(name="reference_2", depth=420, gc_bias=0.15, cells={
+    Donor(name="reference_2", depth=420, gc_bias=0.1, cells={
         "progenitor": 35, "monocyte": 60, "dendritic": 25, "B": 50, "T": 70, "NK": 30}),
 )  # fmt: skip
-QUERY = Donor(name="query_1", depth=240, gc_bias=-0.25, cells={
+QUERY = Donor(name="query_1", depth=240, gc_bias=-0.1, cells={
     "progenitor": 60, "monocyte": 60, "dendritic": 40, "B": 70, "T": 60, "NK": 50,
     "erythroid": 60})  # fmt: skip
 
