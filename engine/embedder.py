@@ -14,6 +14,7 @@ from .models.loading import find_model, load_encoder, weights_digest
 from .packing import pack
 from .pipeline import run_pipeline
 from .pooling import first_token, segment_mean
+from .sequences import Sequences
 from .spec import EmbeddingSpec
 from .tokens import KmerTokenizer
 from .windows import combine_digests, parse_window
@@ -27,7 +28,6 @@ if TYPE_CHECKING:
     from .genome import SequenceSource
     from .intervals import Intervals
     from .models.table import ModelCard
-    from .sequences import Sequences
     from .spec import Pooling, Precision, Strand
     from .tokens import Tokens
 
@@ -262,24 +262,29 @@ class Embedder:
         )
 
     def _tokenise(self, sequences: Sequences) -> tuple[Tokens, ...]:
-        strands = [sequences]
+        readable = self._within_context(sequences)
+        strands = [readable]
         if self.spec.strand == "both":
-            strands.append(sequences.reverse_complement())
-        tokens = tuple(self._tokenizer.encode(strand) for strand in strands)
-        self._check_context(sequences, tokens[0])
-        return tokens
+            strands.append(readable.reverse_complement())
+        return tuple(self._tokenizer.encode(strand) for strand in strands)
 
-    def _check_context(self, sequences: Sequences, tokens: Tokens) -> None:
-        """Learnt positions end; rotary ones do not, so there N (a token each) may add to them."""
-        limit, unit, lengths = self.card.context_tokens, "tokens", tokens.lengths
-        if self._encoder.positions is None:
-            limit, unit, lengths = limit * self._tokenizer.k, "bp", sequences.lengths
-        longest = int(lengths.max(initial=0))
-        if longest > limit:
+    def _within_context(self, sequences: Sequences) -> Sequences:
+        """The same, with windows emptied that only their N (a token each) make too long.
+
+        Learnt positions end at the context; rotary ones do not, so there N may exceed it.
+        """
+        limit = self.card.context_tokens
+        longest, most = int(sequences.lengths.max(initial=0)), (limit - 1) * self._tokenizer.k
+        if longest > most:
             raise ModelError(
-                f"a sequence has {longest} {unit}, {self.card.name} reads at most {limit}. "
+                f"a sequence has {longest} bp, {self.card.name} reads at most {most} bp. "
                 "Ask for shorter windows, such as peak:510:60."
             )
+        if self._encoder.positions is None:
+            return sequences
+        fits = self._tokenizer.encode(sequences).lengths <= limit
+        kept = np.repeat(fits, sequences.lengths)
+        return Sequences.from_lengths(sequences.data[kept], sequences.lengths * fits)
 
     def _embed_strands(
         self, strands: tuple[Tokens, ...], owner: NDArray[np.int64], n: int

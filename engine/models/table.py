@@ -28,7 +28,7 @@ class ModelCard:
     licence: str
     """SPDX name."""
     context_tokens: int
-    """Longest input in tokens, CLS included; with rotary positions times k, in bp."""
+    """Longest input in tokens, CLS included."""
     dim: int
     """Length of an embedding."""
     n_parameters: int

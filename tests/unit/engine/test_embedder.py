@@ -131,16 +131,25 @@ def test_a_sequence_longer_than_the_context_is_refused(toy_absolute):
     embedder = Embedder.load(str(toy_absolute))
     assert embedder.card.context_tokens == 1024
     embedder.embed_sequences(Sequences.from_strings(["A" * 6 * 1023]))
-    with pytest.raises(ModelError, match="a sequence has 1025 tokens, absolute reads at most 1024"):
+    with pytest.raises(ModelError, match="a sequence has 6144 bp, absolute reads at most 6138 bp"):
         embedder.embed_sequences(Sequences.from_strings(["A" * 6 * 1024]))
+
+
+def test_a_window_that_n_alone_make_too_long_is_masked(toy_absolute):
+    embedder = Embedder.load(str(toy_absolute))
+    rows = ["N" * 1100 + "ACGTAC", "ACGTAC"]
+    values = embedder.embed_sequences(Sequences.from_strings(rows))
+    assert np.isnan(values).all(axis=1).tolist() == [True, False]
+    alone = embedder.embed_sequences(Sequences.from_strings(rows[1:]))
+    np.testing.assert_array_equal(values[1:], alone)
 
 
 def test_with_rotary_positions_n_do_not_count_against_the_context(embedder):
     assert embedder.card.context_tokens == 1026
     values = embedder.embed_sequences(Sequences.from_strings(["N" * 2000 + "ACGTAC"]))
     assert np.isfinite(values).all()
-    with pytest.raises(ModelError, match="a sequence has 6157 bp, toy reads at most 6156"):
-        embedder.embed_sequences(Sequences.from_strings(["A" * 6157]))
+    with pytest.raises(ModelError, match="a sequence has 6151 bp, toy reads at most 6150 bp"):
+        embedder.embed_sequences(Sequences.from_strings(["A" * 6151]))
 
 
 def test_a_layer_that_is_not_there_is_refused(toy_esm):
