@@ -152,10 +152,10 @@ class CellEncoder:
             A cell without usable peaks is 0 in the block concerned.
         """
         parts = []
-        if self.representation != "reindexed":
+        if self.representation != "reindexed" and self.mix > 0:
             sequence = self.sequence_block(counts, peaks, own_statistics=own_statistics)
             parts.append(sequence * np.float32(np.sqrt(self.mix / sequence.shape[1])))
-        if self.representation != "sequence":
+        if self.representation != "sequence" and self.mix < 1:
             reindexed = self.reindexed_block(counts, peaks)
             parts.append(reindexed * np.float32(np.sqrt((1 - self.mix) / reindexed.shape[1])))
         return np.ascontiguousarray(np.concatenate(parts, axis=1), np.float32)

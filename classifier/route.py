@@ -125,7 +125,7 @@ class Route:
         lower quartile stands for the whole, so a new type may make up most of it.
         """
         distance = self.shape.distance(cells.embedding)
-        rarity = rarity_of(cells, logs, distance, calibration.vague, calibration.strange)
+        rarity = rarity_of(cells.depth, logs, distance, calibration.vague, calibration.strange)
         neighbours = neighbours_of(len(rarity))
         novelty = smooth(rarity, cells.embedding, neighbours)
         if len(novelty) < FEW_CELLS:
@@ -156,6 +156,27 @@ def see_cells(
     return Cells(embedding, encoder.tfidf(counts, peaks), _depth(counts, usable))
 
 
+@dataclass(frozen=True, eq=False)
+class Look:
+    """Reference cells as an experiment of some depth and peak set would have shown them.
+
+    Parameters
+    ----------
+    counts : csr_matrix of float32, shape (n_cells, n_peaks)
+    peaks : PeakTable, length n_peaks
+    own_statistics : bool
+        See `CellEncoder.transform`.
+    """
+
+    counts: sp.csr_matrix
+    peaks: PeakTable
+    own_statistics: bool = False
+
+    def see(self, name: RouteName, encoder: CellEncoder) -> Cells:
+        """Embed the cells for a route of this name."""
+        return see_cells(name, encoder, self.counts, self.peaks, own_statistics=self.own_statistics)
+
+
 def fuse(
     network: NDArray[np.float32],
     linear: NDArray[np.float32],
@@ -181,7 +202,7 @@ def fuse(
 
 
 def rarity_of(
-    cells: Cells,
+    depth: NDArray[np.float32],
     logs: NDArray[np.float32],
     distance: NDArray[np.float32],
     vague: Surprise,
@@ -191,13 +212,14 @@ def rarity_of(
 
     Parameters
     ----------
-    cells : Cells
+    depth : float32, shape (n_cells,)
+        In counts.
     logs : float32, shape (n_cells, n_types)
         Calibrated log-probabilities.
     distance : float32, shape (n_cells,)
     vague, strange : Surprise
     """
-    return vague(-logs.max(axis=1), cells.depth) + strange(distance, cells.depth)
+    return vague(-logs.max(axis=1), depth) + strange(distance, depth)
 
 
 def _depth(counts: sp.csr_matrix, usable: NDArray[np.int64]) -> NDArray[np.float32]:

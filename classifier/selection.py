@@ -9,45 +9,72 @@ import numpy as np
 from scipy.optimize import minimize_scalar
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import f1_score
-from sklearn.model_selection import StratifiedKFold, cross_val_predict
+from sklearn.model_selection import StratifiedKFold
 
 from .linear import fit_linear
 from .network import NetworkOptions, fit_network
 from .novelty import NEIGHBOURS, ReferenceShape, Surprise, smooth
-from .route import Calibration, Cells, fuse, rarity_of
+from .route import Calibration, fuse, rarity_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
     import scipy.sparse as sp
     from numpy.typing import NDArray
 
     from .cells import CellEncoder, PeakTable
+    from .route import Look, RouteName
+
+    Refit = Callable[[NDArray[np.int64]], CellEncoder]
 
 MIXES = (0.0, 0.1, 0.25, 0.5, 0.75, 1.0)
 LINEAR_WEIGHTS = (1.0, 0.75, 0.5, 0.25)
 MARGIN = 0.003
+MIX_CELLS = 2000
+MIX_MARGIN = 0.01
+USUAL_MIX = 0.25
+
+
+@dataclass(frozen=True, kw_only=True)
+class FoldOptions:
+    """How models are fitted in each fold."""
+
+    strengths: tuple[float, ...]
+    """Inverse ridge penalties of the linear head."""
+    network: NetworkOptions
+    """Shape and fit of the network."""
+    seed: int
+    """Of the folds and the network."""
 
 
 @dataclass(frozen=True, eq=False)
 class HeldOut:
-    """What models that did not see a cell say of it, at one depth.
+    """What models that did not see a cell say of it, in one look at the cells.
 
     Parameters
     ----------
-    cells : Cells
-        As the models saw them.
+    depth : float32, shape (n_cells,)
     network : float32, shape (n_cells, n_types)
     linear : mapping of regularisation strength to float32, shape (n_cells, n_types)
         Log-probabilities.
     distance : float32, shape (n_cells,)
         To the types of the cells that were seen.
+    folds : list of (int64, shape (n,)) and (float32, shape (n, dim))
+        The cells of each fold, and their embedding by an encoder that did not see them.
     """
 
-    cells: Cells
+    depth: NDArray[np.float32]
     network: NDArray[np.float32]
     linear: dict[float, NDArray[np.float32]]
     distance: NDArray[np.float32]
+    folds: list[tuple[NDArray[np.int64], NDArray[np.float32]]]
+
+    def smoothed(self, rarity: NDArray[np.float32], neighbours: int) -> NDArray[np.float32]:
+        """A score shared among neighbours of the same fold, float32, shape (n_cells,)."""
+        shared = np.empty_like(rarity)
+        for rows, cells in self.folds:
+            shared[rows] = smooth(rarity[rows], cells, neighbours)
+        return shared
 
 
 def choose_mix(
@@ -55,9 +82,14 @@ def choose_mix(
     counts: sp.csr_matrix,
     peaks: PeakTable,
     types: NDArray[np.int64],
+    refit: Refit,
+    *,
     seed: int,
 ) -> CellEncoder:
     """Set the share of the sequence block that labels held-out reference cells best.
+
+    Of shares within 0.01 of the best, the one nearest to a quarter: both blocks together judge
+    novelty better than either.
 
     Parameters
     ----------
@@ -66,58 +98,71 @@ def choose_mix(
     counts : csr_matrix of float32, shape (n_cells, n_peaks)
     peaks : PeakTable, length n_peaks
     types : int64, shape (n_cells,)
+    refit : callable
+        Encoder fitted on the cells of these rows alone.
     seed : int
     """
     if encoder.representation != "hybrid":
         return encoder
-    rows = sample_rows(types, 2000, seed)
-    folds = StratifiedKFold(3, shuffle=True, random_state=seed)
-    model = LogisticRegression(C=10, class_weight="balanced", max_iter=100, tol=1e-3)
-    scores = []
-    for mix in MIXES:
-        cells = encoder.with_mix(mix).transform(counts[rows], peaks)
-        scores.append(quality(types[rows], cross_val_predict(model, cells, types[rows], cv=folds)))
-    return encoder.with_mix(MIXES[int(np.argmax(scores))])
+    rows = sample_rows(types, MIX_CELLS, seed)
+    told = {mix: np.zeros(len(rows), np.int64) for mix in MIXES}
+    for seen, held in _folds(types[rows], seed):
+        fold = refit(rows[seen])
+        for mix in MIXES:
+            cells = fold.with_mix(mix).transform(counts[rows], peaks)
+            model = LogisticRegression(C=10, class_weight="balanced", max_iter=100, tol=1e-3)
+            model.fit(cells[seen], types[rows[seen]])
+            told[mix][held] = model.predict(cells[held])
+    scores = {mix: quality(types[rows], told[mix]) for mix in MIXES}
+    good = [mix for mix in MIXES if scores[mix] >= max(scores.values()) - MIX_MARGIN]
+    return encoder.with_mix(min(good, key=lambda mix: abs(mix - USUAL_MIX)))
 
 
 def hold_out(
-    views: Sequence[Cells],
-    judged: Sequence[Cells],
+    name: RouteName,
+    refit: Refit,
+    shown: Sequence[Look],
+    judged: Sequence[Look],
     types: NDArray[np.int64],
     *,
-    strengths: Sequence[float],
-    options: NetworkOptions,
-    seed: int,
+    fit: FoldOptions,
 ) -> list[HeldOut]:
     """Fit on two thirds of the cells, judge the third, three times over.
 
     Parameters
     ----------
-    views : sequence of Cells
+    name : {"shared", "sequence"}
+    refit : callable
+        Encoder fitted on the cells of these rows alone.
+    shown : sequence of Look
         The reference at several depths, to fit on; the first feeds the linear head.
-    judged : sequence of Cells
+    judged : sequence of Look
         The same cells as the held-out third is shown.
     types : int64, shape (n_cells,)
-    strengths : sequence of float
-        Inverse ridge penalties of the linear head.
-    options : NetworkOptions
-    seed : int
+    fit : FoldOptions
     """
     n_types = int(types.max()) + 1
-    found = [_blank(cells, n_types, strengths) for cells in judged]
-    for seen, held in _folds(types, seed):
-        part = [view.take(seen) for view in views]
+    found = [_blank(len(types), n_types, fit.strengths) for _ in judged]
+    for seen, held in _folds(types, fit.seed):
+        encoder = refit(seen)
+        part = [look.see(name, encoder).take(seen) for look in shown]
         network = fit_network(
-            [view.embedding for view in part], types[seen], n_types, options=options, seed=seed
+            [cells.embedding for cells in part],
+            types[seen],
+            n_types,
+            options=fit.network,
+            seed=fit.seed,
         )
         shape = ReferenceShape.fit(part[0].embedding, types[seen], n_types)
         heads = {
-            s: fit_linear(part[0].features, types[seen], n_types, strength=s) for s in strengths
+            s: fit_linear(part[0].features, types[seen], n_types, strength=s) for s in fit.strengths
         }
-        for result in found:
-            cells = result.cells.take(held)
+        for result, look in zip(found, judged, strict=True):
+            cells = look.see(name, encoder).take(held)
+            result.depth[held] = cells.depth
             result.network[held] = network.run(cells.embedding)[1]
             result.distance[held] = shape.distance(cells.embedding)
+            result.folds.append((held, cells.embedding))
             for strength, head in heads.items():
                 result.linear[strength][held] = head.log_probabilities(cells.features)
     return found
@@ -167,16 +212,15 @@ def calibrate(
     truth = np.tile(types, len(held))
     temperature = fit_temperature(np.concatenate(raw), truth)
     logs = [fuse(part, part, 1.0, temperature) for part in raw]
-    stacked, depth = np.concatenate(logs), np.concatenate([h.cells.depth for h in held])
+    stacked, depth = np.concatenate(logs), np.concatenate([h.depth for h in held])
     vague = Surprise.fit(-stacked.max(axis=1), depth)
     strange = Surprise.fit(np.concatenate([h.distance for h in held]), depth)
     rarity = [
-        rarity_of(h.cells, p, h.distance, vague, strange) for h, p in zip(held, logs, strict=True)
+        rarity_of(h.depth, part, h.distance, vague, strange)
+        for h, part in zip(held, logs, strict=True)
     ]
     novelty = {
-        str(k): np.concatenate(
-            [smooth(r, h.cells.embedding, k) for h, r in zip(held, rarity, strict=True)]
-        )
+        str(k): np.concatenate([h.smoothed(r, k) for h, r in zip(held, rarity, strict=True)])
         for k in NEIGHBOURS
     }
     right = stacked.argmax(axis=1) == truth
@@ -252,11 +296,12 @@ def _folds(
     yield from folds.split(np.zeros(len(types)), types)
 
 
-def _blank(cells: Cells, n_types: int, strengths: Sequence[float]) -> HeldOut:
-    shape = (len(cells.depth), n_types)
+def _blank(n_cells: int, n_types: int, strengths: Sequence[float]) -> HeldOut:
+    shape = (n_cells, n_types)
     return HeldOut(
-        cells,
+        np.zeros(n_cells, np.float32),
         np.zeros(shape, np.float32),
         {strength: np.zeros(shape, np.float32) for strength in strengths},
-        np.zeros(shape[0], np.float32),
+        np.zeros(n_cells, np.float32),
+        [],
     )

@@ -11,13 +11,21 @@ from sklearn.metrics import f1_score
 
 from .bundle import Bundle
 from .cells import CellEncoder, PeakTable, Representation
-from .counts import CellCounts, labels_of, read_counts
+from .counts import labels_of, read_counts
 from .linear import fit_linear
 from .network import NetworkOptions, fit_network
 from .novelty import ReferenceShape
 from .registry import Sources, build_registry, registry_rows, resolve
-from .route import Cells, Route, RouteName, fuse, route_encoder, see_cells
-from .selection import HeldOut, calibrate, choose_fusion, choose_mix, hold_out, sample_rows
+from .route import Look, Route, RouteName, fuse, route_encoder, see_cells
+from .selection import (
+    FoldOptions,
+    HeldOut,
+    calibrate,
+    choose_fusion,
+    choose_mix,
+    hold_out,
+    sample_rows,
+)
 from .sparse import thin
 from .versions import versions
 
@@ -111,19 +119,12 @@ def train(
     peaks = PeakTable(found.values, registry_rows(counts.peaks, registry))
     say("embedding its cells")
     codes = codes.astype(np.int64)
-    encoder = _fit_encoder(counts, peaks, codes, options, seed)
-    fitted = _Reference(
-        counts=counts.matrix,
-        peaks=peaks,
-        types=codes,
-        encoder=encoder,
-        options=options,
-        seed=seed,
-    )
+    fitted = _Reference(counts=counts.matrix, peaks=peaks, types=codes, options=options, seed=seed)
+    encoder = _mixed_encoder(fitted)
     routes: dict[RouteName, Route] = {}
     for name in _route_names(encoder):
         say(f"fitting the {name} route")
-        routes[name] = _fit_route(name, fitted)
+        routes[name] = _fit_route(name, encoder, fitted)
     return Bundle(
         types=tuple(str(name) for name in names),
         registry=registry,
@@ -147,32 +148,35 @@ def train(
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class _Reference:
-    """What every route is fitted on."""
+    """What everything is fitted on."""
 
     counts: sp.csr_matrix
     peaks: PeakTable
     types: NDArray[np.int64]
-    encoder: CellEncoder
     options: TrainOptions
     seed: int
 
+    def fit_encoder(self, cells: NDArray[np.int64] | None = None) -> CellEncoder:
+        """Encoder fitted on some of the cells, or on all."""
+        return CellEncoder.fit(
+            self.counts if cells is None else self.counts[cells],
+            self.peaks,
+            representation=self.options.representation,
+            n_sequence=self.options.n_sequence,
+            n_reindexed=self.options.n_reindexed,
+            seed=self.seed,
+        )
 
-def _fit_encoder(
-    counts: CellCounts,
-    peaks: PeakTable,
-    types: NDArray[np.int64],
-    options: TrainOptions,
-    seed: int,
-) -> CellEncoder:
-    encoder = CellEncoder.fit(
-        counts.matrix,
-        peaks,
-        representation=options.representation,
-        n_sequence=options.n_sequence,
-        n_reindexed=options.n_reindexed,
-        seed=seed,
+
+def _mixed_encoder(reference: _Reference) -> CellEncoder:
+    return choose_mix(
+        reference.fit_encoder(),
+        reference.counts,
+        reference.peaks,
+        reference.types,
+        reference.fit_encoder,
+        seed=reference.seed,
     )
-    return choose_mix(encoder, counts.matrix, peaks, types, seed)
 
 
 def _route_names(encoder: CellEncoder) -> tuple[RouteName, ...]:
@@ -184,22 +188,28 @@ def _route_names(encoder: CellEncoder) -> tuple[RouteName, ...]:
     return routes[encoder.representation]
 
 
-def _fit_route(name: RouteName, reference: _Reference) -> Route:
+def _fit_route(name: RouteName, mixed: CellEncoder, reference: _Reference) -> Route:
     options, types, seed = reference.options, reference.types, reference.seed
-    encoder = route_encoder(reference.encoder, name)
-    views, judged = _views(name, encoder, reference)
-    held = hold_out(
-        views, judged, types, strengths=options.strengths, options=options.network, seed=seed
-    )
+    encoder = route_encoder(mixed, name)
+    shown, judged = _looks(name, reference)
+
+    def refit(cells: NDArray[np.int64]) -> CellEncoder:
+        """The sequence block learns nothing from cells that could leak."""
+        if name == "sequence":
+            return encoder
+        return reference.fit_encoder(cells).with_mix(mixed.mix)
+
+    fit = FoldOptions(strengths=options.strengths, network=options.network, seed=seed)
+    held = hold_out(name, refit, shown, judged, types, fit=fit)
     strength, weight = choose_fusion(held, types)
     full = see_cells(name, encoder, reference.counts, reference.peaks)
-    shown = [full.embedding, *(view.embedding for view in views[1:])]
+    views = [full.embedding, *(look.see(name, encoder).embedding for look in shown[1:])]
     n_types = int(types.max()) + 1
     rows = sample_rows(types, SAMPLE_CELLS, seed)
     return Route(
         name=name,
         encoder=encoder,
-        network=fit_network(shown, types, n_types, options=options.network, seed=seed),
+        network=fit_network(views, types, n_types, options=options.network, seed=seed),
         linear=fit_linear(full.features, types, n_types, strength=strength),
         shape=ReferenceShape.fit(full.embedding, types, n_types),
         complete=calibrate(held[:2], types, strength, weight, options.error_rate),
@@ -210,37 +220,31 @@ def _fit_route(name: RouteName, reference: _Reference) -> Route:
     )
 
 
-def _views(
-    name: RouteName, encoder: CellEncoder, reference: _Reference
-) -> tuple[list[Cells], list[Cells]]:
+def _looks(name: RouteName, reference: _Reference) -> tuple[list[Look], list[Look]]:
     """The reference at several depths, to fit on and to be judged by.
 
-    For the sequence route the two are shown different halves of the peaks, as it will meet them.
+    For the sequence route the two are shown different halves of the peaks, as it will meet them;
+    the last look of the shared route is denied a third of them.
     """
     rng = np.random.default_rng(reference.seed)
-    counts, peaks = reference.counts, reference.peaks
-    fitted = judged = np.arange(len(peaks))
-    halved = name == "sequence" and int(peaks.embedded.sum()) >= MIN_PEAKS_TO_HALVE
+    n_peaks = len(reference.peaks)
+    fitted = judged = np.arange(n_peaks)
+    halved = name == "sequence" and int(reference.peaks.embedded.sum()) >= MIN_PEAKS_TO_HALVE
     if halved:
-        order = rng.permutation(len(peaks))
+        order = rng.permutation(n_peaks)
         fitted, judged = order[::2], order[1::2]
 
-    def see(columns: NDArray[np.int64], *, shallow: bool = True) -> Cells:
-        part = sp.csr_matrix(counts[:, columns])
+    def look(columns: NDArray[np.int64], *, shallow: bool = True) -> Look:
+        part = sp.csr_matrix(reference.counts[:, columns])
         if shallow:
             part = thin(part, rng.uniform(reference.options.shallowest, 1, part.shape[0]), rng)
-        return see_cells(name, encoder, part, peaks.take(columns), own_statistics=halved)
+        return Look(part, reference.peaks.take(columns), halved)
 
-    views = [see(fitted, shallow=False), see(fitted), see(fitted)]
-    looks = [see(judged, shallow=False), see(judged)]
+    shown = [look(fitted, shallow=False), look(fitted), look(fitted)]
+    looks = [look(judged, shallow=False), look(judged)]
     if not halved:
-        looks.append(see(np.sort(rng.permutation(len(peaks))[: _kept(len(peaks))])))
-    return views, looks
-
-
-def _kept(n_peaks: int) -> int:
-    """Peaks left when a third of them is denied."""
-    return max(1, n_peaks - n_peaks // 3)
+        looks.append(look(np.sort(rng.permutation(n_peaks)[n_peaks // 3 :])))
+    return shown, looks
 
 
 def _validation(
