@@ -247,7 +247,7 @@ def demo(
     if as_json:
         typer.echo(json.dumps(result.to_json()))
     else:
-        print_table(["", ""], result.rows())
+        print_table((), result.rows())
 
 
 def main() -> None:

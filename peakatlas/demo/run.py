@@ -18,6 +18,7 @@ from peakatlas.classifier.metrics import score
 from peakatlas.classifier.report import write_report
 from peakatlas.classifier.train import train
 from peakatlas.engine.embedder import Embedder
+from peakatlas.engine.errors import AtlasError
 from peakatlas.engine.interval_readers import read_bed
 
 from .elements import DATA
@@ -43,7 +44,7 @@ class DemoResult:
     """What the demo measured, on simulated cells."""
 
     n_peaks_embedded: int
-    """Peaks that went through the model: those of the atlas and the query's misses."""
+    """Peaks that went through the model in this run: the atlas's and the query's misses."""
     n_peaks_by_tier: dict[str, int]
     """The query's peaks by what served them."""
     accuracy: float
@@ -130,12 +131,23 @@ def run_demo(
 
 
 def _build(path: Path, model: str, note: Say, progress: ProgressBar) -> tuple[Atlas, int]:
-    """The atlas and how many peaks it embedded."""
+    """The atlas and how many peaks were embedded for it now."""
     note(f"1/4 loading {model} and building {path}")
+    n_before = _rows_of(path)
     peaks = read_bed(DATA / "peaks.bed")
     embedder = Embedder.load(model)
     with progress(len(peaks), "embedding peaks") as advance:
-        return build_atlas(GENOME, peaks, path, embedder, progress=advance), len(peaks)
+        atlas = build_atlas(GENOME, peaks, path, embedder, progress=advance)
+    return atlas, len(atlas) - n_before
+
+
+def _rows_of(path: Path) -> int:
+    """Rows of an atlas that a run before this one finished, else 0."""
+    try:
+        with Atlas.open(path) as atlas:
+            return len(atlas)
+    except AtlasError:
+        return 0
 
 
 def _measure(annotated: ad.AnnData, bundle: Bundle, n_embedded: int, seconds: float) -> DemoResult:
