@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import anndata as ad
 
 from peakatlas.atlas.build import build_atlas
+from peakatlas.atlas.lookup import TIERS
 from peakatlas.atlas.reader import Atlas
 from peakatlas.classifier.annotate import AnnotateOptions, annotate
 from peakatlas.classifier.metrics import score
@@ -156,7 +157,7 @@ def _measure(annotated: ad.AnnData, bundle: Bundle, n_embedded: int, seconds: fl
     tiers = json.loads(annotated.uns["peakatlas"]["record"])["tiers"]
     return DemoResult(
         n_peaks_embedded=n_embedded + tiers["embedded"],
-        n_peaks_by_tier=tiers,
+        n_peaks_by_tier={name: tiers[name] for name in TIERS},
         accuracy=found.accuracy,
         macro_f1=found.macro_f1,
         rejected_unknown=found.rejected_unknown,
