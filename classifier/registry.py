@@ -13,6 +13,7 @@ from peakatlas.atlas.reader import Atlas
 from peakatlas.atlas.resolve import resolve_peaks
 from peakatlas.engine.genome import open_genome
 from peakatlas.engine.intervals import Intervals
+from peakatlas.engine.models.table import MODELS
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -160,7 +161,7 @@ def _loader(atlas: Atlas) -> Callable[[], Embedder]:
 
         spec = atlas.spec
         return Embedder.load(
-            spec.model,
+            spec.model if spec.model in MODELS else atlas.provenance["model"]["source"],
             window=spec.window,
             precision=spec.precision,
             strand=spec.strand,
