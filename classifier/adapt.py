@@ -21,6 +21,7 @@ MIN_CELLS = 50
 ADAPT_STEPS = 200
 ADAPT_RATE = 3e-4
 PROBE_CELLS = 1000
+AGREEMENT_MARGIN = 0.01
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -61,9 +62,10 @@ def adapt(
     """Network for this query, and what was decided.
 
     ``adaptive`` aligns as hard as the two sides can be told apart, then keeps the result only if
-    neither sign of a good alignment falls: *reverse validation* (a model of the query's predicted
-    types, asked for the types of reference cells) and the agreement of the network with the
-    linear head, which is not aligned. A loss that is named is always applied.
+    the signs of a good alignment are clear: *reverse validation* (a model of the query's predicted
+    types, asked for the types of reference cells) does not fall, and the agreement of the network
+    with the linear head, which is not aligned, rises by a hundredth or more. A loss that is named
+    is always applied.
 
     Parameters
     ----------
@@ -158,8 +160,8 @@ def _verdict(old: _Evidence, new: _Evidence) -> tuple[bool, str]:
         f"reverse validation {old.reverse:.3f} -> {new.reverse:.3f}, "
         f"agreement with the linear head {old.agreement:.3f} -> {new.agreement:.3f}"
     )
-    if new.reverse < old.reverse or new.agreement < old.agreement:
-        return False, f"it would hurt: {told}"
+    if new.reverse < old.reverse or new.agreement < old.agreement + AGREEMENT_MARGIN:
+        return False, f"it does not clearly help: {told}"
     return True, f"it helps: {told}"
 
 

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
     import anndata as ad
 
+    from peakatlas.engine.embedder import Embedder
     from peakatlas.engine.genome import SequenceSource
 
     from .counts import CellCounts
@@ -54,6 +55,7 @@ def annotate(
     atlas: Atlas | str | Path | None = None,
     genome: str | Path | SequenceSource | None = None,
     *,
+    embedder: Embedder | None = None,
     options: AnnotateOptions | None = None,
     progress: Callable[[str], None] | None = None,
 ) -> ad.AnnData:
@@ -70,6 +72,9 @@ def annotate(
         Needed when the bundle was trained with one.
     genome : path of a FASTA, or SequenceSource, optional
         For peaks that miss the atlas; without it they are used by their coordinates only.
+    embedder : Embedder, optional
+        Model of the atlas, for peaks that miss it; without it, the one that the atlas names is
+        loaded when needed.
     options : AnnotateOptions, optional
     progress : callable, optional
         Called with a few words as each step begins.
@@ -98,7 +103,9 @@ def annotate(
     say("reading the query")
     counts = read_counts(query)
     say("looking up its peaks")
-    sources = Sources(genome=genome, max_offset=options.max_offset, append=options.append)
+    sources = Sources(
+        genome=genome, embedder=embedder, max_offset=options.max_offset, append=options.append
+    )
     found = resolve(counts.peaks, store, sources)
     peaks = PeakTable(found.values, registry_rows(counts.peaks, model.registry))
     say("labelling its cells")
@@ -157,7 +164,7 @@ def _written(
     obs["peakatlas_reason"] = pd.Categorical(said.reason)
     annotated.obsm["X_peakatlas"] = said.latent
     annotated.uns["peakatlas"] = {
-        "record": json.dumps(record),
+        "record": json.dumps(record, sort_keys=True),
         "reference_embedding": said.reference_latent.astype(np.float16),
         "reference_types": np.asarray(bundle.types)[bundle.routes[said.route].sample_types],
     }

@@ -105,7 +105,11 @@ def report_data(
         "map": _map(annotated, reference, seed),
         "cells": _cells(obs, labels),
         "composition": _composition(record, labels),
-        "tiers": [[TIER_WORDS.get(k, k), v] for k, v in record["tiers"].items() if v],
+        "tiers": [
+            [words, record["tiers"][tier]]
+            for tier, words in TIER_WORDS.items()
+            if record["tiers"].get(tier)
+        ],
         "truth": None if labels_key is None else _truth(annotated, labels_key, record),
     }
 

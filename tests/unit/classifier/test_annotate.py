@@ -1,0 +1,226 @@
+"""From reference to annotated query: bundles, routes, rejection, and labels that stay unread."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+from atlas_tools import ToyEmbedder, write_toy_genome
+from cell_tools import types_of
+
+from peakatlas.classifier.adapt import adapt
+from peakatlas.classifier.annotate import AnnotateOptions, annotate
+from peakatlas.classifier.bundle import ARRAYS_FILE, SETTINGS_FILE, Bundle
+from peakatlas.classifier.metrics import score
+from peakatlas.classifier.route import Cells
+from peakatlas.classifier.train import TrainOptions, train
+from peakatlas.engine.errors import BundleError, LabelsError, SpecMismatchError
+
+COLUMNS = ("label", "best", "confidence", "novelty", "reason")
+
+
+def said(annotated) -> dict[str, list]:
+    return {name: annotated.obs[f"peakatlas_{name}"].tolist() for name in COLUMNS}
+
+
+def record_of(annotated) -> dict:
+    return json.loads(annotated.uns["peakatlas"]["record"])
+
+
+@pytest.fixture(scope="module")
+def query(world):
+    return world.cells(types_of(40), seed=7, depth=45)
+
+
+@pytest.fixture(scope="module")
+def annotated(query, bundle, atlas):
+    return annotate(query, bundle, atlas)
+
+
+def test_labels_are_right_and_the_query_is_not_changed(annotated, query):
+    found = score(
+        query.obs["cell_type"],
+        annotated.obs["peakatlas_label"].astype(str),
+        annotated.obs["peakatlas_confidence"],
+    )
+    assert found.accuracy > 0.9 and found.macro_f1 > 0.9 and found.ece < 0.1
+    assert list(query.obs.columns) == ["cell_type"] and not query.uns
+    assert annotated.obsm["X_peakatlas"].shape == (160, 8)
+    assert record_of(annotated)["tiers"]["exact"] == 240
+    assert record_of(annotated)["route"] == "shared"
+
+
+def test_query_labels_are_not_read(annotated, query, bundle, atlas):
+    shuffled = query.copy()
+    shuffled.obs["cell_type"] = np.random.default_rng(0).permutation(query.obs["cell_type"])
+    again = annotate(shuffled, bundle, atlas)
+    del shuffled.obs["cell_type"]
+    without = annotate(shuffled, bundle, atlas)
+    for other in (again, without):
+        assert said(other) == said(annotated)
+        assert other.obsm["X_peakatlas"].tobytes() == annotated.obsm["X_peakatlas"].tobytes()
+        assert other.uns["peakatlas"]["record"] == annotated.uns["peakatlas"]["record"]
+
+
+def test_training_is_repeatable_and_saved_bundles_say_the_same(
+    reference, annotated, query, bundle, atlas, fast, tmp_path
+):
+    bundle.save(tmp_path / "first")
+    train(reference, "cell_type", atlas, options=fast, seed=0).save(tmp_path / "second")
+    for name in (ARRAYS_FILE, SETTINGS_FILE):
+        assert (tmp_path / "first" / name).read_bytes() == (tmp_path / "second" / name).read_bytes()
+    loaded = annotate(query, tmp_path / "first", atlas)
+    assert said(loaded) == said(annotated)
+    assert loaded.obsm["X_peakatlas"].tobytes() == annotated.obsm["X_peakatlas"].tobytes()
+    assert loaded.uns["peakatlas"]["record"] == annotated.uns["peakatlas"]["record"]
+
+
+def test_a_type_that_the_reference_lacks_is_left_open(world, bundle, atlas):
+    types = np.concatenate([types_of(60), np.full(60, 4)])
+    query = world.cells(types, seed=11)
+    found = annotate(query, bundle, atlas)
+    scores = score(
+        query.obs["cell_type"], found.obs["peakatlas_label"].astype(str), known=bundle.types
+    )
+    assert scores.rejected_unknown > 0.8
+    assert scores.accuracy > 0.85
+    open_cells = found.obs["peakatlas_label"] == "Unassigned"
+    assert set(found.obs["peakatlas_reason"][open_cells]) <= {"novel", "uncertain"}
+    everything = annotate(query, bundle, atlas, options=AnnotateOptions(reject=False))
+    assert not (everything.obs["peakatlas_label"] == "Unassigned").any()
+
+
+def test_shifted_peak_calls_are_carried_over(world, bundle, atlas):
+    query = world.cells(types_of(40), seed=13, shift=30)
+    found = annotate(query, bundle, atlas)
+    scores = score(query.obs["cell_type"], found.obs["peakatlas_label"].astype(str))
+    assert scores.accuracy > 0.85
+    assert record_of(found)["tiers"]["missing"] == 240
+    assert record_of(found)["shared_counts"] == 1
+    assert any("have no embedding" in text for text in record_of(found)["warnings"])
+
+
+def test_peaks_that_miss_the_atlas_are_embedded_when_there_is_a_genome(
+    world, bundle, atlas, tmp_path
+):
+    genome = write_toy_genome(tmp_path / "toy.fa", {"chr1": 250_000})
+    embedder = ToyEmbedder(spec=atlas.spec)
+    query = world.cells(types_of(20), seed=13, shift=30)
+    found = annotate(query, bundle, atlas, genome, embedder=embedder)
+    assert record_of(found)["tiers"]["embedded"] == embedder.n_embedded == 240
+    assert not record_of(found)["warnings"]
+
+
+def test_without_shared_peaks_cells_are_read_by_sequence(world, atlas, fast):
+    order = np.random.default_rng(0).permutation(240)
+    reference = world.cells(types_of(60), seed=1, peaks=np.sort(order[:120]))
+    query = world.cells(types_of(40), seed=2, peaks=np.sort(order[120:]))
+    model = train(reference, "cell_type", atlas, options=fast)
+    found = annotate(query, model, atlas)
+    assert record_of(found)["route"] == "sequence" and record_of(found)["shared_counts"] == 0
+    assert (found.obs["peakatlas_best"] == query.obs["cell_type"]).mean() > 0.7
+    assert "labelled by the DNA of their peaks alone" in record_of(found)["warnings"][0]
+
+
+def test_without_an_atlas_peaks_go_by_their_coordinates(reference, query, fast):
+    model = train(reference, "cell_type", options=fast)
+    assert model.spec is None and list(model.routes) == ["shared"]
+    found = annotate(query, model)
+    assert (found.obs["peakatlas_best"] == query.obs["cell_type"]).mean() > 0.9
+
+
+def test_empty_cells_are_open(world, bundle, atlas):
+    query = world.cells(types_of(10), seed=3)
+    query.X[0] = 0
+    found = annotate(query, bundle, atlas).obs.iloc[0]
+    assert found["peakatlas_label"] == "Unassigned" and found["peakatlas_reason"] == "empty"
+    assert found["peakatlas_confidence"] == 0
+
+
+def test_an_atlas_of_another_model_is_refused_with_both_names(query, bundle, other_atlas):
+    with pytest.raises(SpecMismatchError) as caught:
+        annotate(query, bundle, other_atlas)
+    text = str(caught.value)
+    assert f"trained on embeddings of toy ({bundle.spec.digest[:12]})" in text
+    assert f"the atlas holds those of other ({other_atlas.spec.digest[:12]})" in text
+    assert "model: toy != other" in text and "Train again on this atlas" in text
+
+
+def test_a_bundle_that_needs_an_atlas_says_so(query, bundle):
+    with pytest.raises(BundleError, match=r"reads embeddings of toy .* Give the atlas"):
+        annotate(query, bundle)
+
+
+def test_damaged_bundles_are_refused(bundle, tmp_path):
+    with pytest.raises(BundleError, match=r"is not a bundle: it has no bundle.json"):
+        Bundle.load(tmp_path)
+    bundle.save(tmp_path / "b")
+    payload = (tmp_path / "b" / ARRAYS_FILE).read_bytes()
+    (tmp_path / "b" / ARRAYS_FILE).write_bytes(payload[:-1] + bytes([payload[-1] ^ 1]))
+    with pytest.raises(BundleError, match="SHA-256 differs"):
+        Bundle.load(tmp_path / "b")
+    settings = json.loads((tmp_path / "b" / SETTINGS_FILE).read_text())
+    (tmp_path / "b" / SETTINGS_FILE).write_text(json.dumps(settings | {"format_version": 99}))
+    with pytest.raises(BundleError, match="format version 99 is not the one"):
+        Bundle.load(tmp_path / "b")
+    (tmp_path / "b" / SETTINGS_FILE).write_text("{")
+    with pytest.raises(BundleError, match=r"bundle.json is damaged"):
+        Bundle.load(tmp_path / "b")
+
+
+def test_saving_over_something_else_is_refused(bundle, tmp_path):
+    (tmp_path / "notes.txt").write_text("mine")
+    with pytest.raises(BundleError, match="exists and is not a bundle"):
+        bundle.save(tmp_path)
+    assert (tmp_path / "notes.txt").read_text() == "mine"
+
+
+def test_no_pickle_is_written(bundle, tmp_path):
+    bundle.save(tmp_path / "b")
+    assert sorted(p.name for p in (tmp_path / "b").iterdir()) == [ARRAYS_FILE, SETTINGS_FILE]
+
+
+def test_missing_labels_column(reference, atlas):
+    with pytest.raises(LabelsError, match="obs has no column 'nope'; columns there are: cell_type"):
+        train(reference, "nope", atlas)
+
+
+def test_options_are_checked():
+    with pytest.raises(ValueError, match="shallowest must lie in"):
+        TrainOptions(shallowest=0)
+    with pytest.raises(ValueError, match="strengths must be above 0"):
+        TrainOptions(strengths=())
+
+
+def cells_of(route, rows, offset=0.0) -> Cells:
+    embedding = route.sample[rows].astype(np.float32) + np.float32(offset)
+    features = np.zeros((len(rows), len(route.linear.coefficients)), np.float32)
+    return Cells(embedding, features, np.full(len(rows), 50, np.float32))
+
+
+def test_alignment_is_off_when_asked_or_for_few_cells(bundle):
+    route = bundle.routes["shared"]
+    network, told = adapt(route, cells_of(route, np.arange(100)), alignment="none")
+    assert network is route.network and told.reason == "alignment is off"
+    network, told = adapt(route, cells_of(route, np.arange(20)))
+    assert network is route.network and told.reason == "fewer than 50 cells"
+
+
+def test_adaptive_alignment_leaves_equal_sides_alone_and_falls_back_when_it_would_hurt(bundle):
+    route = bundle.routes["shared"]
+    rows = np.random.default_rng(0).permutation(len(route.sample))
+    network, told = adapt(route, cells_of(route, rows[:120]))
+    assert network is route.network and told.weight == 0
+    assert told.reason == "query and reference can hardly be told apart"
+    # The linear head is constant here, so alignment can never make the two agree more.
+    network, told = adapt(route, cells_of(route, rows[:120], offset=0.4))
+    assert network is route.network and told.weight > 0 and not told.used
+    assert told.reason.startswith("it does not clearly help: reverse validation")
+
+
+def test_named_alignment_is_applied(bundle):
+    route = bundle.routes["shared"]
+    network, told = adapt(route, cells_of(route, np.arange(100), 0.2), alignment="coral")
+    assert network is not route.network and told.used and told.reason == "coral was asked for"
+    assert told.separability_after < told.separability
