@@ -37,6 +37,7 @@ if TYPE_CHECKING:
 MAX_OFFSET_BP = 20
 """Offset of centres up to which the demo lets an overlapping row stand in."""
 LABELS_KEY = "cell_type"
+TITLE = "peakatlas demo: simulated cells on real DNA"
 GENOME = DATA / "slice.fa.gz"
 
 
@@ -111,7 +112,9 @@ def run_demo(
     folder, note = Path(out), say or _silent
     folder.mkdir(parents=True, exist_ok=True)
     note("The DNA is real (GRCh37 chr20, 4 Mb); the cells are simulated.")
-    atlas, n_embedded = _build(folder / "atlas.zarr", model, note, progress or _no_bar)
+    note(f"1/4 loading {model} and building {folder / 'atlas.zarr'}")
+    embedder = Embedder.load(model)
+    atlas, n_embedded = _build(folder / "atlas.zarr", embedder, progress or _no_bar)
     with atlas:
         note("2/4 training on the simulated reference")
         bundle = train(DATA / REFERENCE_FILE, LABELS_KEY, atlas, seed=seed, progress=_step(note))
@@ -122,21 +125,20 @@ def run_demo(
             bundle,
             atlas,
             GENOME,
+            embedder=embedder,
             options=AnnotateOptions(max_offset=MAX_OFFSET_BP, seed=seed),
             progress=_step(note),
         )
     note(f"4/4 writing {folder / 'annotated.h5ad'} and {folder / 'report.html'}")
     annotated.write_h5ad(folder / "annotated.h5ad", compression="gzip")
-    write_report(annotated, folder / "report.html", labels_key=LABELS_KEY, seed=seed)
+    write_report(annotated, folder / "report.html", labels_key=LABELS_KEY, title=TITLE, seed=seed)
     return _measure(annotated, bundle, n_embedded, time.perf_counter() - began)
 
 
-def _build(path: Path, model: str, note: Say, progress: ProgressBar) -> tuple[Atlas, int]:
+def _build(path: Path, embedder: Embedder, progress: ProgressBar) -> tuple[Atlas, int]:
     """The atlas and how many peaks were embedded for it now."""
-    note(f"1/4 loading {model} and building {path}")
     n_before = _rows_of(path)
     peaks = read_bed(DATA / "peaks.bed")
-    embedder = Embedder.load(model)
     with progress(len(peaks), "embedding peaks") as advance:
         atlas = build_atlas(GENOME, peaks, path, embedder, progress=advance)
     return atlas, len(atlas) - n_before

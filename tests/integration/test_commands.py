@@ -136,10 +136,7 @@ def test_annotate_labels_the_query(run, world, built, trained, tmp_path):
     assert page.lstrip().lower().startswith("<!doctype html>")
 
 
-def test_annotate_embeds_misses_and_appends_them(
-    run, world, built, trained, toy_esm, tmp_path, monkeypatch
-):
-    monkeypatch.chdir(toy_esm.parent)  # the atlas names the toy by its folder
+def test_annotate_embeds_misses_and_appends_them(run, world, built, trained, tmp_path):
     atlas = shutil.copytree(built, tmp_path / "atlas.zarr")
     out = tmp_path / "out.h5ad"
     done = run("annotate", world / "query.h5ad", "--model", trained, "--atlas", atlas,
