@@ -122,9 +122,15 @@ class Route:
         """How strange cells are, given their depth, float32, shape (n_cells,).
 
         What the whole query is stranger by is taken off, for a batch effect is not a new type; the
-        lower quartile stands for the whole, so a new type may make up most of it.
+        lower quartile stands for the whole, so a new type may make up most of it. Where peaks are
+        lacking, cells are also moved back by the median of how far they lie from the mean of their
+        likeliest type: other peaks move all cells alike.
         """
-        distance = self.shape.distance(cells.embedding)
+        shift = np.float32(0)
+        if calibration is self.partial:
+            nearest = self.shape.means[logs.argmax(axis=1)]
+            shift = np.median(cells.embedding - nearest, axis=0).astype(np.float32)
+        distance = self.shape.distance(cells.embedding - shift)
         rarity = rarity_of(cells.depth, logs, distance, calibration.vague, calibration.strange)
         neighbours = neighbours_of(len(rarity))
         novelty = smooth(rarity, cells.embedding, neighbours)
