@@ -8,15 +8,14 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 
-from .errors import ModelError
+from .errors import ModelError, SpecMismatchError
 from .forward import group_lengths
-from .models.loading import find_model, load_encoder, weights_digest
+from .models.loading import config_digest, find_model, load_model, weights_digest
 from .packing import pack
 from .pipeline import run_pipeline
 from .pooling import first_token, segment_mean
-from .sequences import Sequences
-from .spec import EmbeddingSpec
-from .tokens import KmerTokenizer
+from .reading import Reader
+from .spec import MAX_N_FRACTION, EmbeddingSpec
 from .windows import combine_digests, parse_window
 
 if TYPE_CHECKING:
@@ -24,17 +23,19 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from .forward import PackedEncoder
     from .genome import SequenceSource
     from .intervals import Intervals
+    from .models.encoder import LoadedModel
     from .models.table import ModelCard
+    from .sequences import Sequences
     from .spec import Pooling, Precision, Strand
     from .tokens import Tokens
 
 _BLOCK_PEAKS = 1024
 # A CPU is fastest on packs that stay in its caches; a GPU wants long ones.
 _TOKEN_BUDGET = {"cpu": 1536, "cuda": 65_536}
-_NOT_REAL = ("<unk>", "<pad>", "<mask>", "<cls>", "<eos>", "<bos>", "N")
+# A model that takes sequences of equal length together splits a pack itself.
+_EQUAL_LENGTHS_BUDGET = 65_536
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,7 +43,8 @@ class PeakEmbeddings:
     """Embeddings of a table of peaks, in its order."""
 
     values: NDArray[np.float32]
-    """Shape (n, dim); a row of NaN where the window holds no A, C, G or T at all."""
+    """Shape (n, dim); a row of NaN where every window is richer in N than the spec allows, or
+    holds no token of A, C, G, T at all."""
     digests: NDArray[np.uint8]
     """BLAKE2b-128 of the peak's forward window sequence(s), shape (n, 16)."""
     n_fraction: NDArray[np.float32]
@@ -63,13 +65,14 @@ class _Block:
 class Embedder:
     """A loaded model with the rules that make an embedding: window, strand, layer, pooling.
 
-    On a CPU the embedding of a sequence is the same to the bit whatever is embedded with it, in
-    whatever order, with any token budget and number of threads.
+    On a CPU the embedding of a sequence by an ESM-type model is the same to the bit whatever is
+    embedded with it, in whatever order, with any token budget and number of threads. Other models
+    take sequences of equal length together, in batches of one size; they too came out the same in
+    every test, for one number of threads.
 
     Parameters
     ----------
-    encoder : PackedEncoder
-    tokenizer : KmerTokenizer
+    model : LoadedModel
     spec : EmbeddingSpec
         Identity of the embeddings.
     card : ModelCard
@@ -83,20 +86,22 @@ class Embedder:
     """
 
     def __init__(
-        self,
-        encoder: PackedEncoder,
-        tokenizer: KmerTokenizer,
-        spec: EmbeddingSpec,
-        card: ModelCard,
-        token_budget: int,
+        self, model: LoadedModel, spec: EmbeddingSpec, card: ModelCard, token_budget: int
     ) -> None:
         self.spec = spec
         self.card = card
-        self._encoder = encoder
-        self._tokenizer = tokenizer
+        self.tokens_done, self.flops_done = 0, 0.0
+        self._model, self._encoder = model, model.encoder
         self._window = parse_window(spec.window)
         self._token_budget = token_budget
-        self._real = np.array([token not in _NOT_REAL for token in tokenizer.vocab], np.bool_)
+        self._reader = Reader(
+            tokenizer=model.tokenizer,
+            model=card.name,
+            context_tokens=card.context_tokens,
+            learnt_positions=model.learnt_positions,
+            strand=spec.strand,
+            max_n_fraction=spec.max_n_fraction,
+        )
 
     @classmethod
     def load(  # noqa: PLR0913 (the public options)
@@ -108,6 +113,9 @@ class Embedder:
         strand: Strand = "forward",
         pooling: Pooling = "mean",
         layer: int = -1,
+        max_n_fraction: float | None = None,
+        revision: str | None = None,
+        trust_remote_code: bool = False,
         token_budget: int | None = None,
         device: str | None = None,
     ) -> Embedder:
@@ -117,7 +125,7 @@ class Embedder:
         ----------
         model : str
             Name in the model table, hub id, or a directory with config.json, safetensors weights
-            and vocab.txt.
+            and the tokenizer's files.
         window : str, optional
             ``centre:<bp>`` or ``peak:<max bp>:<overlap bp>``; the model's default if not given.
         precision : {'bf16', 'fp32'}
@@ -127,6 +135,13 @@ class Embedder:
         layer : int
             -1 is the last layer after the final norm; k from 0 to the number of layers - 1 is
             the output of layer k, 0 that of the embedding table.
+        max_n_fraction : float, optional
+            Windows with a greater share of letters other than A, C, G, T are left out: 0.5.
+        revision : str, optional
+            Branch, tag or commit of a hub model.
+        trust_remote_code : bool
+            Whether the model's own Python code may be run; needs a commit as `revision` if the
+            model comes from the hub.
         token_budget : int, optional
             Most tokens in one pack: 1536 on a CPU, 65536 on a GPU. Does not change the result.
         device : str, optional
@@ -139,24 +154,71 @@ class Embedder:
         IntervalError
             If `window` is not a window rule.
         """
-        card, path = find_model(model)
+        card, path = find_model(model, revision=revision, trust_remote_code=trust_remote_code)
         where = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
         rule = parse_window(window or card.default_window)
-        tokenizer = KmerTokenizer.from_directory(path)
-        encoder = load_encoder(card, path, precision, where)
-        _check_layer(layer, encoder)
+        loaded = load_model(card, path, precision, where, trust_remote_code=trust_remote_code)
+        _check_options(layer, pooling, loaded)
         spec = EmbeddingSpec(
             model=card.name,
             weights_sha256=weights_digest(path),
-            tokenizer_sha256=tokenizer.digest,
-            dim=encoder.dim,
+            tokenizer_sha256=loaded.tokenizer.digest,
+            dim=loaded.encoder.dim,
             layer=layer,
             pooling=pooling,
             strand=strand,
             window=str(rule),
             precision=precision,
+            config_sha256=config_digest(card, path),
+            max_n_fraction=MAX_N_FRACTION if max_n_fraction is None else max_n_fraction,
         )
-        return cls(encoder, tokenizer, spec, card, token_budget or _TOKEN_BUDGET[where.type])
+        return cls(loaded, spec, card, token_budget or _default_budget(loaded))
+
+    @classmethod
+    def for_spec(
+        cls,
+        spec: EmbeddingSpec,
+        *,
+        model: str | None = None,
+        revision: str | None = None,
+        trust_remote_code: bool = False,
+        device: str | None = None,
+    ) -> Embedder:
+        """Load the model of an atlas with the atlas's rules.
+
+        Parameters
+        ----------
+        spec : EmbeddingSpec
+        model : str, optional
+            Name, hub id or local directory; the name in the spec if not given.
+        revision, trust_remote_code, device
+            As in `load`.
+
+        Raises
+        ------
+        ModelError
+            If the model cannot be found, loaded or trusted.
+        SpecMismatchError
+            If it is another model; names what differs.
+        """
+        loaded = cls.load(
+            model or spec.model,
+            window=spec.window,
+            precision=spec.precision,
+            strand=spec.strand,
+            pooling=spec.pooling,
+            layer=spec.layer,
+            max_n_fraction=spec.max_n_fraction,
+            revision=revision,
+            trust_remote_code=trust_remote_code,
+            device=device,
+        )
+        if loaded.spec != spec:
+            raise SpecMismatchError(
+                f"{model or spec.model} is not the model that was asked for "
+                f"({spec.difference(loaded.spec)}). Give the folder or hub revision that it is in."
+            )
+        return loaded
 
     def embed_sequences(
         self,
@@ -179,7 +241,7 @@ class Embedder:
         Returns
         -------
         float32, shape (n, dim)
-            NaN where a row has no A, C, G or T.
+            NaN where every sequence of a row is richer in N than the spec allows.
 
         Raises
         ------
@@ -188,7 +250,7 @@ class Embedder:
         """
         rows = np.arange(len(sequences)) if owner is None else np.asarray(owner, np.int64)
         size = n if n is not None else int(rows.max(initial=-1)) + 1
-        return self._embed_strands(self._tokenise(sequences), rows, size)
+        return self._embed_strands(self._reader.read(sequences), rows, size)
 
     def embed(
         self,
@@ -258,47 +320,27 @@ class Embedder:
             owner=cut.owner,
             digests=combine_digests(dna.digests(), cut.owner, len(block)),
             n_fraction=(n_unknown / np.maximum(n_letters, 1)).astype(np.float32),
-            strands=self._tokenise(dna),
+            strands=self._reader.read(dna),
         )
-
-    def _tokenise(self, sequences: Sequences) -> tuple[Tokens, ...]:
-        readable = self._within_context(sequences)
-        strands = [readable]
-        if self.spec.strand == "both":
-            strands.append(readable.reverse_complement())
-        return tuple(self._tokenizer.encode(strand) for strand in strands)
-
-    def _within_context(self, sequences: Sequences) -> Sequences:
-        """The same, with windows emptied that only their N (a token each) make too long.
-
-        Learnt positions end at the context; rotary ones do not, so there N may exceed it.
-        """
-        limit = self.card.context_tokens
-        longest, most = int(sequences.lengths.max(initial=0)), (limit - 1) * self._tokenizer.k
-        if longest > most:
-            raise ModelError(
-                f"a sequence has {longest} bp, {self.card.name} reads at most {most} bp. "
-                "Ask for shorter windows, such as peak:510:60."
-            )
-        if self._encoder.positions is None:
-            return sequences
-        fits = self._tokenizer.encode(sequences).lengths <= limit
-        kept = np.repeat(fits, sequences.lengths)
-        return Sequences.from_lengths(sequences.data[kept], sequences.lengths * fits)
 
     def _embed_strands(
         self, strands: tuple[Tokens, ...], owner: NDArray[np.int64], n: int
     ) -> NDArray[np.float32]:
         values = [self._vectors(tokens) for tokens in strands]
         mean = values[0] if len(values) == 1 else (values[0] + values[1]) * np.float32(0.5)
-        weights = np.add.reduceat(
-            np.append(self._real[strands[0].ids], False).astype(np.int64), strands[0].offsets[:-1]
-        ) if len(strands[0]) else np.empty(0, np.int64)  # fmt: skip
+        weights = sum((self._n_real(tokens) for tokens in strands[1:]), self._n_real(strands[0]))
         return _mean_by_owner(mean, weights, owner, n)
+
+    def _n_real(self, tokens: Tokens) -> NDArray[np.int64]:
+        """Tokens of each sequence that count in a mean, shape (m,)."""
+        before = np.concatenate([[0], np.cumsum(self._model.real[tokens.ids])])
+        return np.asarray(np.diff(before[tokens.offsets]), np.int64)
 
     def _vectors(self, tokens: Tokens) -> NDArray[np.float32]:
         """One pooled vector a sequence, float32, shape (m, dim)."""
         out = np.empty((len(tokens), self.spec.dim), np.float32)
+        self.tokens_done += len(tokens.ids)
+        self.flops_done += self._model.flops(tokens.lengths)
         for rows in pack(tokens.lengths, self._token_budget):
             out[rows] = self._pooled(tokens, rows)
         return out
@@ -310,19 +352,27 @@ class Embedder:
         hidden = self._encoder.hidden(
             torch.from_numpy(ids).to(device), groups, layer=self.spec.layer
         )
-        real = torch.from_numpy(self._real[ids]).to(device)
+        real = torch.from_numpy(self._model.real[ids]).to(device)
         mean = segment_mean(hidden, real, groups)
         if self.spec.pooling == "cls":
             mean = torch.where(mean.isnan(), mean, first_token(hidden, groups))
         return np.asarray(mean.cpu().numpy(), np.float32)
 
 
-def _check_layer(layer: int, encoder: PackedEncoder) -> None:
-    if not -1 <= layer < len(encoder.layers):
+def _default_budget(model: LoadedModel) -> int:
+    if model.equal_lengths:
+        return _EQUAL_LENGTHS_BUDGET
+    return _TOKEN_BUDGET[model.encoder.device.type]
+
+
+def _check_options(layer: int, pooling: Pooling, model: LoadedModel) -> None:
+    if not -1 <= layer < model.n_layers:
         raise ModelError(
             f"layer {layer} is not -1 (the last, after the final norm) nor from 0 to "
-            f"{len(encoder.layers) - 1} for this model"
+            f"{model.n_layers - 1} for this model"
         )
+    if pooling == "cls" and not model.leading_cls:
+        raise ModelError("this model's tokenizer puts no CLS token first. Use pooling mean.")
 
 
 def _mean_by_owner(

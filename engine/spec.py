@@ -4,20 +4,35 @@ from __future__ import annotations
 
 import hashlib
 import json
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, field, fields
 from typing import Any, Literal
+
+from .errors import ModelError
 
 Precision = Literal["bf16", "fp32"]
 Pooling = Literal["mean", "cls"]
 Strand = Literal["forward", "both"]
 
+MAX_N_FRACTION = 0.5
+"""Default of `EmbeddingSpec.max_n_fraction`: beyond it, most of what would be pooled is context of
+N rather than DNA, and the k-mers that are left are set in the wrong frame or place."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class EmbeddingSpec:
-    """Identity of an embedding: rows of different specs are never mixed."""
+    """Identity of an embedding: rows of different specs are never mixed.
 
-    model: str
-    """Name or hub id of the model."""
+    Identity are the weights, the tokenizer and the rules. The model's name is for people: two
+    specs that differ in nothing else are equal and have one digest.
+
+    Raises
+    ------
+    ModelError
+        If `max_n_fraction` is not from 0 to 1.
+    """
+
+    model: str = field(compare=False)
+    """Name or hub id of the model; for a local folder, the folder's name. Not part of identity."""
     weights_sha256: str
     """SHA-256 of the weight file(s), hex."""
     tokenizer_sha256: str
@@ -34,13 +49,22 @@ class EmbeddingSpec:
     """Window rule, ``centre:<bp>`` or ``peak:<max bp>:<overlap bp>``; clipped at contig ends."""
     precision: Precision = "bf16"
     """Precision of the forward pass; pooling is always float32."""
+    config_sha256: str = ""
+    """SHA-256 of the model's configuration and, where it runs any, of its remote code, hex."""
+    max_n_fraction: float = 1.0
+    """A window with a greater share of letters that are not A, C, G or T is left out; a peak that
+    has no other window is masked. The default is that of specs written without this field."""
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.max_n_fraction <= 1:
+            raise ModelError(f"max_n_fraction {self.max_n_fraction} is not from 0 to 1")
 
     @property
     def digest(self) -> str:
-        """SHA-256 of the canonical JSON of all fields, hex."""
-        return hashlib.sha256(
-            json.dumps(asdict(self), sort_keys=True, separators=(",", ":")).encode()
-        ).hexdigest()
+        """SHA-256 of the canonical JSON of all fields that make the identity, hex."""
+        identity = {f.name: getattr(self, f.name) for f in fields(self) if f.compare}
+        text = json.dumps(identity, sort_keys=True, separators=(",", ":"))
+        return hashlib.sha256(text.encode()).hexdigest()
 
     def to_json(self) -> dict[str, Any]:
         """All fields as JSON types."""
@@ -48,13 +72,23 @@ class EmbeddingSpec:
 
     @classmethod
     def from_json(cls, values: dict[str, Any]) -> EmbeddingSpec:
-        """Inverse of `to_json`; unknown keys are refused by the constructor."""
+        """Inverse of `to_json`; keys that are absent take their defaults, unknown ones are refused.
+
+        Raises
+        ------
+        TypeError
+            If a key is unknown, or one without a default is absent.
+        """
         return cls(**values)
 
     def difference(self, other: EmbeddingSpec) -> str:
-        """Fields in which two specs differ, ``name: this != other``, comma separated."""
+        """Fields of the identity that differ, ``name: this != other``, comma separated.
+
+        The models' names come first where the weights differ.
+        """
+        differ = [f.name for f in fields(self) if getattr(self, f.name) != getattr(other, f.name)]
         return ", ".join(
-            f"{f.name}: {getattr(self, f.name)} != {getattr(other, f.name)}"
-            for f in fields(self)
-            if getattr(self, f.name) != getattr(other, f.name)
+            f"{name}: {getattr(self, name)} != {getattr(other, name)}"
+            for name in differ
+            if name != "model" or "weights_sha256" in differ
         )

@@ -35,6 +35,8 @@ def toy_spec(**changes) -> EmbeddingSpec:
         "model": "toy", "weights_sha256": "0" * 64, "tokenizer_sha256": "1" * 64,
         "dim": DIM, "window": "centre:60",
     }  # fmt: skip
+    if "model" in changes:
+        values["weights_sha256"] = changes["model"].encode().hex().ljust(64, "0")
     return EmbeddingSpec(**(values | changes))
 
 

@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-import contextlib
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import torch
 from transformers import EsmConfig, EsmModel
-from transformers.utils import logging
 
 from peakatlas.engine.errors import ModelError
 from peakatlas.engine.forward import DTYPES, Affine, EncoderLayer, PackedEncoder
 
-from .checks import check_encoder
+from .checkpoint import NEVER_READ, read_checkpoint
+from .checks import check_encoder, check_positions, probe_ids
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
     from pathlib import Path
 
     from torch import nn
@@ -25,7 +24,7 @@ if TYPE_CHECKING:
 # Share of tokens that ESM masks in training; its embeddings are scaled to match at inference.
 _MASKED_SHARE = 0.15 * 0.8
 # Recomputed here, or not on the way to the last hidden state.
-_UNUSED = ("inv_freq", "position_ids", "contact_head.regression.weight",
+_UNUSED = (*NEVER_READ, "inv_freq", "contact_head.regression.weight",
            "contact_head.regression.bias")  # fmt: skip
 
 
@@ -61,21 +60,11 @@ def load_hf(model_class: type[Any], path: Path) -> Any:  # noqa: ANN401 (an unty
     """
     try:
         config = EsmConfig.from_pretrained(path)
-        with _quiet():
-            model, info = model_class.from_pretrained(
-                path, config=config, add_pooling_layer=False, dtype=torch.float32,
-                output_loading_info=True, local_files_only=True, use_safetensors=True,
-            )  # fmt: skip
-    except (OSError, RuntimeError, ValueError, TypeError) as fault:
+    except (OSError, ValueError, TypeError) as fault:
         raise ModelError(f"{path}: cannot be loaded as an ESM checkpoint: {fault}") from fault
-    absent = sorted(key for key in info["missing_keys"] if not key.endswith(_UNUSED))
-    if absent or info["mismatched_keys"]:
-        wrong = absent or sorted(str(key) for key in info["mismatched_keys"])
-        raise ModelError(
-            f"{path}: {len(wrong)} weight(s) are absent or misshapen, first {wrong[:5]}. "
-            "The checkpoint is not of this family, or is damaged."
-        )
-    return model.eval()
+    return read_checkpoint(
+        model_class, path, "an ESM", may_lack=_UNUSED, config=config, add_pooling_layer=False
+    )
 
 
 def build_encoder(
@@ -113,22 +102,11 @@ def build_encoder(
         rope_base=float(config.rope_theta) if rotary else None,
     )
     check_encoder(encoder)
+    first_layer = _layer(model.encoder.layer[0], torch.float32, device)
+    check_positions(
+        replace(encoder, layers=(first_layer,)), probe_ids(len(encoder.words)).to(device)
+    )
     return encoder
-
-
-@contextlib.contextmanager
-def _quiet() -> Iterator[None]:
-    """No load report and bars: a missing weight is an error here, an unused head is expected."""
-    settings: Any = logging
-    verbosity, bars = settings.get_verbosity(), settings.is_progress_bar_enabled()
-    settings.set_verbosity_error()
-    settings.disable_progress_bar()
-    try:
-        yield
-    finally:
-        settings.set_verbosity(verbosity)
-        if bars:
-            settings.enable_progress_bar()
 
 
 def _layer(layer: Any, dtype: torch.dtype, device: torch.device) -> EncoderLayer:  # noqa: ANN401

@@ -1,25 +1,33 @@
-"""From a model's name to its card, files and weights."""
+"""From a model's name to its card, its files, and a model that is ready to embed."""
 
 from __future__ import annotations
 
 import hashlib
 import json
-import math
-import re
+from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from huggingface_hub import snapshot_download
-from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
-from safetensors import SafetensorError, safe_open
+from transformers import CONFIG_MAPPING
 
 from peakatlas.engine.errors import ModelError
+from peakatlas.engine.sequences import Sequences
 
+from .auto import load_auto
+from .bert import load_bert
+from .encoder import LoadedModel
 from .esm import load_esm
 from .esm_glu import load_esm_glu
+from .files import inspect_weights, weight_files
+from .hub import fetch, is_commit, looks_like_hub_id
+from .modernbert import load_modernbert
+from .padded import PaddedEncoder, linear_weights
 from .table import MODELS, ModelCard
+from .vocabulary import dna_tokens, load_tokenizer
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     import torch
 
     from peakatlas.engine.forward import PackedEncoder
@@ -27,39 +35,106 @@ if TYPE_CHECKING:
 
     from .table import Family
 
-_FILES = ["config.json", "vocab.txt", "*.safetensors", "*.safetensors.index.json"]
-_ABSOLUTE_OFFSET = 1
-_NOT_ENCODER = re.compile(r"^lm_head|contact_head|inv_freq|position_ids")
 _READ_BYTES = 1 << 24
+_FAMILY_NAMES: dict[Family, str] = {
+    "esm": "ESM",
+    "esm-glu": "Nucleotide Transformer v2",
+    "bert": "BERT",
+    "modernbert": "ModernBERT",
+}
+# What a configuration says of places, versions and heads, which no token vector depends on.
+_NOT_IDENTITY = ("_name_or_path", "name_or_path", "transformers_version", "torch_dtype", "dtype",
+                 "architectures", "auto_map", "_commit_hash", "use_cache", "id2label",
+                 "label2id")  # fmt: skip
+_UNBOUNDED_TOKENS = 1 << 20
+_PROBE = "ACGT" * 8
 
 
-def find_model(model: str) -> tuple[ModelCard, Path]:
-    """Card and directory of a model, downloading a hub model of the table on first use.
+def find_model(
+    model: str, *, revision: str | None = None, trust_remote_code: bool = False
+) -> tuple[ModelCard, Path]:
+    """Card and directory of a model, fetching a hub model on first use.
 
     Parameters
     ----------
     model : str
-        Name in `MODELS`, its hub id, or a local Hugging Face directory of these families.
+        Name in `MODELS`, a hub id ``owner/name``, or a local Hugging Face directory.
+    revision : str, optional
+        Hub revision: a branch, a tag or a commit. Only for hub models.
+    trust_remote_code : bool
+        Whether the model's own Python code may be run. A hub model then needs a commit as
+        `revision`, because branches and tags can be moved to other code.
 
     Raises
     ------
     ModelError
-        If there is no such model, or its files cannot be had.
+        If there is no such model, its files cannot be had, or it needs code that is not trusted.
     """
     by_id = {card.source: card for card in MODELS.values()}
     card = MODELS.get(model) or by_id.get(model)
-    if card is None:
-        return _local_card(Path(model)), Path(model)
-    if Path(card.source).is_absolute():
+    on_hub = card is None and not Path(model).exists() and looks_like_hub_id(model)
+    if revision is not None and not on_hub and (card is None or Path(card.source).is_absolute()):
+        raise ModelError(f"{model!r} is not a hub model, so it has no revision {revision!r}.")
+    if card is None and not on_hub:
+        return _local_card(Path(model), trust_remote_code=trust_remote_code), Path(model)
+    if card is not None and Path(card.source).is_absolute():
         if not (Path(card.source) / "config.json").is_file():
             raise ModelError(f"{card.name}: its weights are not in this installation. Reinstall.")
         return card, Path(card.source)
-    return card, _downloaded(card)
+    source = model if card is None else card.source
+    wanted = revision or ("main" if card is None else card.revision)
+    with_code = trust_remote_code and is_commit(wanted)
+    path, commit = fetch(source, wanted, with_code=with_code)
+    if card is not None:
+        return replace(card, revision=commit), path
+    found = _local_card(path, trust_remote_code=trust_remote_code, hub_revision=wanted)
+    return replace(found, name=model, source=model, revision=commit), path
+
+
+def load_model(
+    card: ModelCard,
+    path: Path,
+    precision: Precision,
+    device: torch.device,
+    *,
+    trust_remote_code: bool = False,
+) -> LoadedModel:
+    """Load the weights and the tokenizer of a model with the loader of its family.
+
+    Raises
+    ------
+    ModelError
+        If files are absent or damaged, weights misshapen, or the self-check fails.
+    """
+    encoder = load_encoder(card, path, precision, device, trust_remote_code=trust_remote_code)
+    tokenizer = load_tokenizer(path, card.loader, trust_remote_code=trust_remote_code)
+    real, probe = dna_tokens(tokenizer.vocab), tokenizer.encode(Sequences.from_strings([_PROBE]))
+    config, padded = _config(path), isinstance(encoder, PaddedEncoder)
+    return LoadedModel(
+        encoder=encoder,
+        tokenizer=tokenizer,
+        real=real,
+        n_layers=encoder.n_layers
+        if isinstance(encoder, PaddedEncoder)
+        else config["num_hidden_layers"],
+        linear_weights=linear_weights(encoder.model)
+        if isinstance(encoder, PaddedEncoder)
+        else _esm_linear_weights(config, card.loader),
+        learnt_positions=card.loader in ("bert", "auto")
+        or (not padded and config.get("position_embedding_type") != "rotary"),
+        leading_cls=not real[probe.ids[0]],
+        equal_lengths=padded,
+    )
 
 
 def load_encoder(
-    card: ModelCard, path: Path, precision: Precision, device: torch.device
-) -> PackedEncoder:
+    card: ModelCard,
+    path: Path,
+    precision: Precision,
+    device: torch.device,
+    *,
+    trust_remote_code: bool = False,
+) -> PackedEncoder | PaddedEncoder:
     """Load the weights of a model with the loader of its family.
 
     Raises
@@ -67,8 +142,12 @@ def load_encoder(
     ModelError
         If weights are absent or misshapen, or the self-check fails.
     """
-    load = {"esm": load_esm, "esm-glu": load_esm_glu}[card.loader]
-    return load(path, precision, device)
+    if card.loader == "auto":
+        return load_auto(path, precision, device, trust_remote_code=trust_remote_code)
+    if card.loader in ("esm", "esm-glu"):
+        load_packed = load_esm if card.loader == "esm" else load_esm_glu
+        return load_packed(path, precision, device)
+    return (load_bert if card.loader == "bert" else load_modernbert)(path, precision, device)
 
 
 def weights_digest(path: Path) -> str:
@@ -80,24 +159,28 @@ def weights_digest(path: Path) -> str:
         If there are none.
     """
     sha = hashlib.sha256()
-    for file in _weight_files(path):
+    for file in weight_files(path):
         with file.open("rb") as stream:
             while block := stream.read(_READ_BYTES):
                 sha.update(block)
     return sha.hexdigest()
 
 
-def _downloaded(card: ModelCard) -> Path:
-    try:
-        return Path(snapshot_download(card.source, revision=card.revision, allow_patterns=_FILES))
-    except (OSError, HfHubHTTPError, LocalEntryNotFoundError) as fault:
-        raise ModelError(
-            f"{card.name}: cannot be fetched from the Hugging Face hub ({fault}). Check the "
-            "network, or give a local directory with config.json, safetensors and vocab.txt."
-        ) from fault
+def config_digest(card: ModelCard, path: Path) -> str:
+    """SHA-256 of what shapes the forward pass besides the weights, hex.
+
+    That is the configuration without names of places, versions and heads, and the Python code of
+    a model that runs its own.
+    """
+    config = {key: value for key, value in _config(path).items() if key not in _NOT_IDENTITY}
+    sha = hashlib.sha256(json.dumps(config, sort_keys=True, separators=(",", ":")).encode())
+    if card.loader == "auto" and _config(path).get("auto_map"):
+        for file in sorted(path.glob("*.py")):
+            sha.update(f"{file.name}\n".encode() + file.read_bytes())
+    return sha.hexdigest()
 
 
-def _local_card(path: Path) -> ModelCard:
+def _config(path: Path) -> dict[str, Any]:
     file = path / "config.json"
     if not file.is_file():
         raise ModelError(
@@ -108,48 +191,94 @@ def _local_card(path: Path) -> ModelCard:
         config = json.loads(file.read_text())
     except ValueError as fault:
         raise ModelError(f"{file}: not JSON ({fault}). Fetch the model again.") from fault
-    if config.get("model_type") != "esm":
-        raise ModelError(
-            f"{path}: model type {config.get('model_type')!r} has no adapter here. "
-            "ESM-type models (Nucleotide Transformer v1, v2) can be loaded."
-        )
-    loader, n_parameters = _inspect_weights(path)
-    rotary = config.get("position_embedding_type") == "rotary"
-    context = config["max_position_embeddings"] - config["pad_token_id"] - _ABSOLUTE_OFFSET
+    if not isinstance(config, dict):
+        raise ModelError(f"{file}: not a JSON object. Fetch the model again.")
+    return config
+
+
+def _local_card(
+    path: Path, *, trust_remote_code: bool, hub_revision: str | None = None
+) -> ModelCard:
+    config = _config(path)
+    _check_known(config, path)
+    names, n_parameters = inspect_weights(path)
+    loader = _family(config, names)
+    if loader == "auto":
+        _check_code(config, path, trust_remote_code, hub_revision)
     return ModelCard(
         name=path.resolve().name,
         loader=loader,
-        family="Nucleotide Transformer v2" if loader == "esm-glu" else "ESM",
+        family=_FAMILY_NAMES.get(loader, str(config.get("model_type"))),
         source=str(path.resolve()),
         revision="local",
         licence="unknown",
-        context_tokens=config["max_position_embeddings"] if rotary else context,
-        dim=config["hidden_size"],
+        context_tokens=_context(config, loader),
+        dim=next((config[key] for key in ("hidden_size", "d_model", "n_embd") if key in config), 0),
         n_parameters=n_parameters,
     )
 
 
-def _inspect_weights(path: Path) -> tuple[Family, int]:
-    """Family by the names of the weights, and their number outside the language-model head."""
-    names: set[str] = set()
-    n_parameters = 0
-    for file in _weight_files(path):
-        try:
-            with safe_open(file, "np") as weights:
-                for name in weights.keys():  # noqa: SIM118 (not a dict)
-                    names.add(name.removeprefix("esm."))
-                    if not _NOT_ENCODER.search(name):
-                        n_parameters += math.prod(weights.get_slice(name).get_shape())
-        except (SafetensorError, OSError) as fault:
-            raise ModelError(f"{file}: damaged weights ({fault}). Fetch them again.") from fault
-    with_bias = "encoder.layer.0.intermediate.dense.bias" in names
-    return ("esm" if with_bias else "esm-glu"), n_parameters
+def _family(config: Mapping[str, Any], names: frozenset[str]) -> Family:
+    """Which loader fits, by the model type and the names of the weights."""
+    kind = config.get("model_type")
+    if kind == "esm":
+        with_bias = "encoder.layer.0.intermediate.dense.bias" in names
+        return "esm" if with_bias else "esm-glu"
+    if kind == "bert" and "encoder.layer.0.attention.self.query.weight" in names:
+        return "bert"
+    native = kind == "modernbert" and "layers.0.attn.Wqkv.weight" in names
+    return "modernbert" if native else "auto"
 
 
-def _weight_files(path: Path) -> list[Path]:
-    files = sorted(path.glob("*.safetensors"))
-    if not files:
+def _check_known(config: Mapping[str, Any], path: Path) -> None:
+    kind = config.get("model_type")
+    if kind not in CONFIG_MAPPING and not config.get("auto_map"):
         raise ModelError(
-            f"{path}: no safetensors weights. Pickled weights are never loaded; convert them."
+            f"{path}: model type {kind!r} has no adapter here, transformers does not know it, and "
+            "it brings no code of its own."
         )
-    return files
+
+
+def _check_code(
+    config: Mapping[str, Any], path: Path, trusted: bool, hub_revision: str | None
+) -> None:
+    """Refuse a model that needs Python code of its own unless that is trusted and pinned."""
+    places = config.get("auto_map") or {}
+    if not places:
+        return
+    if any("--" in str(place) for place in places.values()):
+        raise ModelError(
+            f"{path}: the model's code lies in another repository ({places}). Put that code "
+            "beside the weights and name it in config.json without the repository."
+        )
+    if not trusted:
+        raise ModelError(
+            f"{path}: the model runs Python code of its own, which may do whatever you may. Read "
+            "it, then give --trust-remote-code, and for a hub model --revision with its commit."
+        )
+    if hub_revision is not None and not is_commit(hub_revision):
+        raise ModelError(
+            f"{path}: remote code needs a pinned revision, and {hub_revision!r} can be moved to "
+            "other code. Give --revision with the 40 hex digits of a commit."
+        )
+
+
+def _context(config: Mapping[str, Any], loader: Family) -> int:
+    longest = next(
+        (
+            int(config[key])
+            for key in ("max_position_embeddings", "n_positions", "max_seq_len", "max_length")
+            if isinstance(config.get(key), int)
+        ),
+        _UNBOUNDED_TOKENS,
+    )
+    learnt = config.get("position_embedding_type", "absolute") == "absolute"
+    # ESM and RoBERTa number positions from the padding id on.
+    shifted = loader == "esm" or config.get("model_type") in ("roberta", "xlm-roberta", "camembert")
+    return longest - int(config.get("pad_token_id") or 0) - 1 if shifted and learnt else longest
+
+
+def _esm_linear_weights(config: Mapping[str, Any], loader: Family) -> int:
+    dim, matrices = config["hidden_size"], 3 if loader == "esm-glu" else 2
+    layer = 4 * dim * dim + matrices * dim * config["intermediate_size"]
+    return int(config["num_hidden_layers"] * layer)

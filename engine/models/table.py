@@ -8,7 +8,7 @@ from typing import Literal
 
 PACKAGED = Path(__file__).parent
 
-Family = Literal["esm", "esm-glu"]
+Family = Literal["esm", "esm-glu", "bert", "modernbert", "auto"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -18,13 +18,14 @@ class ModelCard:
     name: str
     """Name at the command line and in the embedding spec."""
     loader: Family
-    """Which loader reads it: `esm` (NT v1, the shipped model) or `esm-glu` (NT v2)."""
+    """Which loader reads it: `esm` (NT v1, the shipped model), `esm-glu` (NT v2), `bert` (GROVER,
+    DNABERT), `modernbert`, or `auto` (whatever `transformers.AutoModel` builds)."""
     family: str
     """Family in words."""
     source: str
     """Hugging Face hub id, or local directory."""
     revision: str
-    """Hub revision, or version of the shipped model."""
+    """Hub revision (the commit, once fetched), or version of the shipped model."""
     licence: str
     """SPDX name."""
     context_tokens: int

@@ -8,7 +8,7 @@ import torch
 from transformers import EsmModel, EsmTokenizer
 
 from peakatlas.engine.embedder import Embedder
-from peakatlas.engine.errors import ContigError, GenomeError, ModelError
+from peakatlas.engine.errors import ContigError, GenomeError, ModelError, SpecMismatchError
 from peakatlas.engine.genome import open_genome
 from peakatlas.engine.interval_readers import parse_names
 from peakatlas.engine.intervals import Intervals
@@ -86,6 +86,57 @@ def test_windows_of_a_long_peak_are_averaged_by_their_real_tokens(toy_esm, sourc
     np.testing.assert_allclose(done.n_fraction[0], (40 + 120) / 360, rtol=1e-6)
 
 
+def test_windows_richer_in_n_than_allowed_are_left_out(toy_esm, source):
+    rules = {"precision": "fp32", "window": "peak:120:0"}
+    every = Embedder.load(str(toy_esm), **rules, max_n_fraction=1)
+    half = Embedder.load(str(toy_esm), **rules)
+    # of 800-920 and 920-1040, a third of the second is N; 960-1080 has two thirds of N
+    peaks = parse_names(["chr1:800-1040", "chr1:840-1080", "chr1:960-1080", "chr1:840-960"])
+    kept, cut = every.embed(peaks, source), half.embed(peaks, source)
+    assert np.array_equal(cut.values[0], kept.values[0])
+    assert not np.array_equal(cut.values[1], kept.values[1])
+    assert np.array_equal(cut.values[1], cut.values[3])
+    assert np.isnan(cut.values).all(1).tolist() == [False, False, True, False]
+    assert np.isfinite(kept.values).all()
+    assert np.array_equal(cut.n_fraction, kept.n_fraction)
+
+
+def test_both_strands_of_a_long_peak(toy_esm, source):
+    rules = {"precision": "fp32", "window": "peak:120:0"}
+    both = Embedder.load(str(toy_esm), **rules, strand="both")
+    peaks = parse_names(["chr1:100-400", "chr1:1950-2150"])
+    done = both.embed(peaks, source).values
+    dna = [source.fetch(parse_names([f"chr1:{a}-{b}"])) for a, b in
+           ((100, 220), (220, 340), (280, 400), (1950, 2070), (2030, 2150))]  # fmt: skip
+    sides = [[naive(toy_esm, strand[0]) for strand in (text, text.reverse_complement())]
+             for text in dna]  # fmt: skip
+    vectors = np.array([np.mean(side, axis=0) for side in sides])
+    np.testing.assert_allclose(done[0], vectors[:3].mean(0), atol=1e-5)
+    # 10 N after 50 bases: 8 six-mers, 2 bases, 10 six-mers are real; the other has 20 six-mers
+    np.testing.assert_allclose(done[1], vectors[3:].mean(0), atol=1e-5)
+
+
+def test_an_inner_layer_is_pooled_like_the_last(toy_esm):
+    text = "ACGTTGCATTGACCATAGGACATTT"
+    done = Embedder.load(str(toy_esm), precision="fp32", layer=1).embed_sequences(
+        Sequences.from_strings([text])
+    )
+    tokenizer = EsmTokenizer(str(toy_esm / "vocab.txt"), cls_token="<cls>", eos_token=None)
+    names = ["<cls>", *tokenizer.tokenize(text)]
+    ids = torch.tensor([tokenizer.convert_tokens_to_ids(names)])
+    model = EsmModel.from_pretrained(toy_esm, add_pooling_layer=False).eval()
+    with torch.inference_mode():
+        out = model(ids, attention_mask=torch.ones_like(ids), output_hidden_states=True)
+    np.testing.assert_allclose(done[0], out.hidden_states[1][0, 1:].mean(0).numpy(), atol=1e-5)
+
+
+def test_for_spec_finds_the_same_model_or_says_what_differs(toy_esm, toy_glu):
+    spec = Embedder.load(str(toy_esm), window="centre:60", strand="both", layer=1).spec
+    assert Embedder.for_spec(spec, model=str(toy_esm)).spec == spec
+    with pytest.raises(SpecMismatchError, match=r"is not the model .*weights_sha256"):
+        Embedder.for_spec(spec, model=str(toy_glu))
+
+
 def test_both_strands_are_the_mean_of_the_two(toy_esm):
     dna = Sequences.from_strings(["ACGTTGCATTGACCATAGGACA", "ACCAGG"])
     both = Embedder.load(str(toy_esm), strand="both")
@@ -131,12 +182,12 @@ def test_a_sequence_longer_than_the_context_is_refused(toy_absolute):
     embedder = Embedder.load(str(toy_absolute))
     assert embedder.card.context_tokens == 1024
     embedder.embed_sequences(Sequences.from_strings(["A" * 6 * 1023]))
-    with pytest.raises(ModelError, match="a sequence has 6144 bp, absolute reads at most 6138 bp"):
+    with pytest.raises(ModelError, match="one of 6144 bp is 1025 tokens, the most are 1024"):
         embedder.embed_sequences(Sequences.from_strings(["A" * 6 * 1024]))
 
 
 def test_a_window_that_n_alone_make_too_long_is_masked(toy_absolute):
-    embedder = Embedder.load(str(toy_absolute))
+    embedder = Embedder.load(str(toy_absolute), max_n_fraction=1)
     rows = ["N" * 1100 + "ACGTAC", "ACGTAC"]
     values = embedder.embed_sequences(Sequences.from_strings(rows))
     assert np.isnan(values).all(axis=1).tolist() == [True, False]
@@ -144,11 +195,12 @@ def test_a_window_that_n_alone_make_too_long_is_masked(toy_absolute):
     np.testing.assert_array_equal(values[1:], alone)
 
 
-def test_with_rotary_positions_n_do_not_count_against_the_context(embedder):
+def test_with_rotary_positions_n_do_not_count_against_the_context(toy_esm):
+    embedder = Embedder.load(str(toy_esm), precision="fp32", max_n_fraction=1)
     assert embedder.card.context_tokens == 1026
     values = embedder.embed_sequences(Sequences.from_strings(["N" * 2000 + "ACGTAC"]))
     assert np.isfinite(values).all()
-    with pytest.raises(ModelError, match="a sequence has 6151 bp, toy reads at most 6150 bp"):
+    with pytest.raises(ModelError, match="one of 6151 bp is 1027 tokens, the most are 1026"):
         embedder.embed_sequences(Sequences.from_strings(["A" * 6151]))
 
 
@@ -159,7 +211,7 @@ def test_a_layer_that_is_not_there_is_refused(toy_esm):
 
 def test_spec_changes_with_every_option_that_changes_the_result(toy_esm):
     options = [{}, {"window": "centre:60"}, {"precision": "fp32"}, {"strand": "both"},
-               {"pooling": "cls"}, {"layer": 1}]  # fmt: skip
+               {"pooling": "cls"}, {"layer": 1}, {"max_n_fraction": 1}]  # fmt: skip
     digests = [Embedder.load(str(toy_esm), **option).spec.digest for option in options]
     assert len(set(digests)) == len(options)
     assert Embedder.load(str(toy_esm), token_budget=99).spec.digest == digests[0]

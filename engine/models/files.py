@@ -1,0 +1,57 @@
+"""The weight files of a local Hugging Face directory."""
+
+from __future__ import annotations
+
+import math
+import re
+from typing import TYPE_CHECKING
+
+from safetensors import SafetensorError, safe_open
+
+from peakatlas.engine.errors import ModelError
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+_PREFIX = re.compile(r"^(esm|bert|model)\.")
+_NOT_ENCODER = re.compile(
+    r"^(lm_head|cls|head|decoder|classifier)\.|pooler|contact_head|inv_freq|position_ids"
+)
+
+
+def weight_files(path: Path) -> list[Path]:
+    """Safetensors files of a directory in order of name.
+
+    Raises
+    ------
+    ModelError
+        If there are none.
+    """
+    files = sorted(path.glob("*.safetensors"))
+    if not files:
+        raise ModelError(
+            f"{path}: no safetensors weights. Pickled weights are never loaded; convert them."
+        )
+    return files
+
+
+def inspect_weights(path: Path) -> tuple[frozenset[str], int]:
+    """Names of the weights without the model's prefix, and their number outside heads.
+
+    Raises
+    ------
+    ModelError
+        If there are no weights, or a file is damaged.
+    """
+    names: set[str] = set()
+    n_parameters = 0
+    for file in weight_files(path):
+        try:
+            with safe_open(file, "np") as weights:
+                for name in weights.keys():  # noqa: SIM118 (not a dict)
+                    names.add(_PREFIX.sub("", name))
+                    if not _NOT_ENCODER.search(name):
+                        n_parameters += math.prod(weights.get_slice(name).get_shape())
+        except (SafetensorError, OSError) as fault:
+            raise ModelError(f"{file}: damaged weights ({fault}). Fetch them again.") from fault
+    return frozenset(names), n_parameters
