@@ -36,9 +36,9 @@ class Adaptation:
     """In words."""
     weight: float
     """Weight of the alignment loss."""
-    separability: float
-    """How well reference and query are told apart before, AUC in [0.5, 1]."""
-    separability_after: float
+    separability: float | None
+    """How well reference and query are told apart before, AUC in [0.5, 1]; None if not asked."""
+    separability_after: float | None
     """The same in the space of the network that labels the query."""
 
     def to_json(self) -> dict[str, Any]:
@@ -176,7 +176,7 @@ def _separability(
     return domain_separability(sides[0], sides[1], seed=seed)
 
 
-def _untouched(wanted: Alignment, reason: str, separability: float = float("nan")) -> Adaptation:
+def _untouched(wanted: Alignment, reason: str, separability: float | None = None) -> Adaptation:
     return Adaptation(
         wanted=wanted,
         used=False,
