@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 _PROBE_TOKENS = 12
 _TOLERANCE = 0.05
 """Of a vector that moves with its batch where no equality to the bit is promised."""
-_LEAST_SHIFT = 1e-6
+_LEAST_SHIFT = 1e-4
 """Share of the vectors' spread that a changed order must move them by."""
 
 

@@ -81,8 +81,7 @@ class PaddedEncoder:
         return torch.cat(done).flatten(0, 1).float()
 
     def _run(self, ids: torch.Tensor, layer: int) -> torch.Tensor:
-        output: Any = self.model(ids) if layer < 0 else self.model(ids, output_hidden_states=True)
-        vectors = _last(output) if layer < 0 else _inner(output, layer)
+        vectors = _last(self.model(ids)) if layer < 0 else self._inner(ids, layer)
         if vectors is None or vectors.shape != (*ids.shape, self.dim):
             shape = None if vectors is None else tuple(vectors.shape)
             raise ModelError(
@@ -90,6 +89,16 @@ class PaddedEncoder:
                 f"{(*ids.shape, self.dim)} is needed. It cannot be used here, or not by this layer."
             )
         return vectors
+
+    def _inner(self, ids: torch.Tensor, layer: int) -> torch.Tensor | None:
+        try:
+            output: Any = self.model(ids, output_hidden_states=True)
+        except TypeError as fault:
+            raise ModelError(f"the model does not give its layers ({fault}). Use -1.") from fault
+        layers = getattr(output, "hidden_states", None)
+        if not isinstance(layers, tuple | list) or layer >= len(layers):
+            return None
+        return layers[layer] if isinstance(layers[layer], torch.Tensor) else None
 
 
 class MixedLinear(nn.Module):
@@ -134,10 +143,3 @@ def _last(output: Any) -> torch.Tensor | None:  # noqa: ANN401 (model outputs ar
     if named is None and isinstance(output, tuple | list) and len(output):
         named = output[0]
     return named if isinstance(named, torch.Tensor) else None
-
-
-def _inner(output: Any, layer: int) -> torch.Tensor | None:  # noqa: ANN401
-    layers = getattr(output, "hidden_states", None)
-    if not isinstance(layers, tuple | list) or layer >= len(layers):
-        return None
-    return layers[layer] if isinstance(layers[layer], torch.Tensor) else None
