@@ -45,6 +45,8 @@ class AnnotateOptions:
     """Largest offset of centres (bp) at which an overlapping atlas row gives a peak's embedding."""
     append: bool = False
     """Whether embeddings computed on the way are kept in the atlas."""
+    match_contigs: bool = False
+    """Whether contigs of the peaks are renamed by style (``chr1``, ``1``) to those of the atlas."""
     seed: int = 0
     """Of the alignment."""
 
@@ -104,10 +106,15 @@ def annotate(
     counts = read_counts(query)
     say("looking up its peaks")
     sources = Sources(
-        genome=genome, embedder=embedder, max_offset=options.max_offset, append=options.append
+        genome=genome,
+        embedder=embedder,
+        max_offset=options.max_offset,
+        append=options.append,
+        match_contigs=options.match_contigs,
     )
-    found = resolve(counts.peaks, store, sources)
-    peaks = PeakTable(found.values, registry_rows(counts.peaks, model.registry))
+    named = sources.named(counts.peaks, store)
+    found = resolve(named, store, sources)
+    peaks = PeakTable(found.values, registry_rows(named, model.registry))
     say("labelling its cells")
     said = predict(
         model,

@@ -11,6 +11,7 @@ import numpy as np
 from peakatlas.atlas.overlap import OverlapIndex
 from peakatlas.atlas.reader import Atlas
 from peakatlas.atlas.resolve import resolve_peaks
+from peakatlas.engine.contig_names import match_contigs
 from peakatlas.engine.genome import open_genome
 from peakatlas.engine.intervals import Intervals
 from peakatlas.engine.models.table import MODELS
@@ -61,6 +62,14 @@ class Sources:
     """Largest offset of centres (bp) at which an overlapping row may stand in; None for never."""
     append: bool = False
     """Whether new embeddings are kept in the atlas."""
+    match_contigs: bool = False
+    """Whether contigs of the peaks are renamed by style (``chr1``, ``1``) to those of the atlas."""
+
+    def named(self, peaks: Intervals, atlas: Atlas | None) -> Intervals:
+        """Peaks with their contigs named as in the atlas, if that was asked for."""
+        if atlas is None or not self.match_contigs:
+            return peaks
+        return match_contigs(peaks, atlas.intervals.contigs)
 
 
 def resolve(

@@ -63,6 +63,10 @@ MaxOffsetOption = Annotated[
         help="Let an overlapping row stand in (an approximation) when its centre is this near.",
     ),
 ]
+MatchContigsOption = Annotated[
+    bool,
+    typer.Option("--match-contigs", help="Rename contigs by style: chr1, 1."),
+]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
 SeedOption = Annotated[int, typer.Option("--seed", help="Seed of all chance.")]
 
@@ -98,18 +102,16 @@ def atlas_build(
     window: Annotated[
         str | None, typer.Option(help="centre:<bp> or peak:<max bp>:<overlap bp>.")
     ] = None,
-    match_contigs: Annotated[
-        bool, typer.Option("--match-contigs", help="Rename contigs to the genome's style.")
-    ] = False,
+    match_contigs: MatchContigsOption = False,
     as_json: JsonOption = False,
 ) -> None:
     """Embed every peak and store the embeddings; the same command again finishes the job."""
     show_licence(model)
-    intervals, source = peakatlas.read_bed(peaks), peakatlas.open_genome(genome)
+    n_peaks = len(peakatlas.read_bed(peaks))
     embedder = peakatlas.Embedder.load(model, window=window)
-    with progress_bar(len(intervals), "embedding") as advance:
+    with progress_bar(n_peaks, "embedding") as advance:
         atlas = peakatlas.build_atlas(
-            source, intervals, out, embedder, match_contigs=match_contigs, progress=advance
+            genome, peaks, out, embedder, match_contigs=match_contigs, progress=advance
         )
     if is_first_rank():
         print_facts(atlas.info(), as_json=as_json)
@@ -135,12 +137,16 @@ def atlas_lookup(
         typer.Option(metavar="GENOME.fa", help="FASTA: finds rows of the same sequence as well."),
     ] = None,
     max_offset: MaxOffsetOption = None,
+    match_contigs: MatchContigsOption = False,
 ) -> None:
     """Row, overlap, centre offset and tier of each peak, in input order."""
-    from .engine.windows import window_digests  # noqa: PLC0415 - keeps the help fast
+    from .engine.contig_names import match_contigs as renamed  # noqa: PLC0415 - keeps help fast
+    from .engine.windows import window_digests  # noqa: PLC0415
 
     intervals = peakatlas.read_bed(peaks)
     with peakatlas.Atlas.open(atlas) as opened:
+        if match_contigs:
+            intervals = renamed(intervals, opened.intervals.contigs)
         digests = (
             window_digests(intervals, peakatlas.open_genome(genome), opened.spec.window)
             if genome
@@ -161,12 +167,13 @@ def train(
     out: Annotated[Path, typer.Option("-o", "--out", metavar="BUNDLE/", help="Folder to write.")],
     genome: GenomeOption = None,
     max_offset: MaxOffsetOption = None,
+    match_contigs: MatchContigsOption = False,
     seed: SeedOption = 0,
 ) -> None:
     """Learn to annotate from a labelled reference."""
     from .classifier.registry import Sources  # noqa: PLC0415 - keeps the help fast
 
-    sources = Sources(genome=genome, max_offset=max_offset)
+    sources = Sources(genome=genome, max_offset=max_offset, match_contigs=match_contigs)
     with peakatlas.Atlas.open(atlas) as opened:
         bundle = peakatlas.train(
             reference, labels, opened, sources=sources, seed=seed, progress=say
@@ -189,6 +196,7 @@ def annotate(
         bool, typer.Option("--append", help="Keep newly embedded peaks in the atlas.")
     ] = False,
     max_offset: MaxOffsetOption = None,
+    match_contigs: MatchContigsOption = False,
     labels: Annotated[
         str | None,
         typer.Option(help="Column of obs with known types: compared in the report, else unread."),
@@ -209,6 +217,7 @@ def annotate(
         reject=not assign_all,
         max_offset=max_offset,
         append=append,
+        match_contigs=match_contigs,
         seed=seed,
     )
     annotated = peakatlas.annotate(query, model, atlas, genome, options=options, progress=say)

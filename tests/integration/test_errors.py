@@ -4,6 +4,7 @@ import gzip
 import subprocess
 import sys
 
+import anndata as ad
 import numpy as np
 import pytest
 from scipy import sparse
@@ -48,6 +49,32 @@ def test_match_contigs_is_the_remedy_that_the_error_names(run, world, toy_esm, t
     done = run("atlas", "build", world / "genome.fa", tmp_path / "peaks.bed", tmp_path / "o.zarr",
                "--model", toy_esm, "--match-contigs")  # fmt: skip
     assert done.code == 0, done.err
+
+
+def test_match_contigs_serves_lookup_train_and_annotate(run, world, built, trained, tmp_path):
+    renamed = {}
+    for name in ("reference", "query"):
+        cells_ = ad.read_h5ad(world / f"{name}.h5ad")
+        cells_.var["chrom"] = "1"
+        renamed[name] = tmp_path / f"{name}.h5ad"
+        cells_.write_h5ad(renamed[name])
+    bed = tmp_path / "peaks.bed"
+    bed.write_text("1\t1000\t1500\n")
+    train = ("train", renamed["reference"], "--labels", "cell_type", "--atlas", built, "-o",
+             tmp_path / "bundle")  # fmt: skip
+    annotate = ("annotate", renamed["query"], "--model", trained, "--atlas", built, "-o")
+    lookup = ("atlas", "lookup", built, bed)
+    for command in (lookup, train, (*annotate, tmp_path / "refused.h5ad")):
+        assert "--match-contigs" in the_error(run(*command))
+    assert "exact" in run(*lookup, "--match-contigs").out
+    assert run(*train, "--match-contigs").code == 0
+    assert run(*annotate, tmp_path / "renamed.h5ad", "--match-contigs").code == 0
+    plain = ("annotate", world / "query.h5ad", "--model", trained, "--atlas", built)
+    assert run(*plain, "-o", tmp_path / "plain.h5ad").code == 0
+    labels = [
+        ad.read_h5ad(tmp_path / f).obs["peakatlas_label"] for f in ("renamed.h5ad", "plain.h5ad")
+    ]
+    assert labels[0].tolist() == labels[1].tolist()
 
 
 def test_truncated_gzip_genome(run, world, toy_esm, tmp_path):
