@@ -1,37 +1,40 @@
 """Drive the engine over a genome's peaks, shard by shard, on any number of ranks.
 
-Ranks meet only on the disk: rank 0 lays the atlas out, each rank writes the shards that it owns,
-and rank 0 lists them in the manifest when the log entries of all are there. Run again after any
-crash, the same command writes what is missing.
+Ranks meet only on the disk. Rank 0 lays the atlas out; each rank writes its share of the shards,
+balanced by bp, and then takes up what others left: a shard is claimed by a lock that dies with its
+holder. When the log entries of all are there, the shards are listed in the manifest. Run again
+after any crash, the same command writes what is missing.
 """
 
 from __future__ import annotations
 
 import time
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from peakatlas.engine.contig_names import match_contigs as rename_contigs
-from peakatlas.engine.distributed import rank_state
-from peakatlas.engine.errors import IncompleteAtlasError
+from peakatlas.engine.distributed import Partition, RankState, owned_units, rank_state
+from peakatlas.engine.errors import IncompleteAtlasError, ShardOwnershipError
 from peakatlas.engine.genome import open_genome
 from peakatlas.engine.interval_readers import read_bed
+from peakatlas.engine.windows import parse_window
 
+from . import files
 from .append import write_rows
 from .ordering import sorted_unique
 from .provenance import genome_provenance, model_provenance, peaks_provenance
 from .reader import Atlas
 from .schema import PLAN_NAME
 from .segment import Segment, segment_name
-from .writer import CHUNK_ROWS, SHARD_ROWS, AtlasWriter
+from .writer import CHUNK_ROWS, LOCK_NAME, SHARD_ROWS, AtlasWriter
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from peakatlas.engine.distributed import RankState
+    from numpy.typing import NDArray
+
     from peakatlas.engine.embedder import Embedder
     from peakatlas.engine.genome import SequenceSource
     from peakatlas.engine.intervals import Intervals
@@ -87,8 +90,68 @@ def build_atlas(
     AtlasError
         If `out` was begun with other peaks or is something else, or the disk refuses.
     IncompleteAtlasError
-        If other ranks stop without finishing their shards; names them.
+        If another process holds a shard and does not finish it; names it.
     """
+    given = (match_contigs, shard_rows, progress or _no_progress)
+    writer = _write(genome, peaks, out, embedder, Partition(), *given)
+    _finalise(writer)
+    return Atlas.open(out)
+
+
+def build_partition(  # noqa: PLR0913 (the options of build_atlas)
+    genome: str | Path | SequenceSource,
+    peaks: str | Path | Intervals,
+    out: str | Path,
+    embedder: Embedder,
+    partition: Partition,
+    *,
+    match_contigs: bool = False,
+    shard_rows: int | None = None,
+    progress: Callable[[int], None] | None = None,
+) -> int:
+    """Embed one share of the peaks; the partition that completes the atlas also finishes it.
+
+    Partitions are independent processes, such as the tasks of a SLURM array, in any order and at
+    any time. Each may itself be started on several ranks.
+
+    Parameters
+    ----------
+    genome, peaks, out, embedder
+        As in `build_atlas`, the same for all partitions.
+    partition : Partition
+        Which share of the shards, balanced by bp.
+    match_contigs, shard_rows, progress
+        As in `build_atlas`.
+
+    Returns
+    -------
+    int
+        Shards of other partitions that are still missing; 0 when the atlas is finished.
+
+    Raises
+    ------
+    PeakAtlasError
+        As `build_atlas`.
+    """
+    given = (match_contigs, shard_rows, progress or _no_progress)
+    writer = _write(genome, peaks, out, embedder, partition, *given)
+    missing = len(writer.segment.missing_shards())
+    if not missing:
+        _finalise(writer)
+    return missing
+
+
+def _write(  # noqa: PLR0913, PLR0917 (the options of build_atlas)
+    genome: str | Path | SequenceSource,
+    peaks: str | Path | Intervals,
+    out: str | Path,
+    embedder: Embedder,
+    partition: Partition,
+    match_contigs: bool,
+    shard_rows: int | None,
+    report: Callable[[int], None],
+) -> AtlasWriter:
+    """Lay the atlas out and write the shards of a partition, all of them done at the end."""
     state = rank_state()
     source = open_genome(genome) if isinstance(genome, str | Path) else genome
     given = read_bed(peaks) if isinstance(peaks, str | Path) else peaks
@@ -96,7 +159,6 @@ def build_atlas(
         given = rename_contigs(given, source.contig_sizes)
     source.check(given)
     rows, _ = sorted_unique(given, source.contig_sizes)
-    report = progress or _no_progress
     report(len(given) - len(rows))
     if state.is_main:
         AtlasWriter.create(
@@ -111,9 +173,8 @@ def build_atlas(
             shard_rows=shard_rows or default_shard_rows(len(rows)),
         )
     writer = _join(Path(out), rows, embedder, state)
-    longest = _write_shards(writer, rows, source, embedder, report)
-    _finish(writer, state, max(PATIENCE_S, 10 * longest), report)
-    return Atlas.open(out)
+    _write_shards(writer, _in_turn(writer, rows, state, partition), rows, source, embedder, report)
+    return writer
 
 
 def default_shard_rows(n_rows: int) -> int:
@@ -128,47 +189,89 @@ def _join(root: Path, rows: Intervals, embedder: Embedder, state: RankState) -> 
     segment = Segment(root, segment_name(0))
     plan_path = segment.folder / PLAN_NAME
     _wait_for(plan_path.exists, PATIENCE_S, f"rank 0 did not lay out {root}")
-    writer = AtlasWriter(segment, rank=state.rank, world_size=state.world_size)
+    writer = AtlasWriter(segment)
     writer.check_fits(embedder.spec, rows)
     return writer
 
 
+def _in_turn(
+    writer: AtlasWriter, rows: Intervals, state: RankState, partition: Partition
+) -> list[int]:
+    """Shards of a partition: first those of this rank, then the others', from their ends."""
+    costs = _window_bp(writer, rows)
+    every = RankState(rank=0, world_size=1, device=state.device)
+    mine, all_ranks = (
+        [int(shard) for shard in owned_units(len(costs), who, costs=costs, partition=partition)]
+        for who in (state, every)
+    )
+    return mine + sorted(set(all_ranks) - set(mine), reverse=True)
+
+
+def _window_bp(writer: AtlasWriter, rows: Intervals) -> NDArray[np.float64]:
+    """Letters that the model reads for each shard, in bp: what it costs, without reading DNA."""
+    cut = parse_window(writer.plan.spec.window).cut(rows)
+    shard = cut.owner // writer.plan.shard_rows
+    return np.bincount(shard, cut.intervals.widths, writer.n_shards).astype(np.float64)
+
+
 def _write_shards(
     writer: AtlasWriter,
+    shards: list[int],
     rows: Intervals,
     source: SequenceSource,
     embedder: Embedder,
     report: Callable[[int], None],
-) -> float:
-    """Write what this rank owns and is missing; the longest shard's time in s."""
-    longest = 0.0
-    for shard in writer.owned_shards():
-        at = writer.shard_rows_of(shard)
-        if writer.segment.is_done(shard):
-            report(at.stop - at.start)
-            continue
-        began = time.monotonic()
-        block = rows.take(np.arange(at.start, at.stop))
-        embeddings = embedder.embed(block, source, progress=report)
-        write_rows(writer, shard, embeddings, np.arange(len(block)))
-        longest = max(longest, time.monotonic() - began)
-    return longest
-
-
-def _finish(
-    writer: AtlasWriter, state: RankState, patience_s: float, report: Callable[[int], None]
 ) -> None:
-    for shard in sorted(set(range(writer.n_shards)) - set(writer.owned_shards())):
-        _wait_for(
-            partial(writer.segment.is_done, shard),
-            patience_s,
-            f"rank {shard % state.world_size} has not written shard {shard} of {writer.root}",
-        )
-        report(writer.shard_rows_of(shard).stop - writer.shard_rows_of(shard).start)
-    if state.is_main:
+    """Write the shards that nobody has written; return when all of them are done."""
+    longest, last_news = 0.0, time.monotonic()
+    while shards:
+        left = []
+        for shard in shards:
+            began = time.monotonic()
+            if not _take(writer, shard, rows, source, embedder, report):
+                left.append(shard)
+                continue
+            last_news = time.monotonic()
+            longest = max(longest, last_news - began)
+        shards = left
+        if shards and time.monotonic() > last_news + max(PATIENCE_S, 10 * longest):
+            raise IncompleteAtlasError(
+                f"another process holds shard {shards[0]} of {writer.root} and has not written it "
+                f"for {time.monotonic() - last_news:.0f} s. See that process's output, then run "
+                "the same command again; it goes on where it stopped."
+            )
+        if shards:
+            time.sleep(_POLL_S)
+
+
+def _take(
+    writer: AtlasWriter,
+    shard: int,
+    rows: Intervals,
+    source: SequenceSource,
+    embedder: Embedder,
+    report: Callable[[int], None],
+) -> bool:
+    """Whether a shard is done, by this process now if nobody holds it."""
+    at = writer.shard_rows_of(shard)
+    block = rows.take(np.arange(at.start, at.stop))
+    try:
+        with writer.claim(shard):
+            if not writer.segment.is_done(shard):
+                embeddings = embedder.embed(block, source, progress=report)
+                write_rows(writer, shard, embeddings, np.arange(len(block)))
+                return True
+    except ShardOwnershipError:
+        if not writer.segment.is_done(shard):
+            return False
+    report(len(block))
+    return True
+
+
+def _finalise(writer: AtlasWriter) -> None:
+    """List the shards in the manifest; of several ranks the first does, the others find it done."""
+    with files.locked(writer.root, LOCK_NAME, wait=True):
         writer.finalise()
-    else:
-        _wait_for(writer.is_finished, patience_s, f"rank 0 did not finish {writer.root}")
 
 
 def _wait_for(true: Callable[[], bool], patience_s: float, text: str) -> None:

@@ -7,6 +7,7 @@ flushed and renamed; only then does its log entry appear, and only the log entry
 
 from __future__ import annotations
 
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -37,7 +38,7 @@ from .segment import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
 
     from numpy.typing import ArrayLike, NDArray
     from zarr.core.buffer import Buffer
@@ -153,6 +154,22 @@ class AtlasWriter:
     def owned_shards(self) -> range:
         """Shards that this writer may write."""
         return range(self.rank, self.n_shards, self.world_size)
+
+    @contextmanager
+    def claim(self, shard: int) -> Iterator[None]:
+        """Hold a shard from before it is computed until it is written.
+
+        The system drops the claim when the process dies, so that another one can take it up.
+
+        Raises
+        ------
+        ShardOwnershipError
+            If another process holds it.
+        AtlasError
+            If the disk refuses.
+        """
+        with files.locked(self.segment.folder / LOG_FOLDER, f"claim-{shard:05d}"):
+            yield
 
     def done_shards(self) -> list[int]:
         """Shards with a log entry whose files have the size that was logged, ascending."""

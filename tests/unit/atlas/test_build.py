@@ -1,9 +1,10 @@
 import numpy as np
 import pytest
 
-from peakatlas.atlas import Atlas, build_atlas
+from peakatlas.atlas import Atlas, build_atlas, files
 from peakatlas.atlas import build as build_module
-from peakatlas.atlas.build import default_shard_rows
+from peakatlas.atlas.build import build_partition, default_shard_rows
+from peakatlas.engine.distributed import Partition
 from peakatlas.engine.errors import (
     AtlasError,
     ContigError,
@@ -117,15 +118,52 @@ def test_a_fasta_of_peaks_serves_as_a_genome(tmp_path, genome, peaks):
         )
 
 
-def test_a_rank_that_never_delivers_is_named(tmp_path, genome, peaks, monkeypatch):
-    state = build_module.rank_state()
-    two = type(state)(rank=0, world_size=2, device="cpu")
-    monkeypatch.setattr(build_module, "rank_state", lambda: two)
+def test_a_process_that_never_delivers_is_named(tmp_path, genome, peaks, monkeypatch):
     monkeypatch.setattr(build_module, "PATIENCE_S", 0.3)
-    with pytest.raises(IncompleteAtlasError, match="rank 1 has not written shard 1"):
-        build_atlas(genome, peaks, tmp_path / "a.zarr", ToyEmbedder(), shard_rows=4)
-    with pytest.raises(IncompleteAtlasError, match=r"2 of 5 shards are missing \(shard 1, 3\)"):
-        Atlas.open(tmp_path / "a.zarr")
+    out = tmp_path / "a.zarr"
+    log = out / "segment-0000" / "log"
+    build_partition(genome, peaks, out, ToyEmbedder(), Partition(number=1, count=5), shard_rows=4)
+    with (
+        files.locked(log, "claim-00001"),
+        pytest.raises(IncompleteAtlasError, match="another process holds shard 1"),
+    ):
+        build_atlas(genome, peaks, out, ToyEmbedder())
+    with pytest.raises(IncompleteAtlasError, match=r"1 of 5 shards are missing \(shard 1\)"):
+        Atlas.open(out)
+
+
+def test_a_rank_takes_up_what_another_left(tmp_path, genome, peaks, monkeypatch):
+    two = build_module.RankState(rank=0, world_size=2, device="cpu")
+    monkeypatch.setattr(build_module, "rank_state", lambda: two)
+    alone = build_atlas(genome, peaks, tmp_path / "a.zarr", ToyEmbedder(), shard_rows=4)
+    assert len(alone) == 20
+
+
+def test_partitions_in_any_order_make_the_same_atlas(tmp_path, genome, peaks):
+    build_atlas(genome, peaks, tmp_path / "whole.zarr", ToyEmbedder(), shard_rows=4)
+    out, left, embedded = tmp_path / "parts.zarr", [], []
+    for number in (2, 3, 1):
+        embedder = ToyEmbedder()
+        share = Partition(number=number, count=3)
+        left.append(build_partition(genome, peaks, out, embedder, share, shard_rows=4))
+        embedded.append(embedder.n_embedded)
+    assert left == [3, 2, 0]
+    assert embedded == [8, 4, 8]
+    assert tree_bytes(out) == tree_bytes(tmp_path / "whole.zarr")
+    assert len(Atlas.open(out)) == 20
+
+
+def test_shards_are_shared_by_bp(tmp_path, genome):
+    start = np.arange(12) * 3000 + 1000
+    width = np.array([60] * 8 + [2400] * 4)
+    peaks = Intervals.from_columns(["chr1"] * 12, start, start + width)
+    spec, embedded = toy_spec(window="peak:5000:0"), []
+    for number in (1, 2):
+        embedder = ToyEmbedder(spec=spec)
+        share = Partition(number=number, count=2)
+        build_partition(genome, peaks, tmp_path / "a.zarr", embedder, share, shard_rows=2)
+        embedded.append(embedder.n_embedded)
+    assert embedded == [6, 6]  # each has one of the two costly shards
 
 
 def test_shards_of_a_small_atlas_are_small():

@@ -6,8 +6,15 @@ import sys
 import numpy as np
 import pytest
 
-from peakatlas.engine.distributed import RankState, owned_units
+from peakatlas.engine.distributed import (
+    Partition,
+    RankState,
+    balanced_units,
+    owned_units,
+    parse_partition,
+)
 from peakatlas.engine.embedder import Embedder
+from peakatlas.engine.errors import WorldSizeError
 from peakatlas.engine.sequences import Sequences
 
 SCRIPT = """
@@ -36,6 +43,38 @@ def test_every_unit_has_one_owner(n_units, world):
     states = [RankState(rank=r, world_size=world, device="cpu") for r in range(world)]
     owned = np.concatenate([owned_units(n_units, state) for state in states])
     assert sorted(owned.tolist()) == list(range(n_units))
+
+
+@pytest.mark.parametrize(("n_units", "n_parts", "world"), [(23, 3, 2), (2, 4, 1), (40, 5, 3)])
+def test_partitions_and_ranks_share_every_unit_once(n_units, n_parts, world):
+    costs = np.random.default_rng(n_units).integers(1, 100, n_units)
+    owned = [
+        owned_units(
+            n_units,
+            RankState(rank=rank, world_size=world, device="cpu"),
+            costs=costs,
+            partition=Partition(number=number, count=n_parts),
+        )
+        for number in range(1, n_parts + 1)
+        for rank in range(world)
+    ]
+    assert sorted(np.concatenate(owned).tolist()) == list(range(n_units))
+    assert all((np.diff(units) > 0).all() for units in owned)
+
+
+def test_work_is_nearly_equal_even_if_units_are_not():
+    costs = np.random.default_rng(0).lognormal(0, 1.5, 60)
+    loads = [costs[units].sum() for units in balanced_units(costs, 4)]
+    assert max(loads) < 1.05 * costs.sum() / 4
+    by_count = [costs[rank::4].sum() for rank in range(4)]
+    assert max(by_count) > 1.2 * costs.sum() / 4
+
+
+def test_partition_is_read_and_checked():
+    assert parse_partition("3/16") == Partition(number=3, count=16)
+    for text in ("3", "a/b", "3/", "0/4", "5/4", "1/0", "-1/3"):
+        with pytest.raises(WorldSizeError, match=r"Example: --partition 3/16"):
+            parse_partition(text)
 
 
 def run(arguments, tmp_path):
