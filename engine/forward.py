@@ -12,22 +12,26 @@ float32. Precision ``fp32`` is float32 throughout.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING, Literal
 
 import torch
 from torch import Tensor
 from torch.nn import functional
 
-if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+from .linear import has_onednn, make_linear
 
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from .linear import Linear
     from .spec import Precision
 
 # Rows of the matrix products: below 256, kernels may choose another order of summation for the
-# same row; a multiple of 64 keeps element-wise kernels off their scalar tails.
-_LEAST_ROWS, _ROW_STEP = 256, 64
-# Elements below which an element-wise CPU kernel stays on one thread (at::internal::GRAIN_SIZE).
-_GRAIN = 32_768
+# same row; whole vectors of rows keep kernels off their tails.
+_LEAST_ROWS, _ROW_STEP, _PLAIN_ROW_STEP = 256, 16, 64
+# Rows (a thread) that go through the feed-forward together: its wide intermediate stays in cache.
+_MLP_ROWS = 512
 # Short sequences: fewer matrices than this in one batched product may take another kernel.
 _SHORT, _LEAST_MATRICES = 16, 16
 DTYPES: dict[Precision, torch.dtype] = {"bf16": torch.bfloat16, "fp32": torch.float32}
@@ -53,6 +57,20 @@ class EncoderLayer:
     up: Affine
     """Weight shape (ffn, dim), or (2 ffn, dim) for ``swiglu``: gate, then value."""
     down: Affine
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Block:
+    """An `EncoderLayer` with its matrices in the layout of the kernel."""
+
+    attention_norm: Affine
+    qkv: Linear
+    attention_out: Linear
+    mlp_norm: Affine
+    gate: Linear
+    """The whole of `EncoderLayer.up` for ``gelu``, its first half for ``swiglu``."""
+    value: Linear | None
+    down: Linear
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -101,12 +119,60 @@ class PackedEncoder:
         """
         n_tokens = len(ids)
         position = _positions(groups).to(self.device)
-        x = functional.pad(self._embed(ids, position), (0, 0, 0, _filler(n_tokens)))
+        x = functional.pad(self._embed(ids, position), (0, 0, 0, self._filler(n_tokens)))
         rotary = self._rotary(position, len(x))
-        for weights in self.layers if layer < 0 else self.layers[:layer]:
-            x = x + self._attend(x, weights, groups, rotary)
-            x = x + self._mlp(x, weights)
+        parts = len(x) // (_MLP_ROWS * torch.get_num_threads()) if self._has_onednn else 1
+        for block in self._blocks if layer < 0 else self._blocks[:layer]:
+            x.add_(self._attend(x, block, groups, rotary))
+            for rows in torch.tensor_split(x, max(parts, 1)):
+                rows.add_(self._mlp(rows, block))
         return (self._norm(x, self.final_norm) if layer < 0 else x)[:n_tokens]
+
+    @cached_property
+    def _has_onednn(self) -> bool:
+        return has_onednn(self.layers[0].qkv.weight)
+
+    @cached_property
+    def _blocks(self) -> tuple[_Block, ...]:
+        return tuple(self._block(layer) for layer in self.layers)
+
+    def _block(self, layer: EncoderLayer) -> _Block:
+        up, ffn = layer.up, layer.down.weight.shape[1]
+        bias = None if up.bias is None else up.bias[:ffn]
+        gated = self.activation == "swiglu"
+        return _Block(
+            attention_norm=layer.attention_norm,
+            qkv=self._qkv(layer.qkv),
+            attention_out=make_linear(layer.attention_out.weight, layer.attention_out.bias),
+            mlp_norm=layer.mlp_norm,
+            gate=make_linear(up.weight[:ffn], bias),
+            value=make_linear(up.weight[ffn:], None if up.bias is None else up.bias[ffn:])
+            if gated
+            else None,
+            down=make_linear(layer.down.weight, layer.down.bias),
+        )
+
+    def _qkv(self, layer: Affine) -> Linear:
+        """Query, key, value; with rotary positions the halves of all heads are put together.
+
+        Their order is then: query and key, first halves of the heads; query and key, second
+        halves; value. Without, the query is scaled here.
+        """
+        order = torch.arange(3 * self.dim, device=self.device)
+        scale = torch.ones(3 * self.dim, device=self.device)
+        if self.rope_base is None:
+            scale[: self.dim] = self._scale
+        else:
+            halves = order[: 2 * self.dim].view(2, self.n_heads, 2, -1)
+            order[: 2 * self.dim] = halves.permute(2, 0, 1, 3).flatten()
+        weight = (layer.weight[order] * scale[:, None]).to(layer.weight.dtype)
+        if layer.bias is None:
+            return make_linear(weight, None)
+        return make_linear(weight, (layer.bias[order] * scale).to(layer.bias.dtype))
+
+    @property
+    def _scale(self) -> float:
+        return float((self.dim // self.n_heads) ** -0.5)
 
     def _embed(self, ids: Tensor, position: Tensor) -> Tensor:
         x = self.words[ids.long()]
@@ -117,44 +183,54 @@ class PackedEncoder:
     def _norm(self, x: Tensor, norm: Affine) -> Tensor:
         return functional.layer_norm(x, (self.dim,), norm.weight, norm.bias, self.eps)
 
-    def _linear(self, x: Tensor, layer: Affine) -> Tensor:
-        return functional.linear(x.to(layer.weight.dtype), layer.weight, layer.bias)
+    def _operand(self, x: Tensor, norm: Affine) -> Tensor:
+        return self._norm(x, norm).to(self.layers[0].qkv.weight.dtype)
 
-    def _mlp(self, x: Tensor, weights: EncoderLayer) -> Tensor:
-        up = self._linear(self._norm(x, weights.mlp_norm), weights.up)
-        if self.activation == "gelu":
-            return self._linear(_in_place(torch.ops.aten.gelu_, up), weights.down)
-        gate, value = up.chunk(2, dim=-1)
-        gated = _in_place(torch.ops.aten.silu_, gate.contiguous()) * value
-        return self._linear(gated, weights.down)
+    def _mlp(self, x: Tensor, block: _Block) -> Tensor:
+        normed = self._operand(x, block.mlp_norm)
+        if block.value is None:
+            return block.down(block.gate(normed, "gelu"))
+        return block.down(block.gate(normed, "swish").mul_(block.value(normed)))
 
     def _attend(
         self,
         x: Tensor,
-        weights: EncoderLayer,
+        block: _Block,
         groups: Sequence[tuple[int, int]],
         rotary: tuple[Tensor, Tensor] | None,
     ) -> Tensor:
-        qkv = self._linear(self._norm(x, weights.attention_norm), weights.qkv)
-        heads = qkv.view(len(x), 3, self.n_heads, -1)
-        query = heads[:, 0] * heads.shape[-1] ** -0.5
-        key = heads[:, 1]
-        if rotary is not None:
-            query, key = _rotate(query, *rotary), _rotate(key, *rotary)
+        qkv = block.qkv(self._operand(x, block.attention_norm))
+        shape = (len(x), self.n_heads, -1)
+        if rotary is None:
+            query, key = (part.reshape(shape) for part in qkv[:, : 2 * self.dim].chunk(2, dim=-1))
+        else:
+            turned = _rotate(qkv[:, : self.dim], qkv[:, self.dim : 2 * self.dim], *rotary)
+            halves = turned.view(2, len(x), 2, self.n_heads, -1)
+            query, key = halves.permute(2, 1, 3, 0, 4)
         attention = packed_attention if x.device.type == "cpu" else padded_attention
-        mixed = attention(query, key, heads[:, 2], groups)
-        return self._linear(mixed.reshape(len(x), self.dim), weights.attention_out)
+        mixed = attention(query, key, qkv[:, 2 * self.dim :].view(shape), groups)
+        return block.attention_out(mixed.view(len(x), self.dim))
 
     def _rotary(self, position: Tensor, n_rows: int) -> tuple[Tensor, Tensor] | None:
-        """Cosine and sine of each row's angles, shape (n_rows, 1, head_dim / 2)."""
+        """Cosine and sine of each row's angles for query and key, shape (n_rows, dim).
+
+        Those of the query are scaled, as the query is to be.
+        """
         if self.rope_base is None:
             return None
         head = self.dim // self.n_heads
         exponent = torch.arange(0, head, 2, dtype=torch.float32, device=self.device) / head
         angle = position[:, None].float() / self.rope_base**exponent
-        angle = functional.pad(angle, (0, 0, 0, n_rows - len(angle)))[:, None]
-        dtype = self.layers[0].qkv.weight.dtype
-        return angle.cos().to(dtype), angle.sin().to(dtype)
+        angle = functional.pad(angle, (0, 0, 0, n_rows - len(angle)))
+        return self._tables(angle.cos()), self._tables(angle.sin())
+
+    def _tables(self, values: Tensor) -> Tensor:
+        both = torch.stack([values * self._scale, values], 1).to(self.layers[0].qkv.weight.dtype)
+        return both[:, :, None].expand(-1, -1, self.n_heads, -1).reshape(len(values), self.dim)
+
+    def _filler(self, n_tokens: int) -> int:
+        step = _ROW_STEP if self._has_onednn else _PLAIN_ROW_STEP
+        return max(_LEAST_ROWS, -(-n_tokens // step) * step) - n_tokens
 
 
 def packed_attention(
@@ -164,8 +240,9 @@ def packed_attention(
 
     Parameters
     ----------
-    query, key, value : shape (n_rows, n_heads, head_dim)
+    query, key : shape (n_rows, n_heads, head_dim) or (n_rows, n_heads, parts, head_dim / parts)
         Rows of packed sequences, then filler; the query is scaled already. Not modified.
+    value : shape (n_rows, n_heads, head_dim)
     groups : sequence of (int, int)
         Number of sequences and their length in tokens, for each run of equal lengths.
 
@@ -174,14 +251,16 @@ def packed_attention(
     shape (n_rows, n_heads, head_dim)
         Zero in filler rows.
     """
-    mixed, first = torch.zeros_like(value, memory_format=torch.contiguous_format), 0
+    mixed, first = torch.empty_like(value, memory_format=torch.contiguous_format), 0
     for n, length in groups:
         past = first + n * length
         q, k, v = (_by_head(rows[first:past], n, length) for rows in (query, key, value))
-        weight = torch.softmax(torch.bmm(q, k.transpose(1, 2)), -1, dtype=torch.float32)
-        out = torch.bmm(weight.to(v.dtype), v)[: n * value.shape[1]]
-        mixed[first:past] = out.view(n, value.shape[1], length, -1).transpose(1, 2).flatten(0, 1)
+        out = torch.bmm(_softmax(torch.bmm(q, k.transpose(1, 2))), v)[: n * value.shape[1]]
+        mixed[first:past].view(n, length, *value.shape[1:]).copy_(
+            out.view(n, value.shape[1], length, -1).transpose(1, 2)
+        )
         first = past
+    mixed[first:] = 0
     return mixed
 
 
@@ -203,7 +282,7 @@ def padded_attention(
 
     mask = None if len(groups) == 1 else real[:, None, None, :]
     out = functional.scaled_dot_product_attention(
-        spread(query), spread(key), spread(value), attn_mask=mask, scale=1.0
+        spread(query.flatten(2)), spread(key.flatten(2)), spread(value), attn_mask=mask, scale=1.0
     )
     mixed = torch.zeros_like(value, memory_format=torch.contiguous_format)
     mixed[:n_tokens] = out.transpose(1, 2)[real]
@@ -229,40 +308,31 @@ def group_lengths(lengths: Sequence[int]) -> list[tuple[int, int]]:
 
 def _by_head(rows: Tensor, n: int, length: int) -> Tensor:
     """Rows of one group as (n * n_heads, length, head_dim), filled up when there are few."""
-    _, n_heads, head = rows.shape
-    split = rows.reshape(n, length, n_heads, head).transpose(1, 2).reshape(-1, length, head)
-    lack = _LEAST_MATRICES - len(split) if length < _SHORT else 0
-    return split if lack <= 0 else functional.pad(split, (0, 0, 0, 0, 0, lack))
+    parts = rows if rows.dim() == 4 else rows[:, :, None]
+    split = parts.view(n, length, *parts.shape[1:]).transpose(1, 2)
+    matrices = torch.empty(split.shape, dtype=rows.dtype)
+    for part in range(split.shape[3]):  # one by one: a copy of all of them has tiny inner loops
+        matrices[:, :, :, part] = split[:, :, :, part]
+    matrices = matrices.view(n * rows.shape[1], length, -1)
+    lack = _LEAST_MATRICES - len(matrices) if length < _SHORT else 0
+    return matrices if lack <= 0 else functional.pad(matrices, (0, 0, 0, 0, 0, lack))
 
 
-def _in_place(activation: Callable[[Tensor], object], x: Tensor) -> Tensor:
-    """Apply an activation so that no thread's share ends in elements that do not fill a vector.
-
-    Kernels compute those with another formula, whose last bit differs. A piece of `threads` whole
-    grains is split evenly; a smaller piece of at most one grain is not split at all.
-    """
-    threads = torch.get_num_threads()
-    for piece in torch.split(x.view(-1), threads * _GRAIN):
-        whole = len(piece) == threads * _GRAIN
-        for part in (piece,) if whole else torch.split(piece, _GRAIN):
-            activation(part)
-    return x
+def _softmax(scores: Tensor) -> Tensor:
+    """Softmax of each row, computed in float32."""
+    if has_onednn(scores):
+        probability: Tensor = scores.to_mkldnn().softmax(-1).to_dense()
+        return probability
+    return torch.softmax(scores, -1, dtype=torch.float32).to(scores.dtype)
 
 
-def _rotate(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
-    """Rotary positions, halves of a head paired, as in ESM."""
-    first, second = x.chunk(2, dim=-1)
-    rotated = torch.empty_like(x, memory_format=torch.contiguous_format)
-    low, high = rotated.chunk(2, dim=-1)
-    torch.addcmul(first * cos, second, sin, value=-1, out=low)
-    torch.addcmul(second * cos, first, sin, out=high)
-    return rotated
+def _rotate(low: Tensor, high: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
+    """Rotary positions: (low cos - high sin, high cos + low sin), stacked."""
+    turned = low.new_empty(2, *low.shape)
+    torch.mul(low, cos, out=turned[0]).addcmul_(high, sin, value=-1)
+    torch.mul(high, cos, out=turned[1]).addcmul_(low, sin)
+    return turned
 
 
 def _positions(groups: Sequence[tuple[int, int]]) -> Tensor:
     return torch.cat([torch.arange(length).repeat(n) for n, length in groups])
-
-
-def _filler(n_tokens: int) -> int:
-    rows = max(_LEAST_ROWS, -(-n_tokens // _ROW_STEP) * _ROW_STEP)
-    return rows - n_tokens

@@ -37,12 +37,12 @@ def write_toy_esm(path: str | Path, *, rotary: bool = True, seed: int = 0, dim: 
     return _save(model, Path(path))
 
 
-def write_toy_glu(path: str | Path, *, seed: int = 0) -> Path:
+def write_toy_glu(path: str | Path, *, seed: int = 0, dim: int = 32) -> Path:
     """Write a random Nucleotide Transformer v2 directory; returns it."""
     from peakatlas.engine.models.esm_glu import EsmGluModel  # noqa: PLC0415
 
     torch.manual_seed(seed)
-    config = toy_config(rotary=True)
+    config = toy_config(rotary=True, dim=dim)
     config.tie_word_embeddings = False
     model = EsmGluModel(config).eval()
     _scale_up(model)

@@ -2,10 +2,12 @@
 
 import pytest
 import torch
+from toy_models import write_toy_glu
 from transformers import EsmModel
 
 from peakatlas.engine.errors import ModelError
 from peakatlas.engine.forward import group_lengths, packed_attention, padded_attention
+from peakatlas.engine.linear import PlainLinear, make_linear
 from peakatlas.engine.models.checks import check_encoder
 from peakatlas.engine.models.esm import load_esm, load_hf
 from peakatlas.engine.models.esm_glu import EsmGluModel, load_esm_glu
@@ -75,6 +77,52 @@ def test_vectors_are_the_same_bytes_alone_in_company_and_with_any_number_of_thre
                 assert all(torch.equal(hidden[k], alone[i]) for k, i in enumerate(order))
     finally:
         torch.set_num_threads(before)
+
+
+@pytest.mark.parametrize("precision", ["bf16", "fp32"])
+def test_large_packs_are_the_same_bytes_as_single_sequences(tmp_path, precision):
+    """Large enough that every kernel splits its work between threads, at odd places too."""
+    encoder = load_esm_glu(write_toy_glu(tmp_path / "wide", dim=256), precision, CPU)
+    generator = torch.Generator().manual_seed(1)
+    lengths = torch.randint(2, 190, (24,), generator=generator).sort(descending=True)[0].tolist()
+    ids = torch.randint(3, 4105, (sum(lengths),), generator=generator)
+    before = torch.get_num_threads()
+    try:
+        torch.set_num_threads(1)
+        alone = [encoder.hidden(part, [(1, len(part))]) for part in ids.split(lengths)]
+        for threads, n in ((1, 24), (2, 24), (3, 23), (4, 17), (5, 24)):
+            torch.set_num_threads(threads)
+            pack = ids[: sum(lengths[:n])]
+            hidden = encoder.hidden(pack, group_lengths(lengths[:n])).split(lengths[:n])
+            assert all(torch.equal(*pair) for pair in zip(hidden, alone[:n], strict=True))
+    finally:
+        torch.set_num_threads(before)
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float32])
+@pytest.mark.parametrize("activation", ["none", "gelu", "swish"])
+def test_prepacked_layer_agrees_with_the_plain_one(dtype, activation):
+    torch.manual_seed(0)
+    x, weight, bias = (torch.randn(*s).to(dtype) for s in ((70, 40), (24, 40), (24,)))
+    fast = make_linear(weight, bias)(x, activation)
+    plain = PlainLinear(weight, bias)(x, activation)
+    assert fast.dtype == dtype
+    tolerance = 0.01 if dtype == torch.bfloat16 else 1e-6
+    torch.testing.assert_close(fast, plain, atol=10 * tolerance, rtol=tolerance)
+
+
+@pytest.mark.parametrize("precision", ["bf16", "fp32"])
+def test_without_onednn_vectors_agree_and_do_not_depend_on_company(
+    family, token_ids, precision, monkeypatch
+):
+    fast = family[1](precision).hidden(token_ids[0], [(1, LENGTHS[0])])
+    monkeypatch.setattr("torch.backends.mkldnn.is_available", lambda: False)
+    encoder = family[1](precision)
+    alone = [encoder.hidden(ids, [(1, len(ids))]) for ids in token_ids]
+    together = encoder.hidden(torch.cat(token_ids), group_lengths(LENGTHS)).split(LENGTHS)
+    assert all(torch.equal(*pair) for pair in zip(together, alone, strict=True))
+    tolerance = 0.05 if precision == "bf16" else 5e-6
+    torch.testing.assert_close(alone[0], fast, atol=tolerance, rtol=0)
 
 
 def test_padded_attention_agrees_with_packed_attention():
