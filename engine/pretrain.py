@@ -116,9 +116,14 @@ class MaskedTokens:
 
 
 def mask_tokens(
-    tokens: Tokens, tokenizer: KmerTokenizer, rate: float, rng: np.random.Generator
+    tokens: Tokens,
+    tokenizer: KmerTokenizer,
+    rate: float,
+    rng: np.random.Generator,
+    *,
+    hide_all: bool = False,
 ) -> MaskedTokens:
-    """Choose the tokens to predict and hide them (80 % masked, 10 % random, 10 % kept).
+    """Choose the tokens to predict and hide them: 80 % masked, 10 % replaced, 10 % kept.
 
     Parameters
     ----------
@@ -126,6 +131,8 @@ def mask_tokens(
         Sequences of equal length. ``<cls>`` and the first k-mer are never predicted.
     rate : float
         Share of tokens to predict.
+    hide_all : bool
+        Mask all of them, so that the loss is over bases that the model was not shown.
 
     References
     ----------
@@ -134,7 +141,7 @@ def mask_tokens(
     targets = tokens.ids.reshape(len(tokens), -1).astype(np.int64)
     predicted = rng.random(targets.shape) < rate
     predicted[:, :2] = False
-    how = rng.random(targets.shape)
+    how = rng.random(targets.shape) * (0.8 if hide_all else 1)
     first_kmer = tokenizer.cls_id + 1
     replacement = rng.integers(first_kmer, first_kmer + 4**tokenizer.k, size=targets.shape)
     inputs = np.where(predicted & (how < 0.8), tokenizer.mask_id, targets)
@@ -223,7 +230,7 @@ class Pretraining:
         sampler = WindowSampler(holdout, self.sampler.width)
         self._evaluation_windows = sampler.draw(self.recipe.eval_windows, rng)
         tokens = self.tokenizer.encode(_as_sequences(self._evaluation_windows))
-        return mask_tokens(tokens, self.tokenizer, self.recipe.mask_rate, rng)
+        return mask_tokens(tokens, self.tokenizer, self.recipe.mask_rate, rng, hide_all=True)
 
     def _train_step(self) -> float:
         rng = np.random.default_rng([self.recipe.seed, self.step])

@@ -64,6 +64,13 @@ def test_masking_follows_the_recipe() -> None:
     np.testing.assert_array_equal(batch.inputs[~batch.predicted], batch.targets[~batch.predicted])
 
 
+def test_evaluation_shows_no_predicted_token() -> None:
+    tokenizer = KmerTokenizer(kmer_vocabulary(3))
+    tokens = tokenizer.encode(Sequences.from_strings([random_dna(300)] * 20))
+    batch = mask_tokens(tokens, tokenizer, 0.15, np.random.default_rng(0), hide_all=True)
+    assert (batch.inputs == tokenizer.mask_id).sum() == batch.predicted.sum() > 100
+
+
 def test_learning_rate_warms_up_then_decays_to_a_twentieth() -> None:
     recipe = Recipe(steps=100, warmup=10, learning_rate=1.0)
     assert learning_rate(0, recipe) == pytest.approx(0.1)
