@@ -90,7 +90,7 @@ class Embedder:
     ) -> None:
         self.spec = spec
         self.card = card
-        self.tokens_done, self.flops_done = 0, 0.0
+        self.peaks_done, self.tokens_done, self.flops_done = 0, 0, 0.0
         self._model, self._encoder = model, model.encoder
         self._window = parse_window(spec.window)
         self._token_budget = token_budget
@@ -102,6 +102,11 @@ class Embedder:
             strand=spec.strand,
             max_n_fraction=spec.max_n_fraction,
         )
+
+    @property
+    def device(self) -> torch.device:
+        """Device that holds the model."""
+        return self._encoder.device
 
     @classmethod
     def load(  # noqa: PLR0913 (the public options)
@@ -327,6 +332,7 @@ class Embedder:
         self, strands: tuple[Tokens, ...], owner: NDArray[np.int64], n: int
     ) -> NDArray[np.float32]:
         values = [self._vectors(tokens) for tokens in strands]
+        self.peaks_done += n
         mean = values[0] if len(values) == 1 else (values[0] + values[1]) * np.float32(0.5)
         weights = sum((self._n_real(tokens) for tokens in strands[1:]), self._n_real(strands[0]))
         return _mean_by_owner(mean, weights, owner, n)

@@ -7,7 +7,7 @@ import os
 import sys
 import traceback
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
@@ -20,10 +20,14 @@ from .terminal import (
     is_first_rank,
     print_facts,
     print_table,
+    print_throughput,
     progress_bar,
     say,
     show_licence,
 )
+
+if TYPE_CHECKING:
+    from .engine.meter import Meter
 
 # Passive waiting keeps threads off cores that other processes need; read once, when torch loads.
 THREAD_DEFAULTS = {"OMP_WAIT_POLICY": "PASSIVE", "KMP_BLOCKTIME": "0"}
@@ -68,6 +72,25 @@ MatchContigsOption = Annotated[
     typer.Option("--match-contigs", help="Rename contigs by style: chr1, 1."),
 ]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
+ModelOption = Annotated[
+    str, typer.Option("--model", help="Name from `peakatlas models`, hub id owner/name, or folder.")
+]
+WindowOption = Annotated[
+    str | None, typer.Option("--window", help="centre:<bp> or peak:<max bp>:<overlap bp>.")
+]
+PrecisionOption = Annotated[
+    Literal["bf16", "fp32"], typer.Option("--precision", help="Of the model's matrix products.")
+]
+StrandOption = Annotated[
+    Literal["forward", "both"], typer.Option("--strand", help="One strand, or the mean of both.")
+]
+RevisionOption = Annotated[
+    str | None, typer.Option("--revision", help="Branch, tag or commit of a hub model.")
+]
+TrustOption = Annotated[
+    bool,
+    typer.Option("--trust-remote-code", help="Let the model run its own Python code; read it."),
+]
 SeedOption = Annotated[int, typer.Option("--seed", help="Seed of all chance.")]
 
 
@@ -96,25 +119,87 @@ def atlas_build(
     ],
     peaks: PeaksArgument,
     out: Annotated[Path, typer.Argument(metavar="OUT.zarr", help="Folder to write.")],
-    model: Annotated[
-        str, typer.Option("--model", help="Name from `peakatlas models`, or a folder.")
-    ] = "peaklm-v1",
-    window: Annotated[
-        str | None, typer.Option(help="centre:<bp> or peak:<max bp>:<overlap bp>.")
+    model: ModelOption = "peaklm-v1",
+    window: WindowOption = None,
+    strand: StrandOption = "forward",
+    precision: PrecisionOption = "bf16",
+    pooling: Annotated[
+        Literal["mean", "cls"], typer.Option(help="Mean of the DNA tokens, or the CLS token.")
+    ] = "mean",
+    layer: Annotated[int, typer.Option(help="Layer that is pooled; -1 is the last.")] = -1,
+    max_n_fraction: Annotated[
+        float | None,
+        typer.Option("--max-n-fraction", help="Leave windows out that are richer in N: 0.5."),
+    ] = None,
+    revision: RevisionOption = None,
+    trust_remote_code: TrustOption = False,
+    partition: Annotated[
+        str | None,
+        typer.Option(metavar="k/n", help="Do share k of n only, for job arrays; k from 1."),
     ] = None,
     match_contigs: MatchContigsOption = False,
+    verbose: Annotated[
+        bool, typer.Option("-v", "--verbose", help="Show the share of the machine's speed.")
+    ] = False,
     as_json: JsonOption = False,
 ) -> None:
     """Embed every peak and store the embeddings; the same command again finishes the job."""
     show_licence(model)
     n_peaks = len(peakatlas.read_bed(peaks))
-    embedder = peakatlas.Embedder.load(model, window=window)
-    with progress_bar(n_peaks, "embedding") as advance:
+    embedder = peakatlas.Embedder.load(
+        model,
+        window=window,
+        strand=strand,
+        precision=precision,
+        pooling=pooling,
+        layer=layer,
+        max_n_fraction=max_n_fraction,
+        revision=revision,
+        trust_remote_code=trust_remote_code,
+    )
+    if partition is not None:
+        _build_partition((genome, peaks, out), embedder, partition, match_contigs, verbose)
+        return
+    with progress_bar(n_peaks, "embedding", _meter(n_peaks, embedder, verbose)) as advance:
         atlas = peakatlas.build_atlas(
             genome, peaks, out, embedder, match_contigs=match_contigs, progress=advance
         )
     if is_first_rank():
         print_facts(atlas.info(), as_json=as_json)
+
+
+def _build_partition(
+    paths: tuple[Path, Path, Path],
+    embedder: peakatlas.Embedder,
+    partition: str,
+    match_contigs: bool,
+    verbose: bool,
+) -> None:
+    from .atlas.build import build_partition  # noqa: PLC0415 - keeps the help fast
+    from .engine.distributed import parse_partition  # noqa: PLC0415
+
+    share = parse_partition(partition)
+    n_peaks = -(-len(peakatlas.read_bed(paths[1])) // share.count)
+    with progress_bar(n_peaks, "embedding", _meter(n_peaks, embedder, verbose)) as advance:
+        missing = build_partition(
+            *paths, embedder, share, match_contigs=match_contigs, progress=advance
+        )
+    say(
+        f"partition {partition} is written; "
+        + (f"{missing} shards of others are missing" if missing else "the atlas is finished")
+    )
+
+
+def _meter(n_peaks: int, embedder: peakatlas.Embedder, verbose: bool) -> Meter:
+    from .engine.meter import Meter  # noqa: PLC0415 - keeps the help fast
+
+    peak = None
+    if verbose:
+        from .engine.throughput import gemm_peak  # noqa: PLC0415
+
+        peak = gemm_peak(embedder.device, embedder.spec.precision)
+    ranks = int(os.environ.get("WORLD_SIZE", "1"))
+    return Meter(n_peaks, embedder, ranks=ranks, peak_flops=peak)
 
 
 @atlas_app.command("info")
@@ -238,6 +323,35 @@ def models(as_json: JsonOption = False) -> None:
         return
     rows = [card_facts(card) for card in MODELS.values()]
     print_table(list(rows[0]), [[str(value) for value in row.values()] for row in rows])
+
+
+@app.command()
+def benchmark(
+    model: ModelOption = "peaklm-v1",
+    window: WindowOption = None,
+    strand: StrandOption = "forward",
+    precision: PrecisionOption = "bf16",
+    revision: RevisionOption = None,
+    trust_remote_code: TrustOption = False,
+    ranks: Annotated[
+        str, typer.Option(metavar="1,2,…", help="Numbers of processes to try side by side.")
+    ] = "1",
+    seconds: Annotated[float, typer.Option(min=0.1, help="Time of one measurement.")] = 10.0,
+    million_peaks: Annotated[
+        float, typer.Option("--million-peaks", min=0, help="Project the hours for so many.")
+    ] = 1.0,
+    as_json: JsonOption = False,
+) -> None:
+    """Speed of a model on this machine, and the hours that many peaks would take."""
+    from .engine.throughput import measure_ranks  # noqa: PLC0415 - keeps the help fast
+
+    if not all(part.strip().isdecimal() for part in ranks.split(",")):
+        raise typer.BadParameter(f"{ranks!r} is not a list of numbers such as 1,2,4.")
+    show_licence(model)
+    options = {"model": model, "window": window, "strand": strand, "precision": precision,
+               "revision": revision, "trust_remote_code": trust_remote_code}  # fmt: skip
+    found = [measure_ranks(options, int(part), seconds=seconds) for part in ranks.split(",")]
+    print_throughput(found, million_peaks, as_json=as_json)
 
 
 @app.command()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import sys
+import time
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -14,7 +15,14 @@ from .engine.models.table import MODELS
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
 
+    from rich.console import Console
+
+    from .engine.meter import Meter
     from .engine.models.table import ModelCard
+    from .engine.throughput import Throughput
+
+LINE_EVERY_S = 30.0
+"""Least time between two lines of progress where there is no terminal for a bar."""
 
 
 def is_first_rank() -> bool:
@@ -51,6 +59,53 @@ def print_table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
         print("  ".join(c.rjust(w) if n else c.ljust(w) for c, w, n in cells).rstrip())
 
 
+def print_throughput(found: Sequence[Throughput], million_peaks: float, *, as_json: bool) -> None:
+    """Print measurements of one model, one a number of ranks, as a table or a JSON object."""
+    from rich.console import Console  # noqa: PLC0415 - keeps the help fast
+    from rich.table import Table  # noqa: PLC0415
+
+    first, n_peaks = found[0], million_peaks * 1e6
+    if as_json:
+        runs = [
+            run.to_json()
+            | {"hours": run.hours(n_peaks), "scaling": _scaling(run, first), "n_projected": n_peaks}
+            for run in found
+        ]
+        print(json.dumps({"runs": runs}))
+        return
+    table = Table(
+        title=f"{first.model}, {first.precision}, window {first.window}, {first.device}",
+        title_justify="left",
+    )
+    for name in ("", *(f"{run.ranks} rank{'s' * (run.ranks > 1)}" for run in found)):
+        table.add_column(name, justify="right" if name else "left")
+    for name, shown in _quantities(million_peaks, first).items():
+        table.add_row(name, *(shown(run) for run in found))
+    Console().print(table)
+
+
+def _quantities(million_peaks: float, first: Throughput) -> dict[str, Callable[[Throughput], str]]:
+    """What the table of a measurement shows: how to write each quantity, by name."""
+    return {
+        "threads a rank": lambda run: f"{run.threads_per_rank}",
+        "peaks/s": lambda run: f"{run.peaks_per_s:,.{0 if run.peaks_per_s >= 10 else 2}f}",
+        "tokens/s": lambda run: f"{run.tokens_per_s:,.0f}",
+        "GFLOP/s": lambda run: f"{run.flops_per_s / 1e9:,.0f}",
+        "GFLOP/s of plain products": lambda run: f"{run.gemm_flops_per_s / 1e9:,.0f}",
+        "share of those (MFU)": lambda run: f"{100 * run.mfu:.0f} %",
+        "memory, all ranks": lambda run: f"{run.memory_bytes / 1e9:.2f} GB",
+        "speed over the first": lambda run: f"{_scaling(run, first):.2f}",
+        f"hours for {million_peaks:g} M peaks": lambda run: (
+            f"{run.hours(million_peaks * 1e6):,.2f}"
+        ),
+    }
+
+
+def _scaling(run: Throughput, first: Throughput) -> float:
+    """Speed of a run over that of the first."""
+    return run.peaks_per_s / first.peaks_per_s
+
+
 def card_facts(card: ModelCard) -> dict[str, Any]:
     """What `peakatlas models` says of a model."""
     return {
@@ -75,9 +130,29 @@ def show_licence(model: str) -> None:
 
 
 @contextmanager
-def progress_bar(total: int, text: str) -> Iterator[Callable[[int], None]]:
-    """Bar on standard error; yields a function that takes the number of newly done units."""
+def progress_bar(
+    total: int, text: str, meter: Meter | None = None
+) -> Iterator[Callable[[int], None]]:
+    """Show progress on standard error: a bar, or plain lines where that is not a terminal.
+
+    Yields a function that takes the number of newly done units. Only the first rank shows any.
+    """
     from rich.console import Console  # noqa: PLC0415 - keeps the help fast
+
+    console = Console(stderr=True)
+    if not is_first_rank():
+        yield lambda _: None
+    elif console.is_terminal:
+        with _bar(console, total, text, meter) as advance:
+            yield advance
+    else:
+        yield _lines(total, text, meter)
+
+
+@contextmanager
+def _bar(
+    console: Console, total: int, text: str, meter: Meter | None
+) -> Iterator[Callable[[int], None]]:
     from rich.progress import (  # noqa: PLC0415
         BarColumn,
         MofNCompleteColumn,
@@ -92,12 +167,35 @@ def progress_bar(total: int, text: str) -> Iterator[Callable[[int], None]]:
         BarColumn(),
         MofNCompleteColumn(),
         TimeElapsedColumn(),
-        TimeRemainingColumn(),
+        TimeRemainingColumn() if meter is None else TextColumn("{task.fields[rates]}"),
     )
-    console = Console(stderr=True)
-    with Progress(*columns, console=console, disable=not is_first_rank()) as bar:
-        task = bar.add_task(text, total=total)
-        yield lambda n: bar.advance(task, n)
+    with Progress(*columns, console=console) as bar:
+        task = bar.add_task(text, total=total, rates="")
+
+        def advance(n: int) -> None:
+            if meter is not None:
+                meter.advance(n)
+            bar.update(task, advance=n, rates="" if meter is None else meter.text())
+
+        yield advance
+
+
+def _lines(total: int, text: str, meter: Meter | None) -> Callable[[int], None]:
+    """Report in plain lines: the first, the last, and one each `LINE_EVERY_S` between them."""
+    done, due = 0, 0.0
+
+    def advance(n: int) -> None:
+        nonlocal done, due
+        done += n
+        if meter is not None:
+            meter.advance(n)
+        if time.monotonic() >= due or done >= total:
+            due = time.monotonic() + LINE_EVERY_S
+            rates = "" if meter is None else meter.text()
+            share = f"{100 * done // max(total, 1)} %"
+            say(", ".join(filter(None, (f"{text}: {done:,} of {total:,} ({share})", rates))))
+
+    return advance
 
 
 def error_line(error: BaseException) -> str:

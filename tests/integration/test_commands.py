@@ -23,14 +23,14 @@ def test_help_is_quick_and_lists_the_commands():
         began = time.perf_counter()
         done = subprocess.run(command, capture_output=True, text=True, check=True)
         seconds.append(time.perf_counter() - began)
-    for name in ("atlas", "train", "annotate", "models", "demo"):
+    for name in ("atlas", "train", "annotate", "models", "benchmark", "demo"):
         assert name in done.stdout
     assert min(seconds) < 1.0  # 0.2 s on a quiet machine
 
 
 def test_command_names_are_those_of_the_documentation():
     assert {command.callback.__name__ for command in app.registered_commands} == {
-        "train", "annotate", "models", "demo",
+        "train", "annotate", "models", "benchmark", "demo",
     }  # fmt: skip
 
 
@@ -69,6 +69,54 @@ def test_build_then_info(run, world, toy_esm, tmp_path):
     assert facts["n_intervals"] == 60
     assert facts["model"] == "toy"
     assert run(*command, "--model", toy_esm).code == 0  # nothing left to do
+
+
+def test_build_by_partitions_with_other_rules(run, world, toy_esm, tmp_path):
+    out = tmp_path / "atlas.zarr"
+    command = ("atlas", "build", world / "genome.fa", world / "peaks.bed", out, "--model", toy_esm,
+               "--strand", "both", "--layer", 1, "--max-n-fraction", 0.2, "-v")  # fmt: skip
+    done = run(*command, "--partition", "2/2")
+    assert done.code == 0, done.err
+    assert "partition 2/2 is written; 1 shards of others are missing" in done.err
+    assert run("atlas", "info", out).code == 1
+    last = run(*command, "--partition", "1/2")
+    assert "the atlas is finished" in last.err
+    assert json.loads(run("atlas", "info", out, "--json").out)["n_intervals"] == 60
+    refused = run(*command[:-3], "--partition", "1/2")
+    assert "max_n_fraction: 0.2 != 0.5" in refused.err
+    assert "Example: --partition 3/16" in run(*command, "--partition", "3/2").err
+
+
+def test_progress_is_plain_lines_without_a_terminal(run, world, toy_esm, tmp_path):
+    done = run("atlas", "build", world / "genome.fa", world / "peaks.bed", tmp_path / "a.zarr",
+               "--model", toy_esm, "-v")  # fmt: skip
+    lines = [line for line in done.err.splitlines() if line.startswith("embedding: ")]
+    assert lines[-1].startswith("embedding: 60 of 60 (100 %), ")
+    for word in ("peaks/s", "tokens/s", "% of machine peak", "0:00:00 left"):
+        assert word in lines[-1]
+    assert "\x1b" not in done.err
+
+
+def test_benchmark_as_table_and_json(run, toy_esm):
+    command = ("benchmark", "--model", toy_esm, "--window", "centre:120", "--seconds", 0.1)
+    table = run(*command, "--million-peaks", 2.5)
+    assert table.code == 0, table.err
+    for word in ("peaks/s", "share of those (MFU)", "hours for 2.5 M peaks", "1 rank"):
+        assert word in table.out
+    (found,) = json.loads(run(*command, "--json").out)["runs"]
+    assert found["hours"] == pytest.approx(1e6 / found["peaks_per_s"] / 3600)
+    assert found["tokens_per_s"] == pytest.approx(21 * found["peaks_per_s"])
+    assert run(*command, "--ranks", "one").code == 2
+    assert "at least 1 is needed" in run(*command, "--ranks", "0").err
+
+
+def test_remote_code_is_refused_without_the_flag(run, tmp_path):
+    from toy_hub import write_remote  # noqa: PLC0415 (safetensors and tokenizers)
+
+    model = write_remote(tmp_path / "remote")
+    assert "give --trust-remote-code" in run("benchmark", "--model", model).err
+    done = run("benchmark", "--model", model, "--trust-remote-code", "--seconds", 0.1, "--json")
+    assert done.code == 0, done.err
 
 
 def test_build_of_gzip_peaks_and_peak_fasta(run, world, toy_esm, tmp_path):
