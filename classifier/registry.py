@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -168,14 +169,17 @@ def _loader(atlas: Atlas) -> Callable[[], Embedder]:
     def load() -> Embedder:
         from peakatlas.engine.embedder import Embedder  # noqa: PLC0415 - torch only when needed
 
-        spec = atlas.spec
+        spec, model = atlas.spec, atlas.provenance["model"]
+        revision = str(model.get("revision"))
         return Embedder.load(
-            spec.model if spec.model in MODELS else atlas.provenance["model"]["source"],
+            spec.model if spec.model in MODELS else model["source"],
             window=spec.window,
             precision=spec.precision,
             strand=spec.strand,
             pooling=spec.pooling,
             layer=spec.layer,
+            max_n_fraction=spec.max_n_fraction,
+            revision=revision if re.fullmatch("[0-9a-f]{40}", revision) else None,
         )
 
     return load
