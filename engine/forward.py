@@ -13,6 +13,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import pairwise
 from typing import TYPE_CHECKING, Literal
 
 import torch
@@ -34,6 +35,8 @@ _LEAST_ROWS, _ROW_STEP, _PLAIN_ROW_STEP = 256, 16, 64
 _MLP_ROWS = 512
 # Short sequences: fewer matrices than this in one batched product may take another kernel.
 _SHORT, _LEAST_MATRICES = 16, 16
+# Sequences of equal length whose attention is computed by one call.
+_TOGETHER = 4
 DTYPES: dict[Precision, torch.dtype] = {"bf16": torch.bfloat16, "fp32": torch.float32}
 
 
@@ -255,9 +258,12 @@ def packed_attention(
     for n, length in groups:
         past = first + n * length
         q, k, v = (_by_head(rows[first:past], n, length) for rows in (query, key, value))
-        out = torch.bmm(_softmax(torch.bmm(q, k.transpose(1, 2))), v)[: n * value.shape[1]]
+        out = torch.empty_like(v)
+        for piece in _pieces(n, value.shape[1], len(q)):
+            weight = _softmax(torch.bmm(q[piece], k[piece].transpose(1, 2)))
+            torch.bmm(weight, v[piece], out=out[piece])
         mixed[first:past].view(n, length, *value.shape[1:]).copy_(
-            out.view(n, value.shape[1], length, -1).transpose(1, 2)
+            out[: n * value.shape[1]].view(n, value.shape[1], length, -1).transpose(1, 2)
         )
         first = past
     mixed[first:] = 0
@@ -316,6 +322,18 @@ def _by_head(rows: Tensor, n: int, length: int) -> Tensor:
     matrices = matrices.view(n * rows.shape[1], length, -1)
     lack = _LEAST_MATRICES - len(matrices) if length < _SHORT else 0
     return matrices if lack <= 0 else functional.pad(matrices, (0, 0, 0, 0, 0, lack))
+
+
+def _pieces(n: int, n_heads: int, n_matrices: int) -> list[slice]:
+    """Matrices that go together: those of `_TOGETHER` sequences, then of one at a time.
+
+    Kernels are compiled for each shape and a limited number of them is kept, so there must be few.
+    """
+    if n_matrices > n * n_heads:
+        return [slice(0, n_matrices)]
+    whole = n - n % _TOGETHER
+    bounds = [*range(0, whole, _TOGETHER), *range(whole, n + 1)]
+    return [slice(a * n_heads, b * n_heads) for a, b in pairwise(bounds)]
 
 
 def _softmax(scores: Tensor) -> Tensor:
