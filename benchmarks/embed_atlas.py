@@ -1,0 +1,85 @@
+"""Memory and efficiency of an atlas build; prints one number. Started by ``embed.py``.
+
+``rss_growth_mb``: a very small model builds an atlas of few peaks, then one of many, in one
+process; the growth of its peak memory between the two, in MB.
+``pipeline_efficiency``: CPU time of the bare forward of all windows over that of building an
+atlas of them, which also reads DNA, tokenizes, hashes and writes.
+"""
+
+from __future__ import annotations
+
+import argparse
+import resource
+import statistics
+import tempfile
+from pathlib import Path
+
+import torch
+from embed_workload import GENOME, SHAPES, Shape, cpu_seconds, make_model, sample_peaks, tokenizer
+
+from peakatlas.atlas.build import build_atlas
+from peakatlas.engine.embedder import Embedder
+from peakatlas.engine.genome import open_genome
+from peakatlas.engine.tokens import kmer_vocabulary
+
+SMALLEST = Shape(dim=32, layers=1, heads=1, ffn=32, windows=0)
+
+
+def load(shape: Shape, folder: Path, window: str) -> Embedder:
+    """Write a random model as a Hugging Face directory and load it."""
+    make_model(shape).save_pretrained(folder)
+    (folder / "vocab.txt").write_text("\n".join(kmer_vocabulary(6)) + "\n")
+    return Embedder.load(str(folder), window=window, device="cpu")
+
+
+def rss_growth_mb(data: Path, quick: bool, scratch: Path) -> float:
+    """Growth of peak memory from few peaks to many, in MB."""
+    embedder = load(SMALLEST, scratch / "model", "centre:126")
+    genome = open_genome(data / GENOME)
+    contig, size = next(iter(genome.contig_sizes.items()))
+    peaks = [sample_peaks(n, size, contig) for n in ((500, 3000) if quick else (10_000, 500_000))]
+    peak_mb = []
+    for number, table in enumerate(peaks):
+        build_atlas(genome, table, scratch / f"{number}.zarr", embedder).close()
+        peak_mb.append(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)
+    return peak_mb[1] - peak_mb[0]
+
+
+def pipeline_efficiency(data: Path, quick: bool, scratch: Path) -> float:
+    """CPU time of the bare forward over that of an atlas build."""
+    from embed import embed_packed  # noqa: PLC0415 (it starts this script)
+
+    shape = SHAPES["tiny" if quick else "50m"]
+    embedder = load(shape, scratch / "model", "peak:1014:60")
+    genome = open_genome(data / GENOME)
+    contig, size = next(iter(genome.contig_sizes.items()))
+    peaks = sample_peaks(48 if quick else 128, size, contig)
+    tokens = tokenizer().encode(genome.fetch(peaks))
+    encoder = embedder._encoder
+    embed_packed(encoder, tokens)
+    ratios = []
+    for number in range(1 if quick else 3):
+        out = scratch / f"{number}.zarr"
+        bare = cpu_seconds(lambda: embed_packed(encoder, tokens))
+        built = cpu_seconds(
+            lambda out=out: build_atlas(genome, peaks, out, embedder, shard_rows=1024)
+        )
+        ratios.append(bare / built)
+    return statistics.median(ratios)
+
+
+def main() -> None:
+    """Parse the options, run one task, print its figure."""
+    tasks = {"rss_growth_mb": rss_growth_mb, "pipeline_efficiency": pipeline_efficiency}
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("task", choices=list(tasks))
+    parser.add_argument("--data", type=Path, required=True)
+    parser.add_argument("--quick", action="store_true")
+    args = parser.parse_args()
+    torch.set_num_threads(1)
+    with tempfile.TemporaryDirectory() as scratch:
+        print(tasks[args.task](args.data, args.quick, Path(scratch)))
+
+
+if __name__ == "__main__":
+    main()
