@@ -1,14 +1,14 @@
 """Embeddings of genomic intervals on disk: build, read, look up.
 
 The names below are loaded when first used. Reading an atlas and looking peaks up never import
-torch; `build_atlas` does.
+torch; `build_atlas` and `build_partition` do.
 """
 
 from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from .build import build_atlas
+    from .build import build_atlas, build_partition
     from .faiss_index import FaissCoordinateIndex
     from .lookup import TIERS, LookupResult
     from .overlap import OverlapIndex, OverlapPairs
@@ -26,6 +26,7 @@ __all__ = [
     "OverlapPairs",
     "ResolvedPeaks",
     "build_atlas",
+    "build_partition",
     "resolve_peaks",
 ]
 
@@ -39,6 +40,7 @@ _MODULE_OF = {
     "OverlapPairs": ".overlap",
     "ResolvedPeaks": ".resolve",
     "build_atlas": ".build",
+    "build_partition": ".build",
     "resolve_peaks": ".resolve",
 }
 

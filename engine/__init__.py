@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from .contig_names import match_contigs
-    from .distributed import RankState, owned_units, rank_state
+    from .distributed import Partition, RankState, owned_units, parse_partition, rank_state
     from .embedder import Embedder, PeakEmbeddings
     from .genome import Genome, PeakFasta, SequenceSource, open_genome
     from .interval_readers import intervals_from_frame, parse_names, read_bed
@@ -25,6 +25,7 @@ _MODULE_OF = {
     "Genome": "genome",
     "Intervals": "intervals",
     "ModelCard": "models.table",
+    "Partition": "distributed",
     "PeakEmbeddings": "embedder",
     "PeakFasta": "genome",
     "RankState": "distributed",
@@ -37,6 +38,7 @@ _MODULE_OF = {
     "open_genome": "genome",
     "owned_units": "distributed",
     "parse_names": "interval_readers",
+    "parse_partition": "distributed",
     "parse_window": "windows",
     "rank_state": "distributed",
     "read_bed": "interval_readers",
@@ -50,6 +52,7 @@ __all__ = [
     "Genome",
     "Intervals",
     "ModelCard",
+    "Partition",
     "PeakEmbeddings",
     "PeakFasta",
     "RankState",
@@ -62,6 +65,7 @@ __all__ = [
     "open_genome",
     "owned_units",
     "parse_names",
+    "parse_partition",
     "parse_window",
     "rank_state",
     "read_bed",

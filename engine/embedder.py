@@ -68,7 +68,7 @@ class Embedder:
     On a CPU the embedding of a sequence by an ESM-type model is the same to the bit whatever is
     embedded with it, in whatever order, with any token budget and number of threads. Other models
     take sequences of equal length together, in batches of one size; they too came out the same in
-    every test, for one number of threads.
+    every test.
 
     Parameters
     ----------

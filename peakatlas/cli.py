@@ -157,6 +157,8 @@ def atlas_build(
         revision=revision,
         trust_remote_code=trust_remote_code,
     )
+    if embedder.card.name not in MODELS:
+        show_licence(embedder.card)
     if partition is not None:
         _build_partition((genome, peaks, out), embedder, partition, match_contigs, verbose)
         return

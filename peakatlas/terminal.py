@@ -119,10 +119,11 @@ def card_facts(card: ModelCard) -> dict[str, Any]:
     }
 
 
-def show_licence(model: str) -> None:
-    """Say so when the weights of a model of the table may not be used commercially."""
-    for card in MODELS.values():
-        if card.non_commercial and model in (card.name, card.source):
+def show_licence(model: str | ModelCard) -> None:
+    """Say so when the weights of a model may not be used commercially."""
+    cards = MODELS.values() if isinstance(model, str) else [model]
+    for card in cards:
+        if card.non_commercial and model in (card, card.name, card.source):
             say(
                 f"note: the weights of {card.name} are under {card.licence}: non-commercial use "
                 "only. The atlas records this."

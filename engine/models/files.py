@@ -1,4 +1,4 @@
-"""The weight files of a local Hugging Face directory."""
+"""The weight files of a local Hugging Face directory, and the licence that its README names."""
 
 from __future__ import annotations
 
@@ -17,6 +17,19 @@ _PREFIX = re.compile(r"^(esm|bert|model)\.")
 _NOT_ENCODER = re.compile(
     r"^(lm_head|cls|head|decoder|classifier)\.|pooler|contact_head|inv_freq|position_ids"
 )
+
+_FRONT_MATTER = re.compile(r"\A---\n(.*?)\n---", re.DOTALL)
+_LICENCE = re.compile(r"^license(?:_name)?:\s*[\"']?([\w.+-]+)", re.MULTILINE)
+
+
+def read_licence(path: Path) -> str:
+    """Licence in the front matter of a model's README.md, ``unknown`` if there is none."""
+    readme = path / "README.md"
+    text = readme.read_text("utf-8", "replace") if readme.is_file() else ""
+    front = _FRONT_MATTER.match(text.replace("\r\n", "\n"))
+    found = _LICENCE.findall(front.group(1)) if front else []
+    named = [name for name in found if name != "other"]
+    return named[0] if named else "unknown"
 
 
 def weight_files(path: Path) -> list[Path]:

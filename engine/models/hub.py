@@ -12,7 +12,7 @@ from peakatlas.engine.errors import ModelError
 
 _FILES = ["config.json", "vocab.txt", "vocab.json", "merges.txt", "tokenizer.json",
           "tokenizer_config.json", "special_tokens_map.json", "*.safetensors",
-          "*.safetensors.index.json"]  # fmt: skip
+          "*.safetensors.index.json", "README.md"]  # fmt: skip
 _HUB_ID = re.compile(r"^[A-Za-z0-9][\w.-]*/[\w.-]+$")
 _COMMIT = re.compile(r"^[0-9a-f]{40}$")
 

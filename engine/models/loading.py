@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -18,7 +19,7 @@ from .bert import load_bert
 from .encoder import LoadedModel
 from .esm import load_esm
 from .esm_glu import load_esm_glu
-from .files import inspect_weights, weight_files
+from .files import inspect_weights, read_licence, weight_files
 from .hub import fetch, is_commit, looks_like_hub_id
 from .modernbert import load_modernbert
 from .padded import PaddedEncoder, linear_weights
@@ -48,6 +49,7 @@ _NOT_IDENTITY = ("_name_or_path", "name_or_path", "transformers_version", "torch
                  "label2id")  # fmt: skip
 _UNBOUNDED_TOKENS = 1 << 20
 _PROBE = "ACGT" * 8
+_NON_COMMERCIAL = re.compile(r"(^|-)nc(-|$)|non-?commercial", re.IGNORECASE)
 
 
 def find_model(
@@ -205,13 +207,15 @@ def _local_card(
     loader = _family(config, names)
     if loader == "auto":
         _check_code(config, path, trust_remote_code, hub_revision)
+    licence = read_licence(path)
     return ModelCard(
         name=path.resolve().name,
         loader=loader,
         family=_FAMILY_NAMES.get(loader, str(config.get("model_type"))),
         source=str(path.resolve()),
         revision="local",
-        licence="unknown",
+        licence=licence,
+        non_commercial=bool(_NON_COMMERCIAL.search(licence)),
         context_tokens=_context(config, loader),
         dim=next((config[key] for key in ("hidden_size", "d_model", "n_embd") if key in config), 0),
         n_parameters=n_parameters,

@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -24,6 +25,7 @@ from peakatlas.engine.errors import ModelError
 from peakatlas.engine.models.auto import finish_encoder, load_auto
 from peakatlas.engine.models.checkpoint import read_checkpoint
 from peakatlas.engine.models.loading import find_model
+from peakatlas.engine.models.table import MODELS
 from peakatlas.engine.models.vocabulary import load_tokenizer
 from peakatlas.engine.sequences import Sequences
 
@@ -85,8 +87,15 @@ def test_same_sequence_same_bytes(hub, name, precision):
     order = np.random.default_rng(1).permutation(len(texts))
     shuffled = embedder.embed_sequences(Sequences.from_strings([texts[i] for i in order]))
     assert np.array_equal(shuffled, together[order])
-    for text, row in zip(texts, together, strict=True):
-        assert np.array_equal(embedder.embed_sequences(Sequences.from_strings([text]))[0], row)
+    before = torch.get_num_threads()
+    try:
+        for threads in (1, 2, 3):
+            torch.set_num_threads(threads)
+            for text, row in zip(texts, together, strict=True):
+                alone = embedder.embed_sequences(Sequences.from_strings([text]))
+                assert np.array_equal(alone[0], row)
+    finally:
+        torch.set_num_threads(before)
 
 
 @pytest.mark.parametrize("name", ["grover", "modernbert", "remote"])
@@ -176,6 +185,34 @@ def test_hub_code_needs_a_commit(hub, monkeypatch):
     assert [call[2] for call in calls] == [False, False, True]
     with pytest.raises(ModelError, match="is not a hub model, so it has no revision"):
         find_model(str(hub["grover"]), revision=COMMIT)
+
+
+@pytest.mark.parametrize("name", [n for n, card in MODELS.items() if card.non_commercial])
+def test_every_card_of_nucleotide_transformer_names_its_loader_and_context(hub, name, monkeypatch):
+    card = MODELS[name]
+    path = hub["nt-v2" if "-v2-" in name else "nt-v1"]
+    monkeypatch.setattr(
+        "peakatlas.engine.models.loading.fetch", lambda hub_id, revision, with_code: (path, COMMIT)
+    )
+    embedder = Embedder.load(card.source, precision="fp32")
+    assert embedder.card == replace(card, revision=COMMIT)
+    assert find_model(str(path))[0].loader == card.loader
+    assert embedder.spec.window == "centre:1002"
+    assert np.isfinite(embedder.embed_sequences(Sequences.from_strings(["ACGTTG" * 167]))).all()
+    with pytest.raises(ModelError, match=f"the most are {card.context_tokens}"):
+        embedder.embed_sequences(Sequences.from_strings(["ACGTTG" * card.context_tokens]))
+
+
+def test_licence_is_read_from_the_readme(hub, tmp_path):
+    copy = shutil.copytree(hub["grover"], tmp_path / "copy")
+    assert find_model(str(copy))[0].licence == "unknown"
+    (copy / "README.md").write_text(
+        "---\ntags:\n- dna\nlicense: cc-by-nc-sa-4.0\n---\nlicense: x\n"
+    )
+    card = find_model(str(copy))[0]
+    assert (card.licence, card.non_commercial) == ("cc-by-nc-sa-4.0", True)
+    (copy / "README.md").write_text("# A model\nlicense: mit\n")
+    assert find_model(str(copy))[0].licence == "unknown"
 
 
 def test_code_in_another_repository_is_refused(hub, tmp_path):

@@ -59,6 +59,16 @@ def test_non_commercial_licence_is_shown_before_a_build(capsys):
     assert "CC-BY-NC-SA-4.0: non-commercial use only" in said
 
 
+def test_non_commercial_licence_of_a_folder_is_shown_and_recorded(run, world, toy_esm, tmp_path):
+    model = shutil.copytree(toy_esm, tmp_path / "model")
+    (model / "README.md").write_text("---\nlicense: cc-by-nc-4.0\n---\n")
+    done = run("atlas", "build", world / "genome.fa", world / "peaks.bed", tmp_path / "a.zarr",
+               "--model", model)  # fmt: skip
+    assert "note: the weights of model are under cc-by-nc-4.0: non-commercial" in done.err
+    facts = json.loads(run("atlas", "info", tmp_path / "a.zarr", "--json").out)
+    assert facts["licence"] == "cc-by-nc-4.0"
+
+
 def test_build_then_info(run, world, toy_esm, tmp_path):
     out = tmp_path / "atlas.zarr"
     command = ("atlas", "build", world / "genome.fa", world / "peaks.bed", out)
