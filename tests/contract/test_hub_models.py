@@ -160,6 +160,23 @@ def test_remote_code_runs_only_when_trusted(hub):
         inner.embed_sequences(Sequences.from_strings(["ACGT"]))
 
 
+def test_a_table_of_remote_code_is_right_or_the_model_is_refused(hub, tmp_path):
+    copy = shutil.copytree(hub["remote"], tmp_path / "tables")
+    code = (copy / "modeling_toy.py").read_text()
+    made = 'self.register_buffer("steps", torch.arange(1.0, 601.0)[:, None], persistent=False)'
+    code = code.replace("self.post_init()", f"{made}\n        self.post_init()")
+    code = code.replace("torch.arange(1, x.shape[1] + 1)[:, None]", "self.steps[: x.shape[1]]")
+    (copy / "modeling_toy.py").write_text(code)
+    some, rules = Sequences.from_strings(dna(2)), {"precision": "fp32", "trust_remote_code": True}
+    try:
+        done = Embedder.load(str(copy), **rules).embed_sequences(some)
+    except ModelError as fault:  # transformers 5 loads such tables as uninitialised memory
+        assert "came back changed from loading, first ['steps']" in str(fault)
+        return
+    plain = Embedder.load(str(hub["remote"]), **rules).embed_sequences(some)
+    np.testing.assert_allclose(done, plain, atol=1e-6)
+
+
 def test_remote_code_is_identity(hub, tmp_path):
     copy = shutil.copytree(hub["remote"], tmp_path / "remote2")
     with (copy / "modeling_toy.py").open("a") as file:
