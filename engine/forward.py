@@ -12,9 +12,10 @@ float32. Precision ``fp32`` is float32 throughout.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import cached_property
-from itertools import pairwise
-from typing import TYPE_CHECKING, Literal
+from functools import cache, cached_property
+from inspect import signature
+from itertools import accumulate, pairwise
+from typing import TYPE_CHECKING, Any, Literal
 
 import torch
 from torch import Tensor
@@ -23,7 +24,7 @@ from torch.nn import functional
 from .linear import has_onednn, make_linear
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from .linear import Linear
     from .spec import Precision
@@ -210,7 +211,7 @@ class PackedEncoder:
             turned = _rotate(qkv[:, : self.dim], qkv[:, self.dim : 2 * self.dim], *rotary)
             halves = turned.view(2, len(x), 2, self.n_heads, -1)
             query, key = halves.permute(2, 1, 3, 0, 4)
-        attention = packed_attention if x.device.type == "cpu" else padded_attention
+        attention = packed_attention if x.device.type == "cpu" else cuda_attention
         mixed = attention(query, key, qkv[:, 2 * self.dim :].view(shape), groups)
         return block.attention_out(mixed.view(len(x), self.dim))
 
@@ -259,7 +260,7 @@ def packed_attention(
         past = first + n * length
         q, k, v = (_by_head(rows[first:past], n, length) for rows in (query, key, value))
         out = torch.empty_like(v)
-        for piece in _pieces(n, value.shape[1], len(q)):
+        for piece in _pieces(n, value.shape[1], length):
             weight = _softmax(torch.bmm(q[piece], k[piece].transpose(1, 2)))
             torch.bmm(weight, v[piece], out=out[piece])
         mixed[first:past].view(n, length, *value.shape[1:]).copy_(
@@ -270,13 +271,40 @@ def packed_attention(
     return mixed
 
 
+def cuda_attention(
+    query: Tensor, key: Tensor, value: Tensor, groups: Sequence[tuple[int, int]]
+) -> Tensor:
+    """The same as `packed_attention` with a fused kernel, to rounding.
+
+    Without padding where PyTorch has a kernel for that and the dtype, padded elsewhere.
+    """
+    kernel = varlen_kernel() if value.dtype == torch.bfloat16 else None
+    if kernel is None:
+        return padded_attention(query, key, value, groups)
+    lengths = [length for n, length in groups for _ in range(n)]
+    bounds = torch.tensor([0, *accumulate(lengths)], dtype=torch.int32, device=value.device)
+    n_tokens, longest = sum(lengths), max(lengths)
+    q, k, v = (rows.flatten(2)[:n_tokens].contiguous() for rows in (query, key, value))
+    mixed = torch.zeros_like(value, memory_format=torch.contiguous_format)
+    mixed[:n_tokens] = kernel(q, k, v, bounds, bounds, longest, longest, scale=1.0)
+    return mixed
+
+
+@cache
+def varlen_kernel() -> Callable[..., Any] | None:
+    """`torch.nn.attention.varlen.varlen_attn` if this PyTorch has it and it takes a scale."""
+    try:
+        from torch.nn.attention.varlen import varlen_attn  # noqa: PLC0415 (since PyTorch 2.10)
+    except ImportError:
+        return None
+    kernel: Callable[..., Any] = varlen_attn
+    return kernel if "scale" in signature(kernel).parameters else None
+
+
 def padded_attention(
     query: Tensor, key: Tensor, value: Tensor, groups: Sequence[tuple[int, int]]
 ) -> Tensor:
-    """The same as `packed_attention` by padding to the longest sequence, for CUDA.
-
-    One fused kernel for the whole pack; agrees with the packed path to rounding, not to the bit.
-    """
+    """The same as `packed_attention` by padding to the longest sequence, to rounding."""
     lengths = torch.tensor([length for n, length in groups for _ in range(n)], device=query.device)
     real = torch.arange(int(lengths.max()), device=query.device) < lengths[:, None]
     n_tokens = int(lengths.sum())
@@ -324,13 +352,14 @@ def _by_head(rows: Tensor, n: int, length: int) -> Tensor:
     return matrices if lack <= 0 else functional.pad(matrices, (0, 0, 0, 0, 0, lack))
 
 
-def _pieces(n: int, n_heads: int, n_matrices: int) -> list[slice]:
+def _pieces(n: int, n_heads: int, length: int) -> list[slice]:
     """Matrices that go together: those of `_TOGETHER` sequences, then of one at a time.
 
     Kernels are compiled for each shape and a limited number of them is kept, so there must be few.
+    Short sequences stay together, as there must be many matrices.
     """
-    if n_matrices > n * n_heads:
-        return [slice(0, n_matrices)]
+    if length < _SHORT:
+        return [slice(None)]
     whole = n - n % _TOGETHER
     bounds = [*range(0, whole, _TOGETHER), *range(whole, n + 1)]
     return [slice(a * n_heads, b * n_heads) for a, b in pairwise(bounds)]

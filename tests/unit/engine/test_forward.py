@@ -1,10 +1,13 @@
 """The packed forward against Hugging Face's own, and against itself in other company."""
 
+from itertools import pairwise
+
 import pytest
 import torch
 from toy_models import write_toy_glu
 from transformers import EsmModel
 
+from peakatlas.engine import forward
 from peakatlas.engine.errors import ModelError
 from peakatlas.engine.forward import group_lengths, packed_attention, padded_attention
 from peakatlas.engine.linear import PlainLinear, make_linear
@@ -99,6 +102,17 @@ def test_large_packs_are_the_same_bytes_as_single_sequences(tmp_path, precision)
         torch.set_num_threads(before)
 
 
+@pytest.mark.parametrize("precision", ["bf16", "fp32"])
+@pytest.mark.parametrize("length", [2, 3, 9, 15, 16, 31, 86])
+def test_any_number_of_equal_sequences_gives_each_the_same_bytes(family, precision, length):
+    encoder = family[1](precision)
+    generator = torch.Generator().manual_seed(length)
+    ids = torch.randint(3, 4105, (9 * length,), generator=generator)
+    alone = torch.cat([encoder.hidden(part, [(1, length)]) for part in ids.split(length)])
+    for n in range(2, 10):
+        assert torch.equal(encoder.hidden(ids[: n * length], [(n, length)]), alone[: n * length])
+
+
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float32])
 @pytest.mark.parametrize("activation", ["none", "gelu", "swish"])
 def test_prepacked_layer_agrees_with_the_plain_one(dtype, activation):
@@ -139,14 +153,44 @@ def test_padded_attention_agrees_with_packed_attention():
     assert not packed[sum(LENGTHS) :].any()
 
 
+def test_attention_without_padding_hands_the_kernel_each_sequence(monkeypatch):
+    """On a CPU with a stand-in for the CUDA kernel, which reads what that one would read."""
+
+    def kernel(query, key, value, first, same, longest, _, scale):
+        assert first.dtype == torch.int32
+        assert first is same
+        assert longest == max(LENGTHS)
+        bounds = first.tolist()
+        assert bounds[-1] == len(query) == sum(LENGTHS)
+        parts = [slice(*pair) for pair in pairwise(bounds)]
+        return torch.cat([one_by_one(query[p] * scale, key[p], value[p]) for p in parts])
+
+    def one_by_one(query, key, value):
+        weight = torch.softmax(torch.einsum("qhd,khd->hqk", query, key).float(), -1)
+        return torch.einsum("hqk,khd->qhd", weight.to(value.dtype), value)
+
+    torch.manual_seed(0)
+    query, key, value = (torch.randn(3, 256, 4, 8) / 2).bfloat16()
+    monkeypatch.setattr(forward, "varlen_kernel", lambda: kernel)
+    groups = group_lengths(LENGTHS)
+    halves = (rows.view(256, 4, 2, 4) for rows in (query, key))
+    mixed = forward.cuda_attention(*halves, value, groups)
+    expected = packed_attention(query, key, value, groups)
+    torch.testing.assert_close(mixed, expected, atol=0.03, rtol=0)
+    monkeypatch.setattr(forward, "varlen_kernel", lambda: None)
+    padded = forward.cuda_attention(query, key, value, groups)
+    torch.testing.assert_close(padded, expected, atol=0.03, rtol=0)
+
+
 @pytest.mark.gpu
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
 def test_cuda_agrees_with_cpu(toy_esm, token_ids):
     groups = group_lengths(LENGTHS)
     ids = torch.cat(token_ids)
-    cpu = load_esm(toy_esm, "fp32", CPU).hidden(ids, groups)
-    cuda = load_esm(toy_esm, "fp32", torch.device("cuda")).hidden(ids.cuda(), groups)
-    torch.testing.assert_close(cuda.cpu(), cpu, atol=2e-3, rtol=0)
+    for precision, tolerance in (("fp32", 2e-3), ("bf16", 0.05)):
+        cpu = load_esm(toy_esm, precision, CPU).hidden(ids, groups)
+        cuda = load_esm(toy_esm, precision, torch.device("cuda")).hidden(ids.cuda(), groups)
+        torch.testing.assert_close(cuda.cpu(), cpu, atol=tolerance, rtol=0)
 
 
 def test_self_check_finds_weights_that_are_not_finite(toy_esm):
