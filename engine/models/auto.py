@@ -70,8 +70,8 @@ def finish_encoder(
         dim=int(_first(config, "hidden_size", "d_model", "n_embd")),
         n_layers=int(_first(config, "num_hidden_layers", "n_layer", "n_layers")),
     )
-    check_finite([*model.parameters(), *(b for b in model.buffers() if b.is_floating_point())])
     _check_buffers(model, trust_remote_code)
+    check_finite([*model.parameters(), *(b for b in model.buffers() if b.is_floating_point())])
     probe = probe_ids(n_vocabulary).to(device)
     check_positions(encoder, probe)
     set_precision(model, precision)
