@@ -102,6 +102,13 @@ def rank_state(expected: int | None = None) -> RankState:
     )
 
 
+def default_device() -> str:
+    """The GPU of this process among those of its machine, or ``cpu`` if there is none."""
+    if not torch.cuda.is_available():
+        return "cpu"
+    return f"cuda:{int(os.environ.get('LOCAL_RANK', '0')) % torch.cuda.device_count()}"
+
+
 def owned_units(
     n_units: int,
     state: RankState,

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 
+from .distributed import default_device
 from .errors import ModelError, SpecMismatchError
 from .forward import group_lengths
 from .models.loading import config_digest, find_model, load_model, weights_digest
@@ -150,7 +151,7 @@ class Embedder:
         token_budget : int, optional
             Most tokens in one pack: 1536 on a CPU, 65536 on a GPU. Does not change the result.
         device : str, optional
-            ``cpu``, ``cuda``, ``cuda:1``, …; a GPU if there is one.
+            ``cpu``, ``cuda``, ``cuda:1``, …; a GPU if there is one, each local rank its own.
 
         Raises
         ------
@@ -160,7 +161,7 @@ class Embedder:
             If `window` is not a window rule.
         """
         card, path = find_model(model, revision=revision, trust_remote_code=trust_remote_code)
-        where = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
+        where = torch.device(device or default_device())
         rule = parse_window(window or card.default_window)
         loaded = load_model(card, path, precision, where, trust_remote_code=trust_remote_code)
         _check_options(layer, pooling, loaded)

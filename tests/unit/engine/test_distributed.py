@@ -10,6 +10,7 @@ from peakatlas.engine.distributed import (
     Partition,
     RankState,
     balanced_units,
+    default_device,
     owned_units,
     parse_partition,
 )
@@ -68,6 +69,17 @@ def test_work_is_nearly_equal_even_if_units_are_not():
     assert max(loads) < 1.05 * costs.sum() / 4
     by_count = [costs[rank::4].sum() for rank in range(4)]
     assert max(by_count) > 1.2 * costs.sum() / 4
+
+
+def test_each_local_rank_has_its_own_gpu(monkeypatch):
+    monkeypatch.setattr("torch.cuda.is_available", lambda: False)
+    assert default_device() == "cpu"
+    monkeypatch.setattr("torch.cuda.is_available", lambda: True)
+    monkeypatch.setattr("torch.cuda.device_count", lambda: 2)
+    assert default_device() == "cuda:0"
+    for rank, device in (("1", "cuda:1"), ("3", "cuda:1"), ("2", "cuda:0")):
+        monkeypatch.setenv("LOCAL_RANK", rank)
+        assert default_device() == device
 
 
 def test_partition_is_read_and_checked():
