@@ -198,7 +198,7 @@ def summary(by_seed: list[dict[str, float]]) -> dict[str, float]:
 
 def benchmark(name: str, data: Path, model: str, seeds: int) -> dict[str, object]:
     """Run one data set and return the JSON object to print."""
-    started = time.monotonic()
+    started, where = time.monotonic(), provenance()
     dataset = load_dataset(name, data)
     by_task: dict[str, list[dict[str, float]]] = {}
     with tempfile.TemporaryDirectory() as scratch:
@@ -226,7 +226,7 @@ def benchmark(name: str, data: Path, model: str, seeds: int) -> dict[str, object
         "seeds": seeds,
         **(next(iter(figures.values())) if len(figures) == 1 else {"tasks": figures}),
         "seconds": round(time.monotonic() - started, 1),
-        "provenance": provenance(),
+        "provenance": where,
     }
 
 
