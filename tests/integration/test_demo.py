@@ -6,12 +6,6 @@ import anndata as ad
 import pytest
 
 from peakatlas.demo.run import DemoResult
-from peakatlas.engine.models.table import PACKAGED
-
-pytestmark = pytest.mark.skipif(
-    not (PACKAGED / "peaklm-v1" / "model.safetensors").is_file(),
-    reason="the shipped weights are not in this tree",
-)
 
 
 @pytest.fixture(scope="module")
