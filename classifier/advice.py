@@ -46,7 +46,7 @@ def _missing(record: Mapping[str, Any]) -> str:
         return ""
     return (
         f"{missing:,} of {peaks:,} peaks have no embedding. Give --genome to embed them, or use "
-        "an atlas that holds them."
+        'an atlas that holds them. var["peakatlas_tier"] says which.'
     )
 
 

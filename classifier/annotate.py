@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
+from peakatlas.atlas.lookup import TIERS
 from peakatlas.atlas.reader import Atlas
 
 from .advice import warnings_of
@@ -86,8 +87,9 @@ def annotate(
     AnnData
         A copy of the query with ``obs["peakatlas_label"]``, ``["peakatlas_confidence"]``,
         ``["peakatlas_best"]``, ``["peakatlas_novelty"]``, ``["peakatlas_reason"]``,
-        ``obsm["X_peakatlas"]`` (aligned embedding) and ``uns["peakatlas"]`` (provenance, as JSON
-        text under ``"record"``, and a sample of the reference in the same embedding).
+        ``var["peakatlas_tier"]`` (what served each peak), ``obsm["X_peakatlas"]`` (aligned
+        embedding) and ``uns["peakatlas"]`` (provenance, as JSON text under ``"record"``, and a
+        sample of the reference in the same embedding).
 
     Raises
     ------
@@ -114,6 +116,7 @@ def annotate(
     )
     named = sources.named(counts.peaks, store)
     found = resolve(named, store, sources)
+    say(f"peaks: {found.describe(named)}")
     peaks = PeakTable(found.values, registry_rows(named, model.registry))
     say("labelling its cells")
     said = predict(
@@ -124,7 +127,9 @@ def annotate(
         reject=options.reject,
         seed=options.seed,
     )
-    return _written(counts, model, said, _record(counts, model, found, said, options))
+    annotated = _written(counts, model, said, _record(counts, model, found, said, options))
+    annotated.var["peakatlas_tier"] = pd.Categorical(found.tier_names(), categories=TIERS)
+    return annotated
 
 
 def _record(

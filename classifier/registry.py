@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from peakatlas.atlas.lookup import TIERS
 from peakatlas.atlas.overlap import OverlapIndex
 from peakatlas.atlas.reader import Atlas
 from peakatlas.atlas.resolve import resolve_peaks
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     from peakatlas.engine.genome import SequenceSource
 
 MIN_SHARED = 0.25
+N_NAMED = 5
 
 
 @dataclass(frozen=True, eq=False)
@@ -49,6 +51,22 @@ class ResolvedValues:
         if self.lookup is None:
             return {"missing": len(self.values)}
         return self.lookup.counts()
+
+    def tier_names(self) -> NDArray[np.str_]:
+        """Tier of each peak, str, shape (n_peaks,)."""
+        if self.lookup is None:
+            return np.full(len(self.values), "missing")
+        return np.asarray(TIERS)[self.lookup.tier]
+
+    def describe(self, peaks: Intervals) -> str:
+        """Peaks by tier in words, with the names of the first that are missing."""
+        counted = ", ".join(f"{n:,} {tier}" for tier, n in self.tiers().items() if n)
+        missing = np.flatnonzero(self.tier_names() == "missing")
+        if self.lookup is None or not len(missing):
+            return counted
+        names = ", ".join(peaks.take(missing[:N_NAMED]).names())
+        more = ", …" if len(missing) > N_NAMED else ""
+        return f"{counted} ({names}{more})"
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -117,6 +117,7 @@ def train(
     sources = sources or Sources()
     named = sources.named(counts.peaks, atlas)
     found = resolve(named, atlas, sources)
+    say(f"peaks: {found.describe(named)}")
     registry = build_registry(named, found, atlas)
     peaks = PeakTable(found.values, registry_rows(named, registry))
     say("embedding its cells")

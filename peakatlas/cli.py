@@ -308,6 +308,8 @@ def annotate(
         seed=seed,
     )
     annotated = peakatlas.annotate(query, model, atlas, genome, options=options, progress=say)
+    for text in json.loads(annotated.uns["peakatlas"]["record"])["warnings"]:
+        say(f"warning: {text}")
     annotated.write_h5ad(out, compression="gzip")
     say(f"wrote {out}")
     if report:

@@ -190,6 +190,8 @@ def test_annotate_labels_the_query(run, world, built, trained, tmp_path):
     record = json.loads(annotated.uns["peakatlas"]["record"])
     assert record["tiers"]["exact"] == 30
     assert record["tiers"]["missing"] == 30
+    assert "30 exact, 30 missing (chr1:2030-2530, chr1:3830-4330, " in done.err
+    assert (annotated.var["peakatlas_tier"] == "missing").sum() == 30
     page = report.read_text("utf-8")
     assert page.lstrip().lower().startswith("<!doctype html>")
 

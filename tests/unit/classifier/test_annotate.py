@@ -99,6 +99,7 @@ def test_shifted_peak_calls_are_carried_over(world, bundle, atlas):
     assert record_of(found)["tiers"]["missing"] == 240
     assert record_of(found)["shared_counts"] == 1
     assert any("have no embedding" in text for text in record_of(found)["warnings"])
+    assert (found.var["peakatlas_tier"] == "missing").all()
 
 
 def test_peaks_that_miss_the_atlas_are_embedded_when_there_is_a_genome(
