@@ -12,7 +12,6 @@ from typing import Any
 
 ROOT = Path(__file__).resolve().parents[1]
 RESULTS = ROOT / "benchmarks" / "results"
-BEGIN, END = "<!-- begin: benchmarks/annotate.py -->", "<!-- end: benchmarks/annotate.py -->"
 TITLES = {
     "schep2017": "Schep 2017, 600 cells, 10 types, 5-fold",
     "granja2019": "Granja 2019, the 569 peaks with known sequence",
@@ -25,6 +24,32 @@ COLUMNS = {
     "sequence alone": "sequence_",
     "its control": "sequence_permuted_",
 }
+
+SPEEDS = {
+    "ratio_vs_naive": "× Hugging Face, fp32, one sequence at a time",
+    "ratio_vs_sentence_transformers": "× sentence-transformers, bf16, sorted",
+    "ratio_vs_openvino_bf16": "× OpenVINO, bf16",
+    "fraction_of_gemm_peak": "of the bf16 GEMM peak, one thread",
+    "fraction_of_gemm_peak_2_threads": "of the bf16 GEMM peak, two threads",
+    "min_cosine_vs_fp32": "least cosine to fp32",
+}
+
+
+def embed_table(result: dict[str, Any]) -> str:
+    """Markdown table of the engine's speed, one column a model shape.
+
+    Parameters
+    ----------
+    result : dict
+        Object printed by ``embed.py --json``.
+    """
+    head = ["NT v2 shape, random weights", *(shape.upper() for shape in result["shapes"])]
+    lines = [_row(head), _row(["---"] * len(head))]
+    for key, title in SPEEDS.items():
+        lines.append(_row([title, *(_number(result[key][shape]) for shape in result["shapes"])]))
+    where = result["provenance"]
+    measured = f"Measured {where['date']}, {where['machine']}, commit {where['commit']}."
+    return "\n".join([*lines, "", measured])
 
 
 def annotate_table(results: list[dict[str, Any]]) -> str:
@@ -45,24 +70,42 @@ def annotate_table(results: list[dict[str, Any]]) -> str:
     return "\n".join([*lines, "", _provenance(results)])
 
 
-def with_block(text: str, block: str) -> str:
-    """README text with the block between the two markers replaced.
+def with_block(text: str, name: str, block: str) -> str:
+    """README text with the block between the markers of a script replaced.
+
+    Parameters
+    ----------
+    text : str
+    name : str
+        Script that measured, as in ``<!-- begin: benchmarks/annotate.py -->``.
+    block : str
 
     Raises
     ------
     ValueError
         If a marker is absent.
     """
-    before, found, rest = text.partition(BEGIN)
-    _, closed, after = rest.partition(END)
+    begin, end = (f"<!-- {word}: benchmarks/{name}.py -->" for word in ("begin", "end"))
+    before, found, rest = text.partition(begin)
+    _, closed, after = rest.partition(end)
     if not found or not closed:
-        raise ValueError(f"README.md lacks {BEGIN if not found else END}")
-    return f"{before}{BEGIN}\n{block}\n{END}{after}"
+        raise ValueError(f"README.md lacks {end if found else begin}")
+    return f"{before}{begin}\n{block}\n{end}{after}"
 
 
-def read_results() -> list[dict[str, Any]]:
-    """The committed results, in the order of the table."""
-    return [json.loads((RESULTS / f"{name}.json").read_text()) for name in TITLES]
+def with_tables(text: str) -> str:
+    """README text with all tables made anew from the committed results."""
+    text = with_block(text, "annotate", annotate_table([_read(name) for name in TITLES]))
+    return with_block(text, "embed", embed_table(_read("embed")))
+
+
+def _read(name: str) -> dict[str, Any]:
+    result: dict[str, Any] = json.loads((RESULTS / f"{name}.json").read_text())
+    return result
+
+
+def _number(value: float | None) -> str:
+    return "–" if value is None else f"{value:.4f}" if 0.99 < value < 1 else f"{value:.2f}"
 
 
 def _cell(figures: dict[str, Any], prefix: str) -> str:
@@ -91,7 +134,7 @@ def _provenance(results: list[dict[str, Any]]) -> str:
 def main() -> None:
     """Rewrite README.md in place."""
     readme = ROOT / "README.md"
-    readme.write_text(with_block(readme.read_text(), annotate_table(read_results())))
+    readme.write_text(with_tables(readme.read_text()))
 
 
 if __name__ == "__main__":

@@ -5,14 +5,26 @@ import re
 import pytest
 import typer
 
-from benchmarks.readme_tables import BEGIN, END, ROOT, annotate_table, read_results, with_block
+from benchmarks.readme_tables import ROOT, annotate_table, embed_table, with_block, with_tables
 from peakatlas.cli import app
 
 README = (ROOT / "README.md").read_text()
 
 
-def test_table_is_the_one_generated_from_the_results():
-    assert with_block(README, annotate_table(read_results())) == README
+def test_tables_are_those_generated_from_the_results():
+    assert with_tables(README) == README
+
+
+def test_speed_table_has_a_column_a_shape():
+    where = {"date": "2026-01-01", "machine": "a CPU, 2 cores", "commit": "abc"}
+    names = ("ratio_vs_naive", "ratio_vs_sentence_transformers", "fraction_of_gemm_peak",
+             "fraction_of_gemm_peak_2_threads", "min_cosine_vs_fp32")  # fmt: skip
+    values = {name: {"50m": 0.99991, "500m": 4.456} for name in names}
+    values["ratio_vs_openvino_bf16"] = {"50m": None, "500m": 1.0}
+    lines = embed_table({"shapes": ["50m", "500m"], "provenance": where, **values}).splitlines()
+    assert lines[0] == "| NT v2 shape, random weights | 50M | 500M |"
+    assert lines[2].endswith("| 0.9999 | 4.46 |")
+    assert lines[4].endswith("| – | 1.00 |")
 
 
 def test_table_shows_mean_and_sd_and_leaves_out_what_was_not_run():
@@ -25,8 +37,8 @@ def test_table_shows_mean_and_sd_and_leaves_out_what_was_not_run():
 
 
 def test_missing_marker_is_named():
-    with pytest.raises(ValueError, match=re.escape(END)):
-        with_block(f"text {BEGIN} text", "table")
+    with pytest.raises(ValueError, match=re.escape("<!-- end: benchmarks/x.py -->")):
+        with_block("text <!-- begin: benchmarks/x.py --> text", "x", "table")
 
 
 def test_every_command_of_the_readme_exists_with_its_options():
