@@ -7,18 +7,32 @@ import os
 import sys
 import traceback
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 import peakatlas
 
+from .commands import atlas_build, atlas_search
+from .commands.options import (
+    AlignmentName,
+    AtlasOption,
+    GenomeOption,
+    JsonOption,
+    MatchContigsOption,
+    MaxOffsetOption,
+    ModelOption,
+    PrecisionOption,
+    RevisionOption,
+    SeedOption,
+    StrandOption,
+    TrustOption,
+    WindowOption,
+)
 from .engine.models.table import MODELS
 from .terminal import (
     card_facts,
     error_line,
-    is_first_rank,
-    print_facts,
     print_table,
     print_throughput,
     progress_bar,
@@ -27,7 +41,7 @@ from .terminal import (
 )
 
 if TYPE_CHECKING:
-    from .engine.meter import Meter
+    pass
 
 # Passive waiting keeps threads off cores that other processes need; read once, when torch loads.
 THREAD_DEFAULTS = {"OMP_WAIT_POLICY": "PASSIVE", "KMP_BLOCKTIME": "0"}
@@ -40,58 +54,9 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 atlas_app = typer.Typer(help="Build, inspect and look up atlases.", no_args_is_help=True)
+atlas_app.add_typer(atlas_build.app)
+atlas_app.add_typer(atlas_search.app)
 app.add_typer(atlas_app, name="atlas")
-
-AlignmentName = Literal["adaptive", "none", "coral", "mmd", "coral+mmd"]
-AtlasArgument = Annotated[Path, typer.Argument(metavar="ATLAS.zarr", help="Folder of the atlas.")]
-PeaksArgument = Annotated[
-    Path, typer.Argument(metavar="PEAKS.bed", help="BED or narrowPeak, plain or gzip.")
-]
-AtlasOption = Annotated[
-    Path, typer.Option("--atlas", metavar="ATLAS.zarr", help="Atlas that holds the embeddings.")
-]
-GenomeOption = Annotated[
-    Path | None,
-    typer.Option(
-        "--genome",
-        metavar="GENOME.fa",
-        help="FASTA of the genome or of peaks: embeds peaks that miss the atlas.",
-    ),
-]
-MaxOffsetOption = Annotated[
-    int | None,
-    typer.Option(
-        "--max-offset",
-        metavar="BP",
-        min=0,
-        help="Let an overlapping row stand in (an approximation) when its centre is this near.",
-    ),
-]
-MatchContigsOption = Annotated[
-    bool,
-    typer.Option("--match-contigs", help="Rename contigs by style: chr1, 1."),
-]
-JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
-ModelOption = Annotated[
-    str, typer.Option("--model", help="Name from `peakatlas models`, hub id owner/name, or folder.")
-]
-WindowOption = Annotated[
-    str | None, typer.Option("--window", help="centre:<bp> or peak:<max bp>:<overlap bp>.")
-]
-PrecisionOption = Annotated[
-    Literal["bf16", "fp32"], typer.Option("--precision", help="Of the model's matrix products.")
-]
-StrandOption = Annotated[
-    Literal["forward", "both"], typer.Option("--strand", help="One strand, or the mean of both.")
-]
-RevisionOption = Annotated[
-    str | None, typer.Option("--revision", help="Branch, tag or commit of a hub model.")
-]
-TrustOption = Annotated[
-    bool,
-    typer.Option("--trust-remote-code", help="Let the model run its own Python code; read it."),
-]
-SeedOption = Annotated[int, typer.Option("--seed", help="Seed of all chance.")]
 
 
 def _show_version(wanted: bool) -> None:
@@ -109,139 +74,6 @@ def options(
     ] = False,
 ) -> None:
     """Options of every command, taken anywhere on the line; `main` acts on --debug."""
-
-
-@atlas_app.command("build")
-def atlas_build(
-    genome: Annotated[
-        Path,
-        typer.Argument(metavar="GENOME.fa[.gz]", help="FASTA of the genome, or of the peaks."),
-    ],
-    peaks: PeaksArgument,
-    out: Annotated[Path, typer.Argument(metavar="OUT.zarr", help="Folder to write.")],
-    model: ModelOption = "peaklm-v1",
-    window: WindowOption = None,
-    strand: StrandOption = "forward",
-    precision: PrecisionOption = "bf16",
-    pooling: Annotated[
-        Literal["mean", "cls"], typer.Option(help="Mean of the DNA tokens, or the CLS token.")
-    ] = "mean",
-    layer: Annotated[int, typer.Option(help="Layer that is pooled; -1 is the last.")] = -1,
-    max_n_fraction: Annotated[
-        float | None,
-        typer.Option("--max-n-fraction", help="Leave windows out that are richer in N: 0.5."),
-    ] = None,
-    revision: RevisionOption = None,
-    trust_remote_code: TrustOption = False,
-    partition: Annotated[
-        str | None,
-        typer.Option(metavar="k/n", help="Do share k of n only, for job arrays; k from 1."),
-    ] = None,
-    match_contigs: MatchContigsOption = False,
-    verbose: Annotated[
-        bool, typer.Option("-v", "--verbose", help="Show the share of the machine's speed.")
-    ] = False,
-    as_json: JsonOption = False,
-) -> None:
-    """Embed every peak and store the embeddings; the same command again finishes the job."""
-    show_licence(model)
-    n_peaks = len(peakatlas.read_bed(peaks))
-    embedder = peakatlas.Embedder.load(
-        model,
-        window=window,
-        strand=strand,
-        precision=precision,
-        pooling=pooling,
-        layer=layer,
-        max_n_fraction=max_n_fraction,
-        revision=revision,
-        trust_remote_code=trust_remote_code,
-    )
-    if embedder.card.name not in MODELS:
-        show_licence(embedder.card)
-    if partition is not None:
-        _build_partition((genome, peaks, out), embedder, partition, match_contigs, verbose)
-        return
-    with progress_bar(n_peaks, "embedding", _meter(n_peaks, embedder, verbose)) as advance:
-        atlas = peakatlas.build_atlas(
-            genome, peaks, out, embedder, match_contigs=match_contigs, progress=advance
-        )
-    if is_first_rank():
-        print_facts(atlas.info(), as_json=as_json)
-
-
-def _build_partition(
-    paths: tuple[Path, Path, Path],
-    embedder: peakatlas.Embedder,
-    partition: str,
-    match_contigs: bool,
-    verbose: bool,
-) -> None:
-    from .atlas.build import build_partition  # noqa: PLC0415 - keeps the help fast
-    from .engine.distributed import parse_partition  # noqa: PLC0415
-
-    share = parse_partition(partition)
-    n_peaks = -(-len(peakatlas.read_bed(paths[1])) // share.count)
-    with progress_bar(n_peaks, "embedding", _meter(n_peaks, embedder, verbose)) as advance:
-        missing = build_partition(
-            *paths, embedder, share, match_contigs=match_contigs, progress=advance
-        )
-    say(
-        f"partition {partition} is written; "
-        + (f"{missing} shards of others are missing" if missing else "the atlas is finished")
-    )
-
-
-def _meter(n_peaks: int, embedder: peakatlas.Embedder, verbose: bool) -> Meter:
-    from .engine.meter import Meter  # noqa: PLC0415 - keeps the help fast
-
-    peak = None
-    if verbose:
-        from .engine.throughput import gemm_peak  # noqa: PLC0415
-
-        peak = gemm_peak(embedder.device, embedder.spec.precision)
-    ranks = int(os.environ.get("WORLD_SIZE", "1"))
-    return Meter(n_peaks, embedder, ranks=ranks, peak_flops=peak)
-
-
-@atlas_app.command("info")
-def atlas_info(atlas: AtlasArgument, as_json: JsonOption = False) -> None:
-    """Size, model, licence, genome and state of an atlas."""
-    with peakatlas.Atlas.open(atlas) as opened:
-        print_facts(opened.info(), as_json=as_json)
-
-
-@atlas_app.command("lookup")
-def atlas_lookup(
-    atlas: AtlasArgument,
-    peaks: PeaksArgument,
-    out: Annotated[
-        Path | None,
-        typer.Option("-o", "--out", help="Table to write (TSV); default: the terminal."),
-    ] = None,
-    genome: Annotated[
-        Path | None,
-        typer.Option(metavar="GENOME.fa", help="FASTA: finds rows of the same sequence as well."),
-    ] = None,
-    max_offset: MaxOffsetOption = None,
-    match_contigs: MatchContigsOption = False,
-) -> None:
-    """Row, overlap, centre offset and tier of each peak, in input order."""
-    from .engine.contig_names import match_contigs as renamed  # noqa: PLC0415 - keeps help fast
-    from .engine.windows import window_digests  # noqa: PLC0415
-
-    intervals = peakatlas.read_bed(peaks)
-    with peakatlas.Atlas.open(atlas) as opened:
-        if match_contigs:
-            intervals = renamed(intervals, opened.intervals.contigs)
-        digests = (
-            window_digests(intervals, peakatlas.open_genome(genome), opened.spec.window)
-            if genome
-            else None
-        )
-        found = opened.lookup(intervals, max_offset=max_offset, digests=digests)
-    found.to_frame().to_csv(out or sys.stdout, sep="\t", index=False, na_rep="NA")
-    say(", ".join(f"{count:,} {tier}" for tier, count in found.counts().items()))
 
 
 @app.command()

@@ -1,0 +1,57 @@
+"""Arguments and options that several commands take, declared once."""
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+
+AlignmentName = Literal["adaptive", "none", "coral", "mmd", "coral+mmd"]
+AtlasArgument = Annotated[Path, typer.Argument(metavar="ATLAS.zarr", help="Folder of the atlas.")]
+PeaksArgument = Annotated[
+    Path, typer.Argument(metavar="PEAKS.bed", help="BED or narrowPeak, plain or gzip.")
+]
+AtlasOption = Annotated[
+    Path, typer.Option("--atlas", metavar="ATLAS.zarr", help="Atlas that holds the embeddings.")
+]
+GenomeOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--genome",
+        metavar="GENOME.fa",
+        help="FASTA of the genome or of peaks: embeds peaks that miss the atlas.",
+    ),
+]
+MaxOffsetOption = Annotated[
+    int | None,
+    typer.Option(
+        "--max-offset",
+        metavar="BP",
+        min=0,
+        help="Let an overlapping row stand in (an approximation) when its centre is this near.",
+    ),
+]
+MatchContigsOption = Annotated[
+    bool,
+    typer.Option("--match-contigs", help="Rename contigs by style: chr1, 1."),
+]
+JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
+ModelOption = Annotated[
+    str, typer.Option("--model", help="Name from `peakatlas models`, hub id owner/name, or folder.")
+]
+WindowOption = Annotated[
+    str | None, typer.Option("--window", help="centre:<bp> or peak:<max bp>:<overlap bp>.")
+]
+PrecisionOption = Annotated[
+    Literal["bf16", "fp32"], typer.Option("--precision", help="Of the model's matrix products.")
+]
+StrandOption = Annotated[
+    Literal["forward", "both"], typer.Option("--strand", help="One strand, or the mean of both.")
+]
+RevisionOption = Annotated[
+    str | None, typer.Option("--revision", help="Branch, tag or commit of a hub model.")
+]
+TrustOption = Annotated[
+    bool,
+    typer.Option("--trust-remote-code", help="Let the model run its own Python code; read it."),
+]
+SeedOption = Annotated[int, typer.Option("--seed", help="Seed of all chance.")]
