@@ -197,14 +197,23 @@ def _fill_block(best: _Best, index: CoordinateIndex, rows: Intervals, peaks: Int
     query, row = pairs.query, pairs.row
     offset = peaks.centres[query] - (rows.start[row] + rows.end[row]) // 2
     same = (peaks.start[query] == rows.start[row]) & (peaks.end[query] == rows.end[row])
-    order = np.lexsort((row, np.where(same, -1, np.abs(offset)), query))
-    order = order[np.diff(query, prepend=-1) > 0] if len(order) else order
-    at, chosen = query[order], row[order]
+    chosen = _least_of_each(query, np.where(same, -1, np.abs(offset)))
+    at, row_at = query[chosen], row[chosen]
     best.exact[query[same]] = row[same]
-    best.row[at], best.offset[at] = chosen, offset[order]
-    best.shared[at] = np.minimum(peaks.end[at], rows.end[chosen]) - np.maximum(
-        peaks.start[at], rows.start[chosen]
+    best.row[at], best.offset[at] = row_at, offset[chosen]
+    best.shared[at] = np.minimum(peaks.end[at], rows.end[row_at]) - np.maximum(
+        peaks.start[at], rows.start[row_at]
     )
+
+
+def _least_of_each(group: NDArray[np.int64], cost: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Place of the first least cost of each group; equal groups are neighbours."""
+    if not len(group):
+        return np.empty(0, np.int64)
+    first = np.flatnonzero(np.diff(group, prepend=-1))
+    least = np.minimum.reduceat(cost, first)
+    lowest = np.flatnonzero(cost == np.repeat(least, np.diff(first, append=len(group))))
+    return lowest[np.diff(group[lowest], prepend=-1) > 0]
 
 
 def _check_arguments(
