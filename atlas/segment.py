@@ -23,6 +23,7 @@ from .schema import (
     LOG_FOLDER,
     MANIFEST_NAME,
     PLAN_NAME,
+    ROOT_GROUP,
     Plan,
     check_manifest,
     create_row_columns,
@@ -172,8 +173,7 @@ def lay_out(root: Path, name: str, intervals: Intervals, plan: Plan) -> None:
     """
     columns = (intervals.contig_ids, intervals.start, intervals.end)
     if not (root / "zarr.json").exists():
-        group = {"attributes": {"format": FORMAT}, "node_type": "group", "zarr_format": 3}
-        files.write_json(root / "zarr.json", group)
+        files.write_json(root / "zarr.json", ROOT_GROUP)
     with files.new_folder(root / name) as folder:
         store = LocalStore(folder)
         zarr.create_group(store)

@@ -52,8 +52,8 @@ def test_not_an_atlas(tmp_path):
 
 
 def test_a_newer_major_version_is_refused(path):
-    edit_manifest(path, seal=True, format_version="2.0")
-    with pytest.raises(AtlasError, match=r"format version 2\.0, this software reads up to 1\.0"):
+    edit_manifest(path, seal=True, format_version="3.0")
+    with pytest.raises(AtlasError, match=r"format version 3\.0, this software reads up to 2\.0"):
         Atlas.open(path)
 
 
