@@ -10,7 +10,7 @@ import fcntl
 import json
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -24,31 +24,47 @@ ASIDE_SUFFIX = ".aside"
 LOCK_SUFFIX = ".lock"
 
 
-def write_bytes(path: Path, data: bytes | memoryview) -> None:
-    """Put a file in place whole: aside, fsync, rename, fsync of the folder.
+def write_files(contents: Mapping[Path, Iterable[bytes | memoryview]]) -> None:
+    """Put files in place whole: all aside and flushed, then renamed, then their folders flushed.
+
+    After a crash some of the files may be there and others not; none is there in part.
 
     Parameters
     ----------
-    path : Path
-        Replaced if it exists; missing folders are made.
-    data : bytes-like
+    contents : mapping of Path to bytes-like pieces
+        A file consists of its pieces, one after the other. It is replaced if it exists; missing
+        folders are made.
 
     Raises
     ------
     AtlasError
-        If the disk refuses (full, read-only, no permission); what stood at `path` still stands.
+        If the disk refuses (full, read-only, no permission); what stood at a path still stands.
     """
-    aside = path.with_name(f".{path.name}{ASIDE_SUFFIX}")
+    path = Path()
     try:
-        _make_folder(path.parent)
-        with aside.open("wb") as handle:
-            handle.write(data)
-            handle.flush()
-            os.fsync(handle.fileno())
-        aside.replace(path)
-        sync_folder(path.parent)
+        for path, pieces in contents.items():
+            _make_folder(path.parent)
+            with _aside(path).open("wb") as handle:
+                handle.writelines(pieces)
+                handle.flush()
+                os.fsync(handle.fileno())
+        for path in contents:
+            _aside(path).replace(path)
+        for folder in dict.fromkeys(path.parent for path in contents):
+            sync_folder(folder)
     except OSError as error:
         raise _refused(path, error) from error
+
+
+def write_bytes(path: Path, data: bytes | memoryview) -> None:
+    """`write_files` of one file.
+
+    Raises
+    ------
+    AtlasError
+        If the disk refuses; what stood at `path` still stands.
+    """
+    write_files({path: [data]})
 
 
 def write_json(path: Path, values: Mapping[str, Any]) -> None:
@@ -59,7 +75,12 @@ def write_json(path: Path, values: Mapping[str, Any]) -> None:
     AtlasError
         If the disk refuses.
     """
-    write_bytes(path, (json.dumps(values, indent=1, sort_keys=True) + "\n").encode())
+    write_bytes(path, json_bytes(values))
+
+
+def json_bytes(values: Mapping[str, Any]) -> bytes:
+    """The one way to write a JSON document of an atlas: ASCII, indented by one, keys sorted."""
+    return (json.dumps(values, indent=1, sort_keys=True) + "\n").encode()
 
 
 def read_json(path: Path) -> dict[str, Any]:
@@ -108,7 +129,7 @@ def new_folder(path: Path) -> Iterator[Path]:
     AtlasError
         If the disk refuses, or `path` exists already.
     """
-    aside = path.with_name(f".{path.name}{ASIDE_SUFFIX}")
+    aside = _aside(path)
     try:
         shutil.rmtree(aside, ignore_errors=True)
         aside.mkdir(parents=True)
@@ -128,7 +149,7 @@ def remove_folder(path: Path) -> None:
     AtlasError
         If the disk refuses.
     """
-    aside = path.with_name(f".{path.name}{ASIDE_SUFFIX}")
+    aside = _aside(path)
     try:
         shutil.rmtree(aside, ignore_errors=True)
         path.rename(aside)
@@ -178,6 +199,10 @@ def locked(folder: Path, name: str, *, wait: bool = False) -> Iterator[None]:
         yield
     finally:
         os.close(descriptor)
+
+
+def _aside(path: Path) -> Path:
+    return path.with_name(f".{path.name}{ASIDE_SUFFIX}")
 
 
 def _make_folder(path: Path) -> None:
