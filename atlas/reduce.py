@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from peakatlas.engine.intervals import Intervals
 
-    from .overlap import CoordinateIndex, OverlapPairs
+    from .overlap import CoordinateIndex
 
 PAIRS_PER_BLOCK = 1 << 14
 
