@@ -66,7 +66,6 @@ from peakatlas.engine.sequences import Sequences
 from peakatlas.engine.tokens import Tokens
 
 PEERS = {"sentence_transformers": "sentence_transformers", "openvino_bf16": "openvino"}
-TOKEN_BUDGET = 1536
 
 
 class Peers:
@@ -102,7 +101,7 @@ class Peers:
 def embed_packed(encoder: PackedEncoder, tokens: Tokens) -> NDArray[np.float32]:
     """Bare forward and pooling of the engine, float32, shape (n, dim)."""
     out = np.empty((len(tokens), encoder.dim), np.float32)
-    for rows in pack(tokens.lengths, TOKEN_BUDGET):
+    for rows in pack(tokens.lengths, encoder.pack_tokens):
         ids = torch.from_numpy(np.concatenate([tokens[row] for row in rows.tolist()]))
         groups = group_lengths(tokens.lengths[rows].tolist())
         hidden = encoder.hidden(ids, groups)
@@ -135,7 +134,7 @@ def gemm_flops(n: int, clock: Callable[[], float]) -> float:
     """FLOP/s of the faster of two bf16 products of n x n matrices."""
     x, weight = torch.randn(2, n, n).bfloat16()
     products: list[Callable[[], object]] = [lambda: x @ weight]
-    if has_onednn(weight):
+    if has_onednn(weight.device, weight.dtype):
         layer = OneDnnLinear(weight, None)
         products.append(lambda: layer(x))
     with torch.inference_mode():
@@ -160,7 +159,7 @@ def benchmark_shape(
     dna = read_windows(data, POOL)
     tokens = tokenizer().encode(dna.take(timed_rows(len(dna), shape.windows)))
     model = make_model(shape)
-    encoder = build_encoder(model, "bf16", torch.device("cpu"), "swiglu")
+    encoder = build_encoder(model, "bf16", torch.device("cpu"), gated=True)
     peers = None if python is None else Peers(python, name, data)
     fast = embed_packed(encoder, tokens)
     cosine = _cosine(fast, embed_naive(model, tokens))

@@ -33,10 +33,6 @@ if TYPE_CHECKING:
     from .tokens import Tokens
 
 _BLOCK_PEAKS = 1024
-# A CPU is fastest on packs that stay in its caches; a GPU wants long ones.
-_TOKEN_BUDGET = {"cpu": 1536, "cuda": 65_536}
-# A model that takes sequences of equal length together splits a pack itself.
-_EQUAL_LENGTHS_BUDGET = 65_536
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -178,7 +174,7 @@ class Embedder:
             config_sha256=config_digest(card, path),
             max_n_fraction=MAX_N_FRACTION if max_n_fraction is None else max_n_fraction,
         )
-        return cls(loaded, spec, card, token_budget or _default_budget(loaded))
+        return cls(loaded, spec, card, token_budget or loaded.encoder.pack_tokens)
 
     @classmethod
     def for_spec(
@@ -364,12 +360,6 @@ class Embedder:
         if self.spec.pooling == "cls":
             mean = torch.where(mean.isnan(), mean, first_token(hidden, groups))
         return np.asarray(mean.cpu().numpy(), np.float32)
-
-
-def _default_budget(model: LoadedModel) -> int:
-    if model.equal_lengths:
-        return _EQUAL_LENGTHS_BUDGET
-    return _TOKEN_BUDGET[model.encoder.device.type]
 
 
 def _check_options(layer: int, pooling: Pooling, model: LoadedModel) -> None:

@@ -12,69 +12,28 @@ float32. Precision ``fp32`` is float32 throughout.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import cache, cached_property
-from inspect import signature
-from itertools import accumulate, pairwise
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
 from torch.nn import functional
 
-from .linear import has_onednn, make_linear
+from .attention import cuda_attention, packed_attention, rotate
+from .linear import has_onednn
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Sequence
 
-    from .linear import Linear
+    from .blocks import Affine, Block
     from .spec import Precision
 
 # Rows of the matrix products: below 256, kernels may choose another order of summation for the
 # same row; whole vectors of rows keep kernels off their tails.
 _LEAST_ROWS, _ROW_STEP, _PLAIN_ROW_STEP = 256, 16, 64
-# Rows (a thread) that go through the feed-forward together: its wide intermediate stays in cache.
-_MLP_ROWS = 512
-# Short sequences: fewer matrices than this in one batched product may take another kernel.
-_SHORT, _LEAST_MATRICES = 16, 16
-# Sequences of equal length whose attention is computed by one call.
-_TOGETHER = 4
+# On a CPU, one intermediate of the feed-forward of a pack: two of them lie in the last-level cache.
+_INTERMEDIATE_BYTES = 10 << 20
+_LEAST_TOKENS, _CUDA_TOKENS = 1024, 65_536
 DTYPES: dict[Precision, torch.dtype] = {"bf16": torch.bfloat16, "fp32": torch.float32}
-
-
-@dataclass(frozen=True, kw_only=True)
-class Affine:
-    """Weight and bias of a linear layer (``y = x Wᵀ + b``) or a layer norm."""
-
-    weight: Tensor
-    bias: Tensor | None = None
-
-
-@dataclass(frozen=True, kw_only=True)
-class EncoderLayer:
-    """Weights of one pre-norm transformer layer."""
-
-    attention_norm: Affine
-    qkv: Affine
-    """Query, key and value stacked, weight shape (3 dim, dim)."""
-    attention_out: Affine
-    mlp_norm: Affine
-    up: Affine
-    """Weight shape (ffn, dim), or (2 ffn, dim) for ``swiglu``: gate, then value."""
-    down: Affine
-
-
-@dataclass(frozen=True, kw_only=True)
-class _Block:
-    """An `EncoderLayer` with its matrices in the layout of the kernel."""
-
-    attention_norm: Affine
-    qkv: Linear
-    attention_out: Linear
-    mlp_norm: Affine
-    gate: Linear
-    """The whole of `EncoderLayer.up` for ``gelu``, its first half for ``swiglu``."""
-    value: Linear | None
-    down: Linear
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -86,11 +45,14 @@ class PackedEncoder:
     positions: Tensor | None
     """Learnt position embeddings, float32, shape (context, dim); None with rotary positions."""
     embedding_norm: Affine | None
-    layers: tuple[EncoderLayer, ...]
+    blocks: tuple[Block, ...]
     final_norm: Affine
     n_heads: int
     eps: float
-    activation: Literal["gelu", "swiglu"]
+    dtype: torch.dtype
+    """Of the matrices and of the operands of their products."""
+    ffn: int
+    """Width of the feed-forward's intermediate."""
     rope_base: float | None
     """Base period of the rotary positions; None with learnt positions."""
 
@@ -103,6 +65,13 @@ class PackedEncoder:
     def device(self) -> torch.device:
         """Device that holds the weights."""
         return self.words.device
+
+    @property
+    def pack_tokens(self) -> int:
+        """Tokens of a pack for which the encoder is fastest."""
+        if self.device.type != "cpu":
+            return _CUDA_TOKENS
+        return max(_LEAST_TOKENS, _INTERMEDIATE_BYTES // (self.ffn * self.dtype.itemsize))
 
     @torch.inference_mode()
     def hidden(self, ids: Tensor, groups: Sequence[tuple[int, int]], *, layer: int = -1) -> Tensor:
@@ -125,54 +94,10 @@ class PackedEncoder:
         position = _positions(groups).to(self.device)
         x = functional.pad(self._embed(ids, position), (0, 0, 0, self._filler(n_tokens)))
         rotary = self._rotary(position, len(x))
-        parts = len(x) // (_MLP_ROWS * torch.get_num_threads()) if self._has_onednn else 1
-        for block in self._blocks if layer < 0 else self._blocks[:layer]:
+        for block in self.blocks if layer < 0 else self.blocks[:layer]:
             x.add_(self._attend(x, block, groups, rotary))
-            for rows in torch.tensor_split(x, max(parts, 1)):
-                rows.add_(self._mlp(rows, block))
+            x.add_(self._mlp(x, block))
         return (self._norm(x, self.final_norm) if layer < 0 else x)[:n_tokens]
-
-    @cached_property
-    def _has_onednn(self) -> bool:
-        return has_onednn(self.layers[0].qkv.weight)
-
-    @cached_property
-    def _blocks(self) -> tuple[_Block, ...]:
-        return tuple(self._block(layer) for layer in self.layers)
-
-    def _block(self, layer: EncoderLayer) -> _Block:
-        up, ffn = layer.up, layer.down.weight.shape[1]
-        bias = None if up.bias is None else up.bias[:ffn]
-        gated = self.activation == "swiglu"
-        return _Block(
-            attention_norm=layer.attention_norm,
-            qkv=self._qkv(layer.qkv),
-            attention_out=make_linear(layer.attention_out.weight, layer.attention_out.bias),
-            mlp_norm=layer.mlp_norm,
-            gate=make_linear(up.weight[:ffn], bias),
-            value=make_linear(up.weight[ffn:], None if up.bias is None else up.bias[ffn:])
-            if gated
-            else None,
-            down=make_linear(layer.down.weight, layer.down.bias),
-        )
-
-    def _qkv(self, layer: Affine) -> Linear:
-        """Query, key, value; with rotary positions the halves of all heads are put together.
-
-        Their order is then: query and key, first halves of the heads; query and key, second
-        halves; value. Without, the query is scaled here.
-        """
-        order = torch.arange(3 * self.dim, device=self.device)
-        scale = torch.ones(3 * self.dim, device=self.device)
-        if self.rope_base is None:
-            scale[: self.dim] = self._scale
-        else:
-            halves = order[: 2 * self.dim].view(2, self.n_heads, 2, -1)
-            order[: 2 * self.dim] = halves.permute(2, 0, 1, 3).flatten()
-        weight = (layer.weight[order] * scale[:, None]).to(layer.weight.dtype)
-        if layer.bias is None:
-            return make_linear(weight, None)
-        return make_linear(weight, (layer.bias[order] * scale).to(layer.bias.dtype))
 
     @property
     def _scale(self) -> float:
@@ -188,9 +113,9 @@ class PackedEncoder:
         return functional.layer_norm(x, (self.dim,), norm.weight, norm.bias, self.eps)
 
     def _operand(self, x: Tensor, norm: Affine) -> Tensor:
-        return self._norm(x, norm).to(self.layers[0].qkv.weight.dtype)
+        return self._norm(x, norm).to(self.dtype)
 
-    def _mlp(self, x: Tensor, block: _Block) -> Tensor:
+    def _mlp(self, x: Tensor, block: Block) -> Tensor:
         normed = self._operand(x, block.mlp_norm)
         if block.value is None:
             return block.down(block.gate(normed, "gelu"))
@@ -199,7 +124,7 @@ class PackedEncoder:
     def _attend(
         self,
         x: Tensor,
-        block: _Block,
+        block: Block,
         groups: Sequence[tuple[int, int]],
         rotary: tuple[Tensor, Tensor] | None,
     ) -> Tensor:
@@ -208,7 +133,7 @@ class PackedEncoder:
         if rotary is None:
             query, key = (part.reshape(shape) for part in qkv[:, : 2 * self.dim].chunk(2, dim=-1))
         else:
-            turned = _rotate(qkv[:, : self.dim], qkv[:, self.dim : 2 * self.dim], *rotary)
+            turned = rotate(qkv[:, : self.dim], qkv[:, self.dim : 2 * self.dim], *rotary)
             halves = turned.view(2, len(x), 2, self.n_heads, -1)
             query, key = halves.permute(2, 1, 3, 0, 4)
         attention = packed_attention if x.device.type == "cpu" else cuda_attention
@@ -229,98 +154,12 @@ class PackedEncoder:
         return self._tables(angle.cos()), self._tables(angle.sin())
 
     def _tables(self, values: Tensor) -> Tensor:
-        both = torch.stack([values * self._scale, values], 1).to(self.layers[0].qkv.weight.dtype)
+        both = torch.stack([values * self._scale, values], 1).to(self.dtype)
         return both[:, :, None].expand(-1, -1, self.n_heads, -1).reshape(len(values), self.dim)
 
     def _filler(self, n_tokens: int) -> int:
-        step = _ROW_STEP if self._has_onednn else _PLAIN_ROW_STEP
+        step = _ROW_STEP if has_onednn(self.device, self.dtype) else _PLAIN_ROW_STEP
         return max(_LEAST_ROWS, -(-n_tokens // step) * step) - n_tokens
-
-
-def packed_attention(
-    query: Tensor, key: Tensor, value: Tensor, groups: Sequence[tuple[int, int]]
-) -> Tensor:
-    """Attention within each sequence, without padding.
-
-    Parameters
-    ----------
-    query, key : shape (n_rows, n_heads, head_dim) or (n_rows, n_heads, parts, head_dim / parts)
-        Rows of packed sequences, then filler; the query is scaled already. Not modified.
-    value : shape (n_rows, n_heads, head_dim)
-    groups : sequence of (int, int)
-        Number of sequences and their length in tokens, for each run of equal lengths.
-
-    Returns
-    -------
-    shape (n_rows, n_heads, head_dim)
-        Zero in filler rows.
-    """
-    mixed, first = torch.empty_like(value, memory_format=torch.contiguous_format), 0
-    for n, length in groups:
-        past = first + n * length
-        q, k, v = (_by_head(rows[first:past], n, length) for rows in (query, key, value))
-        out = torch.empty_like(v)
-        for piece in _pieces(n, value.shape[1], length):
-            weight = _softmax(torch.bmm(q[piece], k[piece].transpose(1, 2)))
-            torch.bmm(weight, v[piece], out=out[piece])
-        mixed[first:past].view(n, length, *value.shape[1:]).copy_(
-            out[: n * value.shape[1]].view(n, value.shape[1], length, -1).transpose(1, 2)
-        )
-        first = past
-    mixed[first:] = 0
-    return mixed
-
-
-def cuda_attention(
-    query: Tensor, key: Tensor, value: Tensor, groups: Sequence[tuple[int, int]]
-) -> Tensor:
-    """The same as `packed_attention` with a fused kernel, to rounding.
-
-    Without padding where PyTorch has a kernel for that and the dtype, padded elsewhere.
-    """
-    kernel = varlen_kernel() if value.dtype == torch.bfloat16 else None
-    if kernel is None:
-        return padded_attention(query, key, value, groups)
-    lengths = [length for n, length in groups for _ in range(n)]
-    bounds = torch.tensor([0, *accumulate(lengths)], dtype=torch.int32, device=value.device)
-    n_tokens, longest = sum(lengths), max(lengths)
-    q, k, v = (rows.flatten(2)[:n_tokens].contiguous() for rows in (query, key, value))
-    mixed = torch.zeros_like(value, memory_format=torch.contiguous_format)
-    mixed[:n_tokens] = kernel(q, k, v, bounds, bounds, longest, longest, scale=1.0)
-    return mixed
-
-
-@cache
-def varlen_kernel() -> Callable[..., Any] | None:
-    """`torch.nn.attention.varlen.varlen_attn` if this PyTorch has it and it takes a scale."""
-    try:
-        from torch.nn.attention.varlen import varlen_attn  # noqa: PLC0415 (since PyTorch 2.10)
-    except ImportError:
-        return None
-    kernel: Callable[..., Any] = varlen_attn
-    return kernel if "scale" in signature(kernel).parameters else None
-
-
-def padded_attention(
-    query: Tensor, key: Tensor, value: Tensor, groups: Sequence[tuple[int, int]]
-) -> Tensor:
-    """The same as `packed_attention` by padding to the longest sequence, to rounding."""
-    lengths = torch.tensor([length for n, length in groups for _ in range(n)], device=query.device)
-    real = torch.arange(int(lengths.max()), device=query.device) < lengths[:, None]
-    n_tokens = int(lengths.sum())
-
-    def spread(rows: Tensor) -> Tensor:
-        padded = rows.new_zeros((*real.shape, *rows.shape[1:]))
-        padded[real] = rows[:n_tokens]
-        return padded.transpose(1, 2)
-
-    mask = None if len(groups) == 1 else real[:, None, None, :]
-    out = functional.scaled_dot_product_attention(
-        spread(query.flatten(2)), spread(key.flatten(2)), spread(value), attn_mask=mask, scale=1.0
-    )
-    mixed = torch.zeros_like(value, memory_format=torch.contiguous_format)
-    mixed[:n_tokens] = out.transpose(1, 2)[real]
-    return mixed
 
 
 def group_lengths(lengths: Sequence[int]) -> list[tuple[int, int]]:
@@ -338,47 +177,6 @@ def group_lengths(lengths: Sequence[int]) -> list[tuple[int, int]]:
         else:
             groups.append((1, length))
     return groups
-
-
-def _by_head(rows: Tensor, n: int, length: int) -> Tensor:
-    """Rows of one group as (n * n_heads, length, head_dim), filled up when there are few."""
-    parts = rows if rows.dim() == 4 else rows[:, :, None]
-    split = parts.view(n, length, *parts.shape[1:]).transpose(1, 2)
-    matrices = torch.empty(split.shape, dtype=rows.dtype)
-    for part in range(split.shape[3]):  # one by one: a copy of all of them has tiny inner loops
-        matrices[:, :, :, part] = split[:, :, :, part]
-    matrices = matrices.view(n * rows.shape[1], length, -1)
-    lack = _LEAST_MATRICES - len(matrices) if length < _SHORT else 0
-    return matrices if lack <= 0 else functional.pad(matrices, (0, 0, 0, 0, 0, lack))
-
-
-def _pieces(n: int, n_heads: int, length: int) -> list[slice]:
-    """Matrices that go together: those of `_TOGETHER` sequences, then of one at a time.
-
-    Kernels are compiled for each shape and a limited number of them is kept, so there must be few.
-    Short sequences stay together, as there must be many matrices.
-    """
-    if length < _SHORT:
-        return [slice(None)]
-    whole = n - n % _TOGETHER
-    bounds = [*range(0, whole, _TOGETHER), *range(whole, n + 1)]
-    return [slice(a * n_heads, b * n_heads) for a, b in pairwise(bounds)]
-
-
-def _softmax(scores: Tensor) -> Tensor:
-    """Softmax of each row, computed in float32."""
-    if has_onednn(scores):
-        probability: Tensor = scores.to_mkldnn().softmax(-1).to_dense()
-        return probability
-    return torch.softmax(scores, -1, dtype=torch.float32).to(scores.dtype)
-
-
-def _rotate(low: Tensor, high: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
-    """Rotary positions: (low cos - high sin, high cos + low sin), stacked."""
-    turned = low.new_empty(2, *low.shape)
-    torch.mul(low, cos, out=turned[0]).addcmul_(high, sin, value=-1)
-    torch.mul(high, cos, out=turned[1]).addcmul_(low, sin)
-    return turned
 
 
 def _positions(groups: Sequence[tuple[int, int]]) -> Tensor:

@@ -80,17 +80,17 @@ class PlainLinear:
 
 def make_linear(weight: Tensor, bias: Tensor | None) -> Linear:
     """Build the fastest layer that there is for these weights on this machine."""
-    return (OneDnnLinear if has_onednn(weight) else PlainLinear)(weight, bias)
+    return (OneDnnLinear if has_onednn(weight.device, weight.dtype) else PlainLinear)(weight, bias)
 
 
-def has_onednn(weight: Tensor) -> bool:
-    """Whether oneDNN computes with this dtype and device on this machine."""
+def has_onednn(device: torch.device, dtype: torch.dtype) -> bool:
+    """Whether oneDNN computes with this dtype on this device."""
     available: Callable[[], bool] = torch.backends.mkldnn.is_available
-    if weight.device.type != "cpu" or not available():
+    if device.type != "cpu" or not available():
         return False
     if not hasattr(torch.ops.mkldnn, "_linear_pointwise"):
         return False
-    return weight.dtype == torch.float32 or bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())
+    return dtype == torch.float32 or bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())
 
 
 def _in_place(activation: Callable[[Tensor], object], x: Tensor) -> Tensor:

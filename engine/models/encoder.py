@@ -28,6 +28,10 @@ class Encoder(Protocol):
     def device(self) -> torch.device:
         """Device that holds the weights."""
 
+    @property
+    def pack_tokens(self) -> int:
+        """Tokens of a pack for which the encoder is fastest."""
+
     def hidden(self, ids: Tensor, groups: Sequence[tuple[int, int]], *, layer: int = -1) -> Tensor:
         """Token vectors of sequences that follow one another.
 
@@ -75,8 +79,6 @@ class LoadedModel:
     """Whether positions end at the context (a learnt table), or go on (rotary and others)."""
     leading_cls: bool
     """Whether every sequence begins with a token that stands for the whole."""
-    equal_lengths: bool
-    """Whether the encoder computes sequences of equal length together and so wants large packs."""
 
     def flops(self, lengths: NDArray[np.int64]) -> float:
         """Floating-point operations of a forward pass: matrix products, two an addend.

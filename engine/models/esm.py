@@ -8,17 +8,19 @@ from typing import TYPE_CHECKING, Any
 import torch
 from transformers import EsmConfig, EsmModel
 
+from peakatlas.engine.blocks import Affine, EncoderLayer, make_block
 from peakatlas.engine.errors import ModelError
-from peakatlas.engine.forward import DTYPES, Affine, EncoderLayer, PackedEncoder
+from peakatlas.engine.forward import DTYPES, PackedEncoder
 
 from .checkpoint import NEVER_READ, read_checkpoint
-from .checks import check_encoder, check_positions, probe_ids
+from .checks import check_encoder, check_finite, check_positions, probe_ids
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from torch import nn
 
+    from peakatlas.engine.blocks import Block
     from peakatlas.engine.spec import Precision
 
 # Share of tokens that ESM masks in training; its embeddings are scaled to match at inference.
@@ -47,7 +49,7 @@ def load_esm(path: Path, precision: Precision, device: torch.device) -> PackedEn
     ModelError
         If weights are absent or misshapen, or the self-check fails.
     """
-    return build_encoder(load_hf(EsmModel, path), precision, device, "gelu")
+    return build_encoder(load_hf(EsmModel, path), precision, device)
 
 
 def load_hf(model_class: type[Any], path: Path) -> Any:  # noqa: ANN401 (an untyped class)
@@ -71,9 +73,19 @@ def build_encoder(
     model: Any,  # noqa: ANN401 (an untyped class)
     precision: Precision,
     device: torch.device,
-    activation: Any,  # noqa: ANN401
+    *,
+    gated: bool = False,
 ) -> PackedEncoder:
     """Copy the weights of an ESM-shaped model and check that they work.
+
+    Parameters
+    ----------
+    model : EsmModel
+        Without pooler, in float32.
+    precision : {'bf16', 'fp32'}
+    device : torch.device
+    gated : bool
+        Whether the feed-forward is a SwiGLU, not a GELU.
 
     Raises
     ------
@@ -86,6 +98,12 @@ def build_encoder(
         raise ModelError(f"position embedding {config.position_embedding_type!r} is not known")
     scale = 1 - _MASKED_SHARE if config.token_dropout else 1.0
     first = config.pad_token_id + 1
+    check_finite(model.parameters())
+
+    def block(layer: Any, dtype: torch.dtype = DTYPES[precision]) -> Block:  # noqa: ANN401
+        weights = _layer(layer, dtype, device)
+        return make_block(weights, n_heads=config.num_attention_heads, rotary=rotary, gated=gated)
+
     encoder = PackedEncoder(
         words=_tensor(embeddings.word_embeddings.weight, device) * scale,
         positions=None
@@ -94,18 +112,19 @@ def build_encoder(
         embedding_norm=None
         if embeddings.layer_norm is None
         else _norm(embeddings.layer_norm, device),
-        layers=tuple(_layer(layer, DTYPES[precision], device) for layer in model.encoder.layer),
+        blocks=tuple(map(block, model.encoder.layer)),
         final_norm=_norm(model.encoder.emb_layer_norm_after, device),
         n_heads=config.num_attention_heads,
         eps=config.layer_norm_eps,
-        activation=activation,
+        dtype=DTYPES[precision],
+        ffn=config.intermediate_size,
         rope_base=float(config.rope_theta) if rotary else None,
     )
     check_encoder(encoder)
-    first_layer = _layer(model.encoder.layer[0], torch.float32, device)
-    check_positions(
-        replace(encoder, layers=(first_layer,)), probe_ids(len(encoder.words)).to(device)
+    exact = replace(
+        encoder, blocks=(block(model.encoder.layer[0], torch.float32),), dtype=torch.float32
     )
+    check_positions(exact, probe_ids(len(encoder.words)).to(device))
     return encoder
 
 

@@ -64,4 +64,4 @@ def load_esm_glu(path: Path, precision: Precision, device: torch.device) -> Pack
     ModelError
         If weights are absent or misshapen, or the self-check fails.
     """
-    return build_encoder(load_hf(EsmGluModel, path), precision, device, "swiglu")
+    return build_encoder(load_hf(EsmGluModel, path), precision, device, gated=True)

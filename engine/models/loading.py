@@ -125,7 +125,6 @@ def load_model(
         learnt_positions=card.loader in ("bert", "auto")
         or (not padded and config.get("position_embedding_type") != "rotary"),
         leading_cls=not real[probe.ids[0]],
-        equal_lengths=padded,
     )
 
 

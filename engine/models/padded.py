@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 # Tokens of one batch: enough for the matrix products of a CPU, few enough for its caches.
 _BATCH_TOKENS = {"cpu": 512, "cuda": 65_536}
+_PACK_TOKENS = 65_536
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,6 +41,11 @@ class PaddedEncoder:
     def device(self) -> torch.device:
         """Device that holds the weights."""
         return next(self.model.parameters()).device
+
+    @property
+    def pack_tokens(self) -> int:
+        """Tokens of a pack: many, so that there are several sequences of each length."""
+        return _PACK_TOKENS
 
     @torch.inference_mode()
     def hidden(

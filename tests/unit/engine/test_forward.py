@@ -7,12 +7,13 @@ import torch
 from toy_models import write_toy_glu
 from transformers import EsmModel
 
-from peakatlas.engine import forward
+from peakatlas.engine import attention
+from peakatlas.engine.attention import cuda_attention, packed_attention, padded_attention
 from peakatlas.engine.errors import ModelError
-from peakatlas.engine.forward import group_lengths, packed_attention, padded_attention
+from peakatlas.engine.forward import group_lengths
 from peakatlas.engine.linear import PlainLinear, make_linear
 from peakatlas.engine.models.checks import check_encoder
-from peakatlas.engine.models.esm import load_esm, load_hf
+from peakatlas.engine.models.esm import build_encoder, load_esm, load_hf
 from peakatlas.engine.models.esm_glu import EsmGluModel, load_esm_glu
 
 CPU = torch.device("cpu")
@@ -171,14 +172,14 @@ def test_attention_without_padding_hands_the_kernel_each_sequence(monkeypatch):
 
     torch.manual_seed(0)
     query, key, value = (torch.randn(3, 256, 4, 8) / 2).bfloat16()
-    monkeypatch.setattr(forward, "varlen_kernel", lambda: kernel)
+    monkeypatch.setattr(attention, "varlen_kernel", lambda: kernel)
     groups = group_lengths(LENGTHS)
     halves = (rows.view(256, 4, 2, 4) for rows in (query, key))
-    mixed = forward.cuda_attention(*halves, value, groups)
+    mixed = cuda_attention(*halves, value, groups)
     expected = packed_attention(query, key, value, groups)
     torch.testing.assert_close(mixed, expected, atol=0.03, rtol=0)
-    monkeypatch.setattr(forward, "varlen_kernel", lambda: None)
-    padded = forward.cuda_attention(query, key, value, groups)
+    monkeypatch.setattr(attention, "varlen_kernel", lambda: None)
+    padded = cuda_attention(query, key, value, groups)
     torch.testing.assert_close(padded, expected, atol=0.03, rtol=0)
 
 
@@ -194,10 +195,11 @@ def test_cuda_agrees_with_cpu(toy_esm, token_ids):
 
 
 def test_self_check_finds_weights_that_are_not_finite(toy_esm):
-    encoder = load_esm(toy_esm, "fp32", CPU)
-    encoder.layers[1].up.weight[0, 0] = float("nan")
+    model = load_hf(EsmModel, toy_esm)
+    with torch.no_grad():
+        model.encoder.layer[1].intermediate.dense.weight[0, 0] = float("nan")
     with pytest.raises(ModelError, match="a weight is not finite"):
-        check_encoder(encoder)
+        build_encoder(model, "fp32", CPU)
 
 
 def test_self_check_finds_positions_that_are_lost(toy_absolute):

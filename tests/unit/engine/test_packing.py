@@ -9,9 +9,22 @@ from peakatlas.engine.packing import pack
 from peakatlas.engine.pooling import first_token, segment_mean
 
 
-def test_packs_go_from_long_to_short_and_fill_the_budget():
+def test_packs_go_from_long_to_short_within_the_budget():
     lengths = np.array([5, 100, 5, 40, 60, 5])
-    assert [rows.tolist() for rows in pack(lengths, 100)] == [[1], [4, 3], [0, 2, 5]]
+    assert [rows.tolist() for rows in pack(lengths, 100)] == [[1], [4], [3, 0, 2, 5]]
+
+
+def test_packs_are_filled_evenly():
+    assert [len(rows) for rows in pack([10] * 12, 110)] == [6, 6]
+    rng = np.random.default_rng(0)
+    lengths = rng.integers(90, 170, 400)
+    for budget in (1000, 1536, 2600, 10**6):
+        packs = pack(lengths, budget)
+        tokens = [lengths[rows].sum() for rows in packs]
+        assert sorted(np.concatenate(packs).tolist()) == list(range(400))
+        assert max(tokens) <= budget
+        assert len(packs) <= -(-lengths.sum() // (budget - 170))
+        assert min(tokens) >= max(tokens) - 2 * 170
 
 
 def test_a_sequence_longer_than_the_budget_is_alone():
