@@ -10,6 +10,7 @@ import pandas as pd
 
 from peakatlas.engine.contig_names import check_contigs, match_contigs
 from peakatlas.engine.errors import AtlasError, IntervalError
+from peakatlas.engine.intervals import as_intervals
 
 from .digest import DIGEST_BYTES, DigestIndex
 from .overlap import contig_codes
@@ -17,6 +18,7 @@ from .schema import MASKED
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
+    from pyranges import PyRanges
 
     from peakatlas.engine.intervals import Intervals
 
@@ -115,24 +117,28 @@ class _Best:
 
 def look_up(
     atlas: LookupTarget,
-    peaks: Intervals,
+    peaks: Intervals | pd.DataFrame | PyRanges,
     *,
     max_offset: int | None = None,
     digests: NDArray[np.uint8] | None = None,
+    index: CoordinateIndex | None = None,
 ) -> LookupResult:
     """Find the row that serves each peak: exact interval, exact sequence, best overlap.
 
     Parameters
     ----------
     atlas : LookupTarget
-    peaks : Intervals
+    peaks : Intervals, pandas.DataFrame or pyranges.PyRanges
         In any order; repeats are fine. Peaks on contigs that the atlas lacks are missing.
+        See `engine.intervals.as_intervals` for the columns of a table.
     max_offset : int, optional
         Accept the best overlapping row when the centres are at most this far apart, in bp. It is
         an approximation and off by default.
     digests : uint8, shape (n, 16), optional
         Digest of each peak's window sequence(s) under the window rule of the atlas; switches the
         tier ``sequence`` on.
+    index : CoordinateIndex, optional
+        What finds the overlaps, such as `FaissCoordinateIndex`; the atlas's own when not given.
 
     Returns
     -------
@@ -144,13 +150,14 @@ def look_up(
     ContigError
         If no contig of the peaks is in the atlas, and only the naming style differs.
     IntervalError
-        If `max_offset` is negative.
+        If `max_offset` is negative, or `peaks` is a table that cannot be used.
     AtlasError
         If `digests` has another length than `peaks`.
     """
+    peaks = as_intervals(peaks)
     _check_arguments(len(peaks), max_offset, digests)
     _check_naming(peaks, atlas.intervals.contigs, atlas.name)
-    best = _best_overlaps(atlas.coordinate_index, atlas.intervals, peaks)
+    best = _best_overlaps(index or atlas.coordinate_index, atlas.intervals, peaks)
     row, tier = best.exact.copy(), np.full(len(peaks), MISSING, np.int8)
     tier[row >= 0] = EXACT
     if digests is not None:

@@ -4,15 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
 
-from .errors import IntervalError
+from .errors import IntervalError, MissingDependencyError
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray
+    from pyranges import PyRanges
+
+PYRANGES_ROW = "row"
+"""Column by which a table that went through PyRanges finds its order again."""
+_FRAME_COLUMNS = (("chrom", "start", "end"), ("Chromosome", "Start", "End"))
 
 
 @dataclass(frozen=True, eq=False)
@@ -87,6 +92,61 @@ class Intervals:
         )
 
     @classmethod
+    def from_frame(cls, frame: pd.DataFrame) -> Intervals:
+        """Build from a table with columns ``chrom, start, end``, or ``Chromosome, Start, End``.
+
+        Parameters
+        ----------
+        frame : pandas.DataFrame
+            Rows keep their order; other columns are left aside.
+
+        Raises
+        ------
+        IntervalError
+            If a column is absent, holds no whole numbers or lacks a value, or a row breaks
+            ``0 <= start < end``.
+
+        Examples
+        --------
+        >>> frame = pd.DataFrame({"chrom": ["chr2"], "start": [5], "end": [25]})
+        >>> Intervals.from_frame(frame).names()
+        ['chr2:5-25']
+        """
+        for names in _FRAME_COLUMNS:
+            if set(names) <= set(frame.columns):
+                chrom, start, end = (frame[name] for name in names)
+                _check_column_types(chrom, start, end)
+                return cls.from_columns(
+                    chrom.tolist(), start.to_numpy(np.int64), end.to_numpy(np.int64)
+                )
+        raise IntervalError(
+            f"the table has columns {', '.join(map(str, frame.columns))}; intervals need chrom, "
+            "start, end (or Chromosome, Start, End)."
+        )
+
+    @classmethod
+    def from_pyranges(cls, ranges: PyRanges) -> Intervals:
+        """Build from PyRanges.
+
+        Parameters
+        ----------
+        ranges : pyranges.PyRanges
+            Rows come by its column ``row`` if it has one, as `to_pyranges` makes it, else as they
+            lie: PyRanges groups them by chromosome.
+
+        Raises
+        ------
+        IntervalError
+            If a row breaks ``0 <= start < end``.
+        """
+        frame = ranges if isinstance(ranges, pd.DataFrame) else ranges.df
+        if frame.empty:
+            return cls.from_columns([], [], [])
+        if PYRANGES_ROW in frame.columns:
+            frame = frame.sort_values(PYRANGES_ROW, kind="stable")
+        return cls.from_frame(frame)
+
+    @classmethod
     def concatenate(cls, parts: Sequence[Intervals]) -> Intervals:
         """Put several tables one after the other, over one list of contigs."""
         contigs = tuple(dict.fromkeys(name for part in parts for name in part.contigs))
@@ -157,7 +217,8 @@ class Intervals:
 
     def duplicated(self) -> NDArray[np.bool_]:
         """Which rows repeat an earlier row exactly, shape (n,)."""
-        return self.to_frame().duplicated().to_numpy()
+        columns = {"contig": self.contig_ids, "start": self.start, "end": self.end}
+        return pd.DataFrame(columns).duplicated().to_numpy()
 
     def names(self) -> list[str]:
         """``chrom:start-end`` of each interval."""
@@ -167,5 +228,69 @@ class Intervals:
         """Columns ``chrom`` (str), ``start``, ``end`` (int64), one row an interval."""
         return pd.DataFrame({"chrom": self.chrom, "start": self.start, "end": self.end})
 
+    def to_pyranges(self) -> PyRanges:
+        """PyRanges with columns ``Chromosome, Start, End, row``.
+
+        PyRanges groups its rows by chromosome; ``row`` is the place of each in this table.
+
+        Raises
+        ------
+        MissingDependencyError
+            If pyranges is not installed.
+
+        Examples
+        --------
+        >>> peaks = Intervals.from_columns(["chr2", "chr1"], [5, 7], [25, 8])
+        >>> peaks.to_pyranges().df["row"].tolist()
+        [1, 0]
+        >>> Intervals.from_pyranges(peaks.to_pyranges()).names()
+        ['chr2:5-25', 'chr1:7-8']
+        """
+        try:
+            from pyranges import PyRanges  # noqa: PLC0415 - half a second that few need
+        except ImportError as error:
+            raise MissingDependencyError("to_pyranges needs pyranges: pip install it.") from error
+        names = (*_FRAME_COLUMNS[1], PYRANGES_ROW)
+        columns = (self.chrom, self.start, self.end, np.arange(len(self)))
+        return PyRanges(pd.DataFrame(dict(zip(names, columns, strict=True))))
+
     def _name(self, row: int) -> str:
         return f"{self.contigs[self.contig_ids[row]]}:{self.start[row]}-{self.end[row]}"
+
+
+def as_intervals(table: Intervals | pd.DataFrame | PyRanges) -> Intervals:
+    """Intervals from whatever table of them a caller holds.
+
+    Parameters
+    ----------
+    table : Intervals, pandas.DataFrame or pyranges.PyRanges
+
+    Raises
+    ------
+    IntervalError
+        If it is none of these, or its columns or rows cannot be used.
+    """
+    if isinstance(table, Intervals):
+        return table
+    if type(table).__module__.partition(".")[0].startswith("pyranges"):
+        return Intervals.from_pyranges(table)
+    if isinstance(table, pd.DataFrame):
+        return Intervals.from_frame(table)
+    raise IntervalError(
+        f"a {type(table).__name__} is no table of intervals. Give Intervals, a DataFrame with "
+        "chrom, start, end, or PyRanges."
+    )
+
+
+def _check_column_types(chrom: pd.Series[Any], start: pd.Series[Any], end: pd.Series[Any]) -> None:
+    for column in (start, end):
+        if len(column) and not pd.api.types.is_integer_dtype(column.dtype):
+            raise IntervalError(
+                f"column {column.name} has type {column.dtype}; it must hold whole numbers (bp)."
+            )
+    empty = np.flatnonzero(chrom.isna() | start.isna() | end.isna())
+    if len(empty):
+        raise IntervalError(
+            f"{len(empty)} row(s) of the table lack a value in {chrom.name}, {start.name} or "
+            f"{end.name} (row {', '.join(map(str, empty[:5]))}). Fill or remove them."
+        )

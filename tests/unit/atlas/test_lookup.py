@@ -1,7 +1,8 @@
 import numpy as np
 import pytest
 
-from peakatlas.atlas import TIERS, Atlas
+from peakatlas.atlas import TIERS, Atlas, FaissCoordinateIndex
+from peakatlas.atlas.lookup import look_up
 from peakatlas.engine.errors import AtlasError, ContigError, IntervalError
 from peakatlas.engine.intervals import Intervals
 from tests.atlas_tools import random_intervals, toy_rows, write_toy_atlas
@@ -110,3 +111,39 @@ def test_wrong_arguments(atlas):
         atlas.lookup(queries, max_offset=-1)
     with pytest.raises(AtlasError, match=r"digests has shape \(2, 16\); it must be \(1, 16\)"):
         atlas.lookup(queries, digests=np.zeros((2, 16), np.uint8))
+
+
+@pytest.mark.parametrize("kind", ["frame", "pyranges"])
+def test_tables_of_others_are_looked_up_in_their_order(atlas, kind):
+    queries = peaks(("chr2", 0, 100), ("chr1", 130, 230), ("chr1", 900, 1200), ("chr2", 0, 100))
+    table = queries.to_frame() if kind == "frame" else queries.to_pyranges()
+    found, expected = atlas.lookup(table, max_offset=25), atlas.lookup(queries, max_offset=25)
+    assert found.peaks == queries
+    assert found.row.tolist() == expected.row.tolist() == [3, 2, -1, 3]
+
+
+def test_the_choice_among_overlaps_is_that_of_a_loop(tmp_path):
+    rows = random_intervals(150, extent=3000)
+    write_toy_atlas(tmp_path / "d.zarr", rows, shard_rows=64)
+    queries = Intervals.concatenate([random_intervals(200, seed=4, extent=3300), rows.take([9])])
+    found = Atlas.open(tmp_path / "d.zarr").lookup(queries)
+    for i, (chrom, start, end) in enumerate(queries.to_frame().itertuples(index=False)):
+        bp = np.minimum(end, rows.end) - np.maximum(start, rows.start)
+        offset = (start + end) // 2 - rows.centres
+        same = (rows.start == start) & (rows.end == end)
+        ranked = sorted(
+            (not same[row], abs(offset[row]), row)
+            for row in np.flatnonzero((rows.chrom == chrom) & (bp > 0))
+        )
+        best = ranked[0][2] if ranked else -1
+        assert found.overlap_row[i] == best
+        assert found.overlap_bp[i] == (bp[best] if ranked else 0)
+        assert found.centre_offset_bp[i] == (offset[best] if ranked else 0)
+
+
+def test_the_faiss_index_serves_the_same(atlas):
+    queries = random_intervals(100, seed=2, extent=1500)
+    index = FaissCoordinateIndex(ROWS)
+    found, expected = (look_up(atlas, queries, max_offset=99, index=i) for i in (index, None))
+    for name in ("row", "tier", "overlap_row", "overlap_bp", "centre_offset_bp"):
+        np.testing.assert_array_equal(getattr(found, name), getattr(expected, name))
