@@ -14,21 +14,18 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from peakatlas.engine.contig_names import match_contigs as rename_contigs
 from peakatlas.engine.distributed import Partition, RankState, owned_units, rank_state
 from peakatlas.engine.errors import IncompleteAtlasError, ShardOwnershipError
-from peakatlas.engine.genome import open_genome
-from peakatlas.engine.interval_readers import read_bed
 from peakatlas.engine.windows import parse_window
 
 from . import files
 from .append import write_rows
-from .ordering import sorted_unique
-from .provenance import genome_provenance, model_provenance, peaks_provenance
+from .inputs import read_inputs
+from .provenance import genome_provenance, model_provenance
 from .reader import Atlas
 from .schema import PLAN_NAME
 from .segment import Segment, segment_name
-from .writer import CHUNK_ROWS, LOCK_NAME, SHARD_ROWS, AtlasWriter
+from .writer import LOCK_NAME, AtlasWriter, default_shard_rows
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -39,8 +36,8 @@ if TYPE_CHECKING:
     from peakatlas.engine.genome import SequenceSource
     from peakatlas.engine.intervals import Intervals
 
-SHARDS_WANTED = 16
-"""A small atlas gets smaller shards, so that a crash costs a share of the work, not all of it."""
+    from .inputs import Inputs, Peaks
+
 PATIENCE_S = 600.0
 """Least time to wait for other ranks without news of them; ten times the longest shard if more."""
 _POLL_S = 0.2
@@ -48,7 +45,7 @@ _POLL_S = 0.2
 
 def build_atlas(
     genome: str | Path | SequenceSource,
-    peaks: str | Path | Intervals,
+    peaks: Peaks,
     out: str | Path,
     embedder: Embedder,
     *,
@@ -62,7 +59,7 @@ def build_atlas(
     ----------
     genome : str, Path or SequenceSource
         FASTA of a genome or of peaks.
-    peaks : str, Path or Intervals
+    peaks : str, Path, Intervals or PeakList
         BED file or table, in any order. Rows of the atlas are in genome order; repeats collapse
         and are counted in its provenance.
     out : str or Path
@@ -92,15 +89,15 @@ def build_atlas(
     IncompleteAtlasError
         If another process holds a shard and does not finish it; names it.
     """
-    given = (match_contigs, shard_rows, progress or _no_progress)
-    writer = _write(genome, peaks, out, embedder, Partition(), *given)
+    inputs = read_inputs(genome, peaks, match_contigs=match_contigs)
+    writer = _write(inputs, out, embedder, Partition(), shard_rows, progress or _no_progress)
     _finalise(writer)
     return Atlas.open(out)
 
 
 def build_partition(  # noqa: PLR0913 (the options of build_atlas)
     genome: str | Path | SequenceSource,
-    peaks: str | Path | Intervals,
+    peaks: Peaks,
     out: str | Path,
     embedder: Embedder,
     partition: Partition,
@@ -133,59 +130,102 @@ def build_partition(  # noqa: PLR0913 (the options of build_atlas)
     PeakAtlasError
         As `build_atlas`.
     """
-    given = (match_contigs, shard_rows, progress or _no_progress)
-    writer = _write(genome, peaks, out, embedder, partition, *given)
+    inputs = read_inputs(genome, peaks, match_contigs=match_contigs)
+    writer = _write(inputs, out, embedder, partition, shard_rows, progress or _no_progress)
     missing = len(writer.segment.missing_shards())
     if not missing:
         _finalise(writer)
     return missing
 
 
-def _write(  # noqa: PLR0913, PLR0917 (the options of build_atlas)
-    genome: str | Path | SequenceSource,
-    peaks: str | Path | Intervals,
+def begin_atlas(
+    inputs: Inputs, out: str | Path, embedder: Embedder, *, shard_rows: int | None = None
+) -> AtlasWriter:
+    """Lay an atlas out, or check that the one that is there is the same.
+
+    Parameters
+    ----------
+    inputs : Inputs
+    out, embedder, shard_rows
+        As in `build_atlas`.
+
+    Raises
+    ------
+    SpecMismatchError, GenomeError, AtlasError
+        If `out` was begun as another atlas or is something else, or the disk refuses.
+    """
+    return AtlasWriter.create(
+        out,
+        inputs.rows,
+        embedder.spec,
+        genome=genome_provenance(inputs.source, inputs.rows.contigs),
+        model=model_provenance(embedder),
+        peaks=inputs.peaks_provenance(),
+        shard_rows=shard_rows or default_shard_rows(len(inputs.rows)),
+    )
+
+
+def take_shard(
+    writer: AtlasWriter,
+    shard: int,
+    rows: Intervals,
+    source: SequenceSource,
+    embedder: Embedder,
+    report: Callable[[int], None],
+) -> bool:
+    """Whether a shard is done, by this process now if nobody holds it.
+
+    Parameters
+    ----------
+    writer : AtlasWriter
+    shard : int
+    rows : Intervals
+        All rows of the segment.
+    source : SequenceSource
+    embedder : Embedder
+    report : callable
+        Called with the number of peaks done since its last call.
+
+    Raises
+    ------
+    AtlasError
+        If the disk refuses.
+    """
+    at = writer.shard_rows_of(shard)
+    block = rows.take(np.arange(at.start, at.stop))
+    try:
+        with writer.claim(shard):
+            if not writer.segment.is_done(shard):
+                embeddings = embedder.embed(block, source, progress=report)
+                write_rows(writer, shard, embeddings, np.arange(len(block)))
+                return True
+    except ShardOwnershipError:
+        if not writer.segment.is_done(shard):
+            return False
+    report(len(block))
+    return True
+
+
+def _write(
+    inputs: Inputs,
     out: str | Path,
     embedder: Embedder,
     partition: Partition,
-    match_contigs: bool,
     shard_rows: int | None,
     report: Callable[[int], None],
 ) -> AtlasWriter:
     """Lay the atlas out and write the shards of a partition, all of them done at the end."""
-    state = rank_state()
-    source = open_genome(genome) if isinstance(genome, str | Path) else genome
-    given = read_bed(peaks) if isinstance(peaks, str | Path) else peaks
-    if match_contigs:
-        given = rename_contigs(given, source.contig_sizes)
-    source.check(given)
-    rows, _ = sorted_unique(given, source.contig_sizes)
-    report(len(given) - len(rows))
+    state, rows = rank_state(), inputs.rows
+    report(inputs.n_repeats)
     if state.is_main:
-        AtlasWriter.create(
-            out,
-            rows,
-            embedder.spec,
-            genome=genome_provenance(source, rows.contigs),
-            model=model_provenance(embedder),
-            peaks=peaks_provenance(
-                Path(peaks) if isinstance(peaks, str | Path) else None, len(given) - len(rows)
-            ),
-            shard_rows=shard_rows or default_shard_rows(len(rows)),
-        )
-    writer = _join(Path(out), rows, embedder, state)
-    _write_shards(writer, _in_turn(writer, rows, state, partition), rows, source, embedder, report)
+        begin_atlas(inputs, out, embedder, shard_rows=shard_rows)
+    writer = _join(Path(out), rows, embedder)
+    shards = _in_turn(writer, rows, state, partition)
+    _write_shards(writer, shards, inputs, embedder, report)
     return writer
 
 
-def default_shard_rows(n_rows: int) -> int:
-    """Rows of a shard: a power of two from 1024 to 16384, for about 16 shards or more."""
-    rows = CHUNK_ROWS
-    while rows < SHARD_ROWS and rows * 2 * SHARDS_WANTED <= n_rows:
-        rows *= 2
-    return rows
-
-
-def _join(root: Path, rows: Intervals, embedder: Embedder, state: RankState) -> AtlasWriter:
+def _join(root: Path, rows: Intervals, embedder: Embedder) -> AtlasWriter:
     segment = Segment(root, segment_name(0))
     plan_path = segment.folder / PLAN_NAME
     _wait_for(plan_path.exists, PATIENCE_S, f"rank 0 did not lay out {root}")
@@ -217,8 +257,7 @@ def _window_bp(writer: AtlasWriter, rows: Intervals) -> NDArray[np.float64]:
 def _write_shards(
     writer: AtlasWriter,
     shards: list[int],
-    rows: Intervals,
-    source: SequenceSource,
+    inputs: Inputs,
     embedder: Embedder,
     report: Callable[[int], None],
 ) -> None:
@@ -228,7 +267,7 @@ def _write_shards(
         left = []
         for shard in shards:
             began = time.monotonic()
-            if not _take(writer, shard, rows, source, embedder, report):
+            if not take_shard(writer, shard, inputs.rows, inputs.source, embedder, report):
                 left.append(shard)
                 continue
             last_news = time.monotonic()
@@ -242,30 +281,6 @@ def _write_shards(
             )
         if shards:
             time.sleep(_POLL_S)
-
-
-def _take(
-    writer: AtlasWriter,
-    shard: int,
-    rows: Intervals,
-    source: SequenceSource,
-    embedder: Embedder,
-    report: Callable[[int], None],
-) -> bool:
-    """Whether a shard is done, by this process now if nobody holds it."""
-    at = writer.shard_rows_of(shard)
-    block = rows.take(np.arange(at.start, at.stop))
-    try:
-        with writer.claim(shard):
-            if not writer.segment.is_done(shard):
-                embeddings = embedder.embed(block, source, progress=report)
-                write_rows(writer, shard, embeddings, np.arange(len(block)))
-                return True
-    except ShardOwnershipError:
-        if not writer.segment.is_done(shard):
-            return False
-    report(len(block))
-    return True
 
 
 def _finalise(writer: AtlasWriter) -> None:

@@ -34,7 +34,7 @@ from .segment import (
     read_manifest,
     segment_name,
 )
-from .shards import EncodedShard, encode_shard, put_shard
+from .shard_encoding import EncodedShard, encode_shard, put_shard
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -48,6 +48,8 @@ if TYPE_CHECKING:
 
 SHARD_ROWS = 16_384
 CHUNK_ROWS = 1_024
+SHARDS_WANTED = 16
+"""A small atlas gets smaller shards, so that a crash costs a share of the work, not all of it."""
 LOCK_NAME = "atlas"
 """Lock under which segments are laid out and appended."""
 _SHOWN = 5
@@ -156,7 +158,7 @@ class AtlasWriter:
         segment = Segment(root, segment_name(0))
         writer = cls(segment)
         writer.check_fits(plan.spec, intervals)
-        _check_same_genome(segment.plan, plan, str(root))
+        check_same_source(segment.plan, plan.genome, str(root))
         return writer
 
     @classmethod
@@ -340,13 +342,36 @@ class AtlasWriter:
         _check_values(columns[self.plan.embedding_column], columns["state"], rows.start)
 
 
-def _check_same_genome(ours: Plan, theirs: Plan, where: str) -> None:
-    check_same_genome(ours.genome, theirs.genome, where)
-    digests = [plan.genome.get("records_sha256") for plan in (ours, theirs)]
-    if digests[0] != digests[1]:
+def default_shard_rows(n_rows: int) -> int:
+    """Rows of a shard: a power of two from 1024 to 16384, for about 16 shards or more."""
+    rows = CHUNK_ROWS
+    while rows < SHARD_ROWS and rows * 2 * SHARDS_WANTED <= n_rows:
+        rows *= 2
+    return rows
+
+
+def check_same_source(plan: Plan, genome: Mapping[str, Any], where: str) -> None:
+    """Refuse sequence that is not that of a segment.
+
+    Parameters
+    ----------
+    plan : Plan
+        Of the segment.
+    genome : mapping
+        Provenance of the sequence at hand.
+    where : str
+        Name of the atlas, for the text.
+
+    Raises
+    ------
+    GenomeError
+        If a contig differs, or the records of a FASTA of peaks do.
+    """
+    check_same_genome(plan.genome, genome, where)
+    if plan.genome.get("records_sha256") != genome.get("records_sha256"):
         raise GenomeError(
-            f"{where} was begun with the records of {ours.genome.get('name')}; those of "
-            f"{theirs.genome.get('name')} differ. Give the same FASTA, or another output path."
+            f"{where} was begun with the records of {plan.genome.get('name')}; those of "
+            f"{genome.get('name')} differ. Give the same FASTA, or another output path."
         )
 
 

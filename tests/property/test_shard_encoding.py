@@ -9,7 +9,7 @@ from zarr.storage import MemoryStore
 
 from peakatlas.atlas.int8 import Int8Code
 from peakatlas.atlas.schema import EMBEDDED, FORMAT_VERSION, INT8_VERSION, Plan, create_row_columns
-from peakatlas.atlas.shards import encode_shard
+from peakatlas.atlas.shard_encoding import encode_shard
 from tests.atlas_tools import toy_spec
 
 
