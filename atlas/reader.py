@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from functools import cached_property
+import threading
+from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 import numpy as np
-import zarr
-from zarr.storage import LocalStore
 
 from peakatlas.engine.errors import AtlasError
 from peakatlas.engine.intervals import Intervals
@@ -16,9 +15,11 @@ from peakatlas.engine.spec import EmbeddingSpec
 
 from .digest import DigestIndex
 from .lookup import LookupResult, look_up
+from .open_segment import OpenSegment
 from .overlap import OverlapIndex
-from .schema import ABSENT, EMBEDDED, INTERVAL_COLUMNS, ROW_COLUMNS, STATES
-from .segment import Segment, read_manifest
+from .schema import ABSENT, EMBEDDED, MANIFEST_NAME, STATES, check_manifest
+from .segment import read_manifest
+from .storage import open_storage, read_json
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -26,6 +27,10 @@ if TYPE_CHECKING:
     from typing import Self
 
     from numpy.typing import ArrayLike, NDArray
+
+    from .storage import Storage
+
+    T = TypeVar("T")
 
 _SHOWN = 5
 
@@ -38,28 +43,32 @@ class Atlas:
 
     Parameters
     ----------
-    root : Path
-        Folder of the atlas.
+    storage : Storage
+        Where the atlas lies.
     manifest : mapping
         Checked manifest.
     """
 
-    def __init__(self, root: Path, manifest: Mapping[str, Any]) -> None:
-        self.path = root
-        self._manifest = manifest
-        self._segments = [_OpenSegment(Segment(root, s["name"])) for s in manifest["segments"]]
+    def __init__(self, storage: Storage, manifest: Mapping[str, Any]) -> None:
+        self._storage, self._manifest = storage, manifest
+        self._segments = _open_segments(storage, manifest)
         self.spec = EmbeddingSpec.from_json(manifest["spec"])
         self.dim = self.spec.dim
         self._first_rows = np.cumsum([0, *(s.n_rows for s in self._segments)]).astype(np.int64)
+        self._lock = threading.RLock()
+        self._kept: dict[str, object] = {}
 
     @classmethod
-    def open(cls, path: str | Path) -> Atlas:
+    def open(cls, path: str | Path, *, storage_options: Mapping[str, Any] | None = None) -> Atlas:
         """Open a finished atlas.
 
         Parameters
         ----------
         path : str or Path
-            Folder of the atlas.
+            Folder of the atlas, or any URL that fsspec knows: ``https://``, ``s3://``,
+            ``memory://``. A remote atlas is read range by range as rows are asked for.
+        storage_options : mapping, optional
+            Given to the fsspec filesystem of a URL, such as ``{"anon": True}`` for a public bucket.
 
         Returns
         -------
@@ -68,20 +77,23 @@ class Atlas:
         Raises
         ------
         AtlasError
-            If there is no atlas, its format is newer than this software, or a file that the
-            manifest lists is absent or has another size.
+            If there is no atlas, its format is newer than this software, the server does not
+            answer, or a local file that the manifest lists is absent or has another size.
         IncompleteAtlasError
             If it is not finished; names the missing shards.
+        MissingDependencyError
+            If the package that speaks the protocol of a URL is not installed.
         """
-        root = Path(path)
-        manifest = read_manifest(root)
-        _check_sizes(root, manifest)
-        return cls(root, manifest)
+        storage = open_storage(path, storage_options=storage_options)
+        manifest = manifest_of(storage)
+        if storage.local_path() is not None:
+            _check_sizes(storage, manifest)
+        return cls(storage, manifest)
 
     def close(self) -> None:
         """Drop what is cached; reading again loads it anew."""
-        for name in ("intervals", "state", "coordinate_index", "digest_index"):
-            self.__dict__.pop(name, None)
+        with self._lock:
+            self._kept.clear()
 
     def __enter__(self) -> Self:
         return self
@@ -98,12 +110,29 @@ class Atlas:
         return int(self._first_rows[-1])
 
     def __repr__(self) -> str:
-        return f"Atlas({str(self.path)!r}, {len(self)} intervals × {self.dim}, {self.spec.model})"
+        return f"Atlas({self.name!r}, {len(self)} intervals × {self.dim}, {self.spec.model})"
 
     @property
     def name(self) -> str:
-        """Path of the atlas, as named in errors."""
-        return str(self.path)
+        """Path or URL of the atlas, as named in errors."""
+        return self._storage.name
+
+    @property
+    def path(self) -> Path:
+        """Folder of the atlas.
+
+        Raises
+        ------
+        AtlasError
+            If it is read from a URL, and so cannot be written to.
+        """
+        folder = self._storage.local_path()
+        if folder is None:
+            raise AtlasError(
+                f"{self.name} is read over the network and cannot be changed. Copy it first: "
+                f"peakatlas atlas mirror {self.name} FOLDER."
+            )
+        return folder
 
     @property
     def provenance(self) -> dict[str, Any]:
@@ -122,39 +151,37 @@ class Atlas:
             ],
         }
 
-    @cached_property
+    @property
     def intervals(self) -> Intervals:
         """Interval of each row."""
-        return Intervals.concatenate([segment.intervals() for segment in self._segments])
+        return self._once(
+            "intervals", lambda: Intervals.concatenate([s.intervals() for s in self._segments])
+        )
 
-    @cached_property
+    @property
     def state(self) -> NDArray[np.uint8]:
         """State of each row, see `schema.STATES`; uint8, shape (n,)."""
-        state: NDArray[np.uint8] = self._column("state")
-        return state
+        return self._once("state", lambda: self._column("state"))
 
     @property
     def digests(self) -> NDArray[np.uint8]:
         """Digest of each row's window sequence(s); uint8, shape (n, 16)."""
-        digests: NDArray[np.uint8] = self._column("digest")
-        return digests
+        return self._column("digest")
 
     @property
     def n_fraction(self) -> NDArray[np.float32]:
         """Share of N in each row's window(s); float32, shape (n,)."""
-        n_fraction: NDArray[np.float32] = self._column("n_fraction")
-        return n_fraction
+        return self._column("n_fraction")
 
-    @cached_property
+    @property
     def coordinate_index(self) -> OverlapIndex:
         """Overlap join over `intervals`."""
-        return OverlapIndex(self.intervals)
+        return self._once("coordinate_index", lambda: OverlapIndex(self.intervals))
 
-    @cached_property
+    @property
     def digest_index(self) -> DigestIndex:
         """Embedded rows by their sequence."""
-        rows = np.flatnonzero(self.state == EMBEDDED)
-        return DigestIndex(self.digests[rows], rows)
+        return self._once("digest_index", self._make_digest_index)
 
     def lookup(
         self,
@@ -211,7 +238,7 @@ class Atlas:
         outside = wanted[(wanted < 0) | (wanted >= len(self))]
         if len(outside):
             raise AtlasError(
-                f"{len(outside)} row(s) are outside 0 … {len(self) - 1} of {self.path}: "
+                f"{len(outside)} row(s) are outside 0 … {len(self) - 1} of {self.name}: "
                 f"{outside[:_SHOWN].tolist()}."
             )
         out = np.empty((len(wanted), self.dim), np.float32)
@@ -219,7 +246,7 @@ class Atlas:
         for number, segment in enumerate(self._segments):
             at = np.flatnonzero(owner == number)
             segment.gather_into(out, at, wanted[at] - self._first_rows[number])
-        _check_filled(out, self.state[wanted], wanted, self.name)
+        _check_filled(out, self._state_of(wanted, owner), wanted, self.name)
         return out
 
     def info(self) -> dict[str, Any]:
@@ -228,7 +255,7 @@ class Atlas:
         sizes = [file["bytes"] for s in self._manifest["segments"] for file in s["files"].values()]
         counts = np.bincount(self.state, minlength=len(STATES))
         return {
-            "path": str(self.path),
+            "path": self.name,
             "format_version": self._manifest["format_version"],
             "n_intervals": len(self),
             "dim": self.dim,
@@ -246,68 +273,82 @@ class Atlas:
         }
 
     def _column(self, name: str) -> NDArray[Any]:
-        return np.concatenate([segment.column(name) for segment in self._segments])
+        parts = [segment.column(name) for segment in self._segments]
+        return parts[0] if len(parts) == 1 else np.concatenate(parts)
+
+    def _state_of(self, rows: NDArray[np.int64], owner: NDArray[np.int64]) -> NDArray[np.uint8]:
+        """State of some rows; of a remote atlas no more is fetched than these need."""
+        if self._storage.local_path() is not None or "state" in self._kept:
+            return self.state[rows]
+        state = np.empty(len(rows), np.uint8)
+        for number, segment in enumerate(self._segments):
+            at = np.flatnonzero(owner == number)
+            state[at] = segment.column("state", rows[at] - self._first_rows[number])
+        return state
+
+    def _make_digest_index(self) -> DigestIndex:
+        rows = np.flatnonzero(self.state == EMBEDDED)
+        return DigestIndex(self.digests[rows], rows)
+
+    def _once(self, name: str, make: Callable[[], T]) -> T:
+        """What was made under this name, made now if it was not; by one thread only."""
+        with self._lock:
+            if name not in self._kept:
+                self._kept[name] = make()
+            return cast("T", self._kept[name])
 
 
-class _OpenSegment:
-    """The arrays of one finished segment."""
+def manifest_of(storage: Storage) -> dict[str, Any]:
+    """Read and check the manifest of an atlas.
 
-    def __init__(self, segment: Segment) -> None:
-        self.folder, self.plan = segment.folder, segment.plan
-        self.n_rows = self.plan.n_rows
-        store = LocalStore(self.folder, read_only=True)
-        self._arrays = {
-            name: zarr.open_array(store, path=name, mode="r")
-            for name in (*INTERVAL_COLUMNS, *ROW_COLUMNS)
-        }
-
-    def intervals(self) -> Intervals:
-        contig, start, end = (self.column(name) for name in INTERVAL_COLUMNS)
-        return Intervals(self.plan.contigs, contig, start, end)
-
-    def column(self, name: str) -> NDArray[Any]:
-        return self._read(name, slice(0, self.n_rows))
-
-    def gather_into(
-        self, out: NDArray[np.float32], at: NDArray[np.int64], rows: NDArray[np.int64]
-    ) -> None:
-        """Set ``out[at]`` to `rows`, reading each shard once: the span that is wanted of it."""
-        order = np.argsort(rows, kind="stable")
-        at, rows = at[order], rows[order]
-        shards, first = np.unique(rows // self.plan.shard_rows, return_index=True)
-        for block in np.split(np.arange(len(rows)), first[1:]) if len(shards) else []:
-            low, high = rows[block[0]], rows[block[-1]] + 1
-            span = self._read("embedding", slice(int(low), int(high)))
-            out[at[block]] = np.take(span, rows[block] - low, axis=0)
-
-    def _read(self, name: str, rows: slice) -> NDArray[Any]:
-        try:
-            return np.asarray(self._arrays[name][rows])
-        except (ValueError, RuntimeError, OSError) as error:
-            raise AtlasError(
-                f"{self.folder / name} rows {rows.start}-{rows.stop} cannot be read ({error}): "
-                "the shard is damaged. Restore it from a copy, or delete its file and run the "
-                "same `peakatlas atlas build` again."
-            ) from error
+    Raises
+    ------
+    AtlasError
+        If there is no atlas, or one of a newer version, or the manifest was edited.
+    IncompleteAtlasError
+        If a local atlas is not finished; names the missing shards.
+    """
+    folder = storage.local_path()
+    if folder is not None:
+        return read_manifest(folder)
+    try:
+        manifest = read_json(storage, MANIFEST_NAME)
+    except FileNotFoundError as error:
+        raise AtlasError(
+            f"{storage.name} is not an atlas, or not a finished one (no {MANIFEST_NAME}). Check "
+            "the URL: it is that of the folder."
+        ) from error
+    check_manifest(manifest, storage.where(MANIFEST_NAME))
+    return manifest
 
 
-def _check_sizes(root: Path, manifest: Mapping[str, Any]) -> None:
+def _open_segments(storage: Storage, manifest: Mapping[str, Any]) -> list[OpenSegment]:
+    try:
+        return [OpenSegment(storage, entry) for entry in manifest["segments"]]
+    except FileNotFoundError as error:
+        raise AtlasError(
+            f"{storage.name} is damaged: the plan of a segment is absent ({error}). Restore it "
+            "from a copy."
+        ) from error
+
+
+def _check_sizes(storage: Storage, manifest: Mapping[str, Any]) -> None:
     wrong = [
         f"{segment['name']}/{name}"
         for segment in manifest["segments"]
         for name, file in segment["files"].items()
-        if not _has_size(root / segment["name"] / name, file["bytes"])
+        if not _has_size(storage, f"{segment['name']}/{name}", file["bytes"])
     ]
     if wrong:
         shown = ", ".join(wrong[:_SHOWN])
         raise AtlasError(
-            f"{root} is damaged: {len(wrong)} file(s) are absent or have another size ({shown}). "
-            "Restore them from a copy, or run the same `peakatlas atlas build` again."
+            f"{storage.name} is damaged: {len(wrong)} file(s) are absent or have another size "
+            f"({shown}). Restore them from a copy, or run the same `peakatlas atlas build` again."
         )
 
 
-def _has_size(path: Path, size: int) -> bool:
-    return path.is_file() and path.stat().st_size == size
+def _has_size(storage: Storage, name: str, size: int) -> bool:
+    return storage.exists(name) and storage.size(name) == size
 
 
 def _check_filled(
