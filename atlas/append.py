@@ -13,14 +13,8 @@ from .provenance import genome_provenance
 from .reader import Atlas
 from .schema import EMBEDDED, MASKED
 from .segment import Segment, lay_out, make_plan, segment_name
-from .writer import (
-    CHUNK_ROWS,
-    LOCK_NAME,
-    SHARD_ROWS,
-    AtlasWriter,
-    ShardRows,
-    default_shard_rows,
-)
+from .shard_rows import ShardRows
+from .writer import CHUNK_ROWS, LOCK_NAME, SHARD_ROWS, AtlasWriter, default_shard_rows
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping

@@ -113,7 +113,8 @@ def write_shards(
         If another process holds some of the shards; names them.
     """
     writer = AtlasWriter.open(out)
-    wanted = _wanted(writer, shards)
+    wanted = sorted(set(shards))
+    writer.check_shards(wanted)
     check_same_spec(writer.plan.spec, embedder.spec, str(out))
     source = open_genome(genome) if isinstance(genome, str | Path) else genome
     done = [shard for shard in wanted if writer.segment.is_done(shard)]
@@ -210,14 +211,3 @@ def read_intervals(segment: Segment) -> Intervals:
             "Remove the atlas and begin it again."
         )
     return rows
-
-
-def _wanted(writer: AtlasWriter, shards: Iterable[int]) -> list[int]:
-    wanted = sorted(set(shards))
-    outside = [shard for shard in wanted if not 0 <= shard < writer.n_shards]
-    if outside or not wanted:
-        raise AtlasError(
-            f"{writer.root} has the shards 0-{writer.n_shards - 1}, and "
-            f"{shown_shards(outside) or 'none'} was asked for. Give numbers among them."
-        )
-    return wanted

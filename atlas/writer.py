@@ -8,22 +8,18 @@ flushed and renamed; only then does its log entry appear, and only the log entry
 from __future__ import annotations
 
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-
-import numpy as np
 
 from peakatlas.engine.errors import AtlasError, GenomeError, ShardOwnershipError
 from peakatlas.engine.pipeline import run_pipeline
 
 from . import files
-from .digest import DIGEST_BYTES, intervals_digest
+from .digest import intervals_digest
 from .identity import check_same_genome, check_same_spec
 from .schema import (
     LOG_FOLDER,
     MANIFEST_NAME,
-    wrong_rows,
 )
 from .segment import (
     Segment,
@@ -35,11 +31,13 @@ from .segment import (
     segment_name,
 )
 from .shard_encoding import EncodedShard, encode_shard, put_shard
+from .shard_lists import shown_shards
+from .shard_rows import ShardRows, stored_columns
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Mapping
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
-    from numpy.typing import ArrayLike, NDArray
+    from numpy.typing import ArrayLike
 
     from peakatlas.engine.intervals import Intervals
     from peakatlas.engine.spec import EmbeddingSpec
@@ -53,21 +51,6 @@ SHARDS_WANTED = 16
 LOCK_NAME = "atlas"
 """Lock under which segments are laid out and appended."""
 _SHOWN = 5
-_CHECKED_ROWS = 256
-
-
-@dataclass(frozen=True, kw_only=True, eq=False)
-class ShardRows:
-    """What is stored of the n rows of one shard; see `AtlasWriter.write_shard`."""
-
-    values: ArrayLike
-    """Embeddings, shape (n, dim)."""
-    digests: ArrayLike
-    """Digest of each row's window sequence(s), uint8, shape (n, 16)."""
-    n_fraction: ArrayLike
-    """Share of N in it, shape (n,)."""
-    state: ArrayLike
-    """`schema.EMBEDDED` or `schema.MASKED`, uint8, shape (n,)."""
 
 
 class AtlasWriter:
@@ -232,6 +215,21 @@ class AtlasWriter:
                 f"has {len(intervals)}). Give the same peaks, or another output path."
             )
 
+    def check_shards(self, shards: Sequence[int]) -> None:
+        """Refuse shards that are not of the segment, or none.
+
+        Raises
+        ------
+        AtlasError
+            Names them.
+        """
+        outside = sorted(shard for shard in set(shards) if not 0 <= shard < self.n_shards)
+        if outside or not shards:
+            raise AtlasError(
+                f"{self.root} has the shards 0-{self.n_shards - 1}; "
+                f"{shown_shards(outside) or 'none'} was asked for. Give numbers among them."
+            )
+
     def write_shard(
         self,
         shard: int,
@@ -310,10 +308,7 @@ class AtlasWriter:
         list_segment(self.root, self.segment)
 
     def _check_owned(self, shard: int) -> None:
-        if not 0 <= shard < self.n_shards:
-            raise AtlasError(
-                f"shard {shard} is not among 0 … {self.n_shards - 1} of {self.segment.folder}."
-            )
+        self.check_shards([shard])
         if shard not in self.owned_shards():
             raise ShardOwnershipError(
                 f"shard {shard} belongs to rank {shard % self.world_size} of {self.world_size}, "
@@ -321,25 +316,7 @@ class AtlasWriter:
             )
 
     def _encode(self, shard: int, rows: ShardRows) -> EncodedShard:
-        columns: dict[str, NDArray[Any]] = {
-            self.plan.embedding_column: self.plan.encode(rows.values),
-            "digest": np.ascontiguousarray(rows.digests, np.uint8),
-            "n_fraction": np.ascontiguousarray(rows.n_fraction, np.float32),
-            "state": np.ascontiguousarray(rows.state, np.uint8),
-        }
-        self._check_columns(shard, columns)
-        return encode_shard(self.plan, shard, columns)
-
-    def _check_columns(self, shard: int, columns: Mapping[str, NDArray[Any]]) -> None:
-        rows = self.shard_rows_of(shard)
-        n = rows.stop - rows.start
-        shapes = [(n, self.plan.spec.dim), (n, DIGEST_BYTES), (n,), (n,)]
-        for (name, column), shape in zip(columns.items(), shapes, strict=True):
-            if column.shape != shape:
-                raise AtlasError(
-                    f"shard {shard}: {name} has shape {column.shape}, it must be {shape}."
-                )
-        _check_values(columns[self.plan.embedding_column], columns["state"], rows.start)
+        return encode_shard(self.plan, shard, stored_columns(self.plan, shard, rows))
 
 
 def default_shard_rows(n_rows: int) -> int:
@@ -372,22 +349,6 @@ def check_same_source(plan: Plan, genome: Mapping[str, Any], where: str) -> None
         raise GenomeError(
             f"{where} was begun with the records of {plan.genome.get('name')}; those of "
             f"{genome.get('name')} differ. Give the same FASTA, or another output path."
-        )
-
-
-def _check_values(embedding: NDArray[Any], state: NDArray[Any], first_row: int) -> None:
-    # By blocks that stay in the processor's cache; the shard as a whole takes several times longer.
-    wrong = np.concatenate(
-        [
-            at + wrong_rows(embedding[at : at + _CHECKED_ROWS], state[at : at + _CHECKED_ROWS])
-            for at in range(0, len(state), _CHECKED_ROWS)
-        ]
-    )
-    if len(wrong):
-        rows = ", ".join(str(first_row + row) for row in wrong[:_SHOWN])
-        raise AtlasError(
-            f"{len(wrong)} row(s) do not fit their state (rows {rows}): an embedded row is finite "
-            "and below 65504 (float16), a masked row is all NaN, and no other state is written."
         )
 
 

@@ -13,7 +13,7 @@ import typer
 
 import peakatlas
 
-from .commands import atlas_build, atlas_search
+from .commands import atlas_build, atlas_cluster, atlas_search
 from .commands.options import (
     AlignmentName,
     AtlasOption,
@@ -55,6 +55,7 @@ app = typer.Typer(
 )
 atlas_app = typer.Typer(help="Build, inspect and look up atlases.", no_args_is_help=True)
 atlas_app.add_typer(atlas_build.app)
+atlas_app.add_typer(atlas_cluster.app)
 atlas_app.add_typer(atlas_search.app)
 app.add_typer(atlas_app, name="atlas")
 

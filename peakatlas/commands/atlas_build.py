@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -14,10 +14,15 @@ from peakatlas.terminal import is_first_rank, print_facts, progress_bar, say, sh
 
 from .options import (
     AtlasArgument,
+    GenomeArgument,
     JsonOption,
+    LayerOption,
     MatchContigsOption,
+    MaxNFractionOption,
     ModelOption,
+    OutAtlasArgument,
     PeaksArgument,
+    PoolingOption,
     PrecisionOption,
     RevisionOption,
     StrandOption,
@@ -26,6 +31,7 @@ from .options import (
 )
 
 if TYPE_CHECKING:
+    from peakatlas.atlas.inputs import PeakList
     from peakatlas.engine.meter import Meter
 
 app = typer.Typer()
@@ -33,24 +39,16 @@ app = typer.Typer()
 
 @app.command("build")
 def atlas_build(
-    genome: Annotated[
-        Path,
-        typer.Argument(metavar="GENOME.fa[.gz]", help="FASTA of the genome, or of the peaks."),
-    ],
+    genome: GenomeArgument,
     peaks: PeaksArgument,
-    out: Annotated[Path, typer.Argument(metavar="OUT.zarr", help="Folder to write.")],
+    out: OutAtlasArgument,
     model: ModelOption = "peaklm-v1",
     window: WindowOption = None,
     strand: StrandOption = "forward",
     precision: PrecisionOption = "bf16",
-    pooling: Annotated[
-        Literal["mean", "cls"], typer.Option(help="Mean of the DNA tokens, or the CLS token.")
-    ] = "mean",
-    layer: Annotated[int, typer.Option(help="Layer that is pooled; -1 is the last.")] = -1,
-    max_n_fraction: Annotated[
-        float | None,
-        typer.Option("--max-n-fraction", help="Leave windows out that are richer in N: 0.5."),
-    ] = None,
+    pooling: PoolingOption = "mean",
+    layer: LayerOption = -1,
+    max_n_fraction: MaxNFractionOption = None,
     revision: RevisionOption = None,
     trust_remote_code: TrustOption = False,
     partition: Annotated[
@@ -65,7 +63,7 @@ def atlas_build(
 ) -> None:
     """Embed every peak and store the embeddings; the same command again finishes the job."""
     show_licence(model)
-    n_peaks = len(peakatlas.read_bed(peaks))
+    given = _read_peaks(peaks)
     embedder = peakatlas.Embedder.load(
         model,
         window=window,
@@ -80,18 +78,20 @@ def atlas_build(
     if embedder.card.name not in MODELS:
         show_licence(embedder.card)
     if partition is not None:
-        _build_partition((genome, peaks, out), embedder, partition, match_contigs, verbose)
+        _build_partition(genome, given, out, embedder, partition, match_contigs, verbose)
         return
-    with progress_bar(n_peaks, "embedding", _meter(n_peaks, embedder, verbose)) as advance:
+    with progress_bar(len(given), "embedding", meter_of(len(given), embedder, verbose)) as advance:
         atlas = peakatlas.build_atlas(
-            genome, peaks, out, embedder, match_contigs=match_contigs, progress=advance
+            genome, given, out, embedder, match_contigs=match_contigs, progress=advance
         )
     if is_first_rank():
         print_facts(atlas.info(), as_json=as_json)
 
 
 def _build_partition(
-    paths: tuple[Path, Path, Path],
+    genome: Path,
+    peaks: PeakList,
+    out: Path,
     embedder: peakatlas.Embedder,
     partition: str,
     match_contigs: bool,
@@ -101,10 +101,10 @@ def _build_partition(
     from peakatlas.engine.distributed import parse_partition  # noqa: PLC0415
 
     share = parse_partition(partition)
-    n_peaks = -(-len(peakatlas.read_bed(paths[1])) // share.count)
-    with progress_bar(n_peaks, "embedding", _meter(n_peaks, embedder, verbose)) as advance:
+    n_peaks = -(-len(peaks) // share.count)
+    with progress_bar(n_peaks, "embedding", meter_of(n_peaks, embedder, verbose)) as advance:
         missing = build_partition(
-            *paths, embedder, share, match_contigs=match_contigs, progress=advance
+            genome, peaks, out, embedder, share, match_contigs=match_contigs, progress=advance
         )
     say(
         f"partition {partition} is written; "
@@ -112,7 +112,14 @@ def _build_partition(
     )
 
 
-def _meter(n_peaks: int, embedder: peakatlas.Embedder, verbose: bool) -> Meter:
+def _read_peaks(path: Path) -> PeakList:
+    from peakatlas.atlas.inputs import PeakList  # noqa: PLC0415 - keeps the help fast
+
+    return PeakList.read(path)
+
+
+def meter_of(n_peaks: int, embedder: peakatlas.Embedder, verbose: bool = False) -> Meter:
+    """Rates of embedding, for the progress; with `verbose` as a share of the machine's speed."""
     from peakatlas.engine.meter import Meter  # noqa: PLC0415 - keeps the help fast
 
     peak = None

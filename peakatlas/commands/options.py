@@ -13,6 +13,10 @@ PeaksArgument = Annotated[
 AtlasOption = Annotated[
     Path, typer.Option("--atlas", metavar="ATLAS.zarr", help="Atlas that holds the embeddings.")
 ]
+GenomeArgument = Annotated[
+    Path, typer.Argument(metavar="GENOME.fa[.gz]", help="FASTA of the genome, or of the peaks.")
+]
+OutAtlasArgument = Annotated[Path, typer.Argument(metavar="OUT.zarr", help="Folder to write.")]
 GenomeOption = Annotated[
     Path | None,
     typer.Option(
@@ -40,6 +44,15 @@ ModelOption = Annotated[
 ]
 WindowOption = Annotated[
     str | None, typer.Option("--window", help="centre:<bp> or peak:<max bp>:<overlap bp>.")
+]
+PoolingOption = Annotated[
+    Literal["mean", "cls"],
+    typer.Option("--pooling", help="Mean of the DNA tokens, or the CLS token."),
+]
+LayerOption = Annotated[int, typer.Option("--layer", help="Layer that is pooled; -1 is the last.")]
+MaxNFractionOption = Annotated[
+    float | None,
+    typer.Option("--max-n-fraction", help="Leave windows out that are richer in N: 0.5."),
 ]
 PrecisionOption = Annotated[
     Literal["bf16", "fp32"], typer.Option("--precision", help="Of the model's matrix products.")
