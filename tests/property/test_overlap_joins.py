@@ -1,14 +1,17 @@
 """NCLS and FAISS joins against the one-line definition of an overlap."""
 
+import faiss
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from peakatlas.atlas import FaissCoordinateIndex, OverlapIndex
+from peakatlas.atlas import FaissCoordinateIndex, OverlapIndex, OverlapPairs
+from peakatlas.engine.errors import MissingDependencyError
 from peakatlas.engine.intervals import Intervals
 
 BIN = 1 << 16
+HAS_GPU = faiss.get_num_gpus() > 0
 NEAR_BORDERS = st.builds(
     lambda at, shift: max(at * BIN + shift, 0), st.integers(0, 3), st.integers(-3, 3)
 )
@@ -39,13 +42,38 @@ def pairs(index, queries):
     return list(zip(found.query.tolist(), found.row.tolist(), strict=True))
 
 
+def searching_as_on_a_gpu(rows):
+    """The search by a fixed number of nearest pieces, on the CPU."""
+    index = FaissCoordinateIndex(rows)
+    index._on_gpu = index._index
+    return index
+
+
 @settings(max_examples=150, deadline=None)
 @given(rows=TABLES, queries=TABLES)
-def test_both_joins_equal_the_definition(rows, queries):
+def test_all_joins_equal_the_definition(rows, queries):
     rows, queries = table(rows), table(queries)
     expected = naive_pairs(queries, rows)
     assert pairs(OverlapIndex(rows), queries) == expected
     assert pairs(FaissCoordinateIndex(rows), queries) == expected
+    assert pairs(searching_as_on_a_gpu(rows), queries) == expected
+
+
+HARD_CASES = {
+    "bookends": ([("a", 10, 10), ("a", 20, 10)], [("a", 0, 10), ("a", 20, 1), ("a", 30, 5)]),
+    "duplicates": ([("a", 5, 9)] * 4, [("a", 6, 1), ("a", 6, 1)]),
+    "nested 30 Mb": ([("a", 7, 30_000_000), ("a", 9, 4), ("a", 8, 29_999_000)], [("a", 9, 2)]),
+    "unsorted": ([("b", 90, 9), ("a", 50, 9), ("b", 1, 99)], [("b", 95, 1), ("a", 40, 11)]),
+    "absent contig": ([("a", 0, 9)], [("z", 0, 9), ("a", 8, 1), ("y", 3, 1)]),
+    "past the last row": ([("a", 0, 9), ("b", 0, 9)], [("a", 9, 70_000), ("a", 8, 70_000)]),
+}
+
+
+@pytest.mark.parametrize("case", HARD_CASES)
+@pytest.mark.parametrize("kind", [OverlapIndex, FaissCoordinateIndex, searching_as_on_a_gpu])
+def test_hard_cases(case, kind):
+    rows, queries = map(table, HARD_CASES[case])
+    assert pairs(kind(rows), queries) == naive_pairs(queries, rows)
 
 
 def scattered(n, seed):
@@ -65,6 +93,43 @@ def test_faiss_is_identical_on_many_and_does_not_depend_on_the_batch(cut, monkey
     found = FaissCoordinateIndex(rows).overlap_pairs(queries)
     np.testing.assert_array_equal(found.query, expected.query)
     np.testing.assert_array_equal(found.row, expected.row)
+
+
+@pytest.mark.parametrize("nearest", [1, 3, 2047])
+def test_search_by_nearest_falls_back_for_pieces_with_more(nearest, monkeypatch):
+    rows, queries = scattered(5000, 2), scattered(2000, 3)
+    expected = OverlapIndex(rows).overlap_pairs(queries)
+    monkeypatch.setattr("peakatlas.atlas.faiss_index.GPU_NEAREST", nearest)
+    found = searching_as_on_a_gpu(rows).overlap_pairs(queries)
+    np.testing.assert_array_equal(found.query, expected.query)
+    np.testing.assert_array_equal(found.row, expected.row)
+    assert np.bincount(found.query).max() > 3
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not HAS_GPU, reason="FAISS sees no GPU")
+def test_a_gpu_finds_the_same_pairs_in_any_batch(monkeypatch):
+    rows, queries = scattered(20_000, 0), scattered(3000, 1)
+    expected = OverlapIndex(rows).overlap_pairs(queries)
+    for cut in (1 << 18, 100):
+        monkeypatch.setattr("peakatlas.atlas.faiss_index.PIECES_PER_SEARCH", cut)
+        found = FaissCoordinateIndex(rows, gpu=0).overlap_pairs(queries)
+        np.testing.assert_array_equal(found.query, expected.query)
+        np.testing.assert_array_equal(found.row, expected.row)
+
+
+def test_a_gpu_that_is_not_there_is_named(monkeypatch):
+    monkeypatch.setattr(faiss, "get_num_gpus", lambda: 1, raising=False)
+    with pytest.raises(MissingDependencyError, match=r"FAISS sees 1 GPU\(s\), and GPU 3 is not"):
+        FaissCoordinateIndex(scattered(10, 0), gpu=3)
+
+
+def test_pairs_of_rows_too_many_for_one_integer_are_sorted_too():
+    query = np.array([1 << 40, 3, 1 << 40, 3])
+    row = np.array([5, 1 << 41, 2, 9])
+    found = OverlapPairs.sorted(query, row)
+    assert found.query.tolist() == [3, 3, 1 << 40, 1 << 40]
+    assert found.row.tolist() == [9, 1 << 41, 2, 5]
 
 
 def test_every_gap_and_touch_at_the_far_corners_of_a_bin():
