@@ -121,6 +121,11 @@ class Plan:
         """Columns of which a shard is made, in the order in which they are written."""
         return (self.embedding_column, *ROW_COLUMNS[1:])
 
+    @property
+    def dtype(self) -> str:
+        """How an embedding is stored."""
+        return "float16" if self.int8 is None else "int8"
+
     def encode(self, values: ArrayLike) -> NDArray[Any]:
         """Embeddings as they are stored: float16, or int8 codes; int8 is taken as codes.
 
@@ -229,6 +234,17 @@ def check_version(values: Mapping[str, Any], where: str) -> None:
         )
 
 
+def version_key(version: object) -> tuple[int, ...]:
+    """Major and minor number of a format version, for comparison.
+
+    Examples
+    --------
+    >>> version_key("1.10") > version_key("1.9")
+    True
+    """
+    return tuple(int(part) if part.isdecimal() else 0 for part in str(version).split(".")[:2])
+
+
 def seal_manifest(values: Mapping[str, Any]) -> dict[str, Any]:
     """Add ``sha256``, the digest of everything else, to a manifest."""
     rest = {name: value for name, value in values.items() if name != "sha256"}
@@ -276,9 +292,8 @@ def wrong_rows(embedding: NDArray[Any], state: NDArray[np.uint8]) -> NDArray[np.
 def create_row_columns(store: Store, plan: Plan) -> dict[str, zarr.Array[Any]]:
     """Lay out the sharded columns of a segment in a store, with no rows yet."""
     rows, name = plan.n_rows, plan.embedding_column
-    dtype = "float16" if plan.int8 is None else "int8"
     return {
-        name: _sharded(store, name, (rows, plan.spec.dim), dtype, plan),
+        name: _sharded(store, name, (rows, plan.spec.dim), plan.dtype, plan),
         "digest": _sharded(store, "digest", (rows, DIGEST_BYTES), "uint8", plan),
         "n_fraction": _sharded(store, "n_fraction", (rows,), "float32", plan),
         "state": _sharded(store, "state", (rows,), "uint8", plan),

@@ -19,6 +19,7 @@ from .digest import file_digest, intervals_digest
 from .schema import (
     FORMAT,
     FORMAT_VERSION,
+    INT8_VERSION,
     INTERVAL_COLUMNS,
     LOG_FOLDER,
     MANIFEST_NAME,
@@ -28,14 +29,18 @@ from .schema import (
     check_manifest,
     create_row_columns,
     seal_manifest,
+    version_key,
     write_interval_columns,
 )
+from .shard_lists import shown_shards
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from peakatlas.engine.intervals import Intervals
     from peakatlas.engine.spec import EmbeddingSpec
+
+    from .int8 import Int8Code
 
 _SHOWN = 5
 
@@ -90,11 +95,12 @@ class Segment:
         """
         missing = self.missing_shards()
         if missing:
-            shown = ", ".join(map(str, missing[:_SHOWN])) + ", …" * (len(missing) > _SHOWN)
+            shown = shown_shards(missing)
             raise IncompleteAtlasError(
                 f"{self.root} is unfinished: {len(missing)} of {self.plan.n_shards} shards are "
-                f"missing (shard {shown}). Run the same `peakatlas atlas build` again; it goes on "
-                "where it stopped."
+                f"missing (shard {shown}). Run the same `peakatlas atlas build` or `append` again; "
+                "it goes on where it stopped. Or write them one by one with `peakatlas atlas "
+                "write-shard`."
             )
 
     def manifest_entry(self) -> dict[str, Any]:
@@ -127,6 +133,7 @@ def make_plan(
     shard_rows: int,
     chunk_rows: int,
     provenance: Mapping[str, Mapping[str, Any]],
+    int8: Int8Code | None = None,
 ) -> Plan:
     """Plan a segment of these rows.
 
@@ -138,7 +145,9 @@ def make_plan(
     shard_rows, chunk_rows : int
         Upper bounds: a small segment gets a small shard.
     provenance : mapping
-        ``genome``, ``model`` and ``peaks``.
+        ``genome``, ``model`` and ``peaks``; for rows of other atlases ``derived`` as well.
+    int8 : Int8Code, optional
+        Stores the embeddings as int8.
 
     Raises
     ------
@@ -158,6 +167,9 @@ def make_plan(
         genome=dict(provenance["genome"]),
         model=dict(provenance["model"]),
         peaks=dict(provenance["peaks"]),
+        derived=dict(provenance.get("derived", {})),
+        int8=int8,
+        format_version=FORMAT_VERSION if int8 is None else INT8_VERSION,
     )
 
 
@@ -210,24 +222,39 @@ def list_segment(root: Path, segment: Segment) -> None:
     AtlasError
         If the disk refuses, or the manifest in place is damaged.
     """
-    if (root / MANIFEST_NAME).exists():
-        manifest = read_manifest(root)
-    else:
-        spec = segment.plan.spec
-        manifest = {
-            "format": FORMAT,
-            "format_version": FORMAT_VERSION,
-            "spec": spec.to_json(),
-            "spec_digest": spec.digest,
-            "n_rows": 0,
-            "segments": [],
-        }
+    listed = read_manifest(root)["segments"] if (root / MANIFEST_NAME).exists() else []
     entry = segment.manifest_entry()
-    if any(listed["files"] == entry["files"] for listed in manifest["segments"]):
+    if any(other["files"] == entry["files"] for other in listed):
         return
-    others = [listed for listed in manifest["segments"] if listed["name"] != segment.name]
-    manifest["segments"] = sorted([*others, entry], key=lambda listed: str(listed["name"]))
-    manifest["n_rows"] = sum(listed["n_rows"] for listed in manifest["segments"])
+    _check_layout_kept(root, listed, entry)
+    others = [other for other in listed if other["name"] != segment.name]
+    write_manifest(root, [*others, entry])
+
+
+def write_manifest(root: Path, entries: list[dict[str, Any]]) -> None:
+    """Replace the manifest of an atlas by one that lists these segments.
+
+    Parameters
+    ----------
+    root : Path
+    entries : list of dict
+        As `Segment.manifest_entry` gives them, in any order.
+
+    Raises
+    ------
+    AtlasError
+        If the disk refuses.
+    """
+    segments = sorted(entries, key=lambda entry: str(entry["name"]))
+    plans = [Segment(root, entry["name"]).plan for entry in segments]
+    manifest = {
+        "format": FORMAT,
+        "format_version": max((plan.format_version for plan in plans), key=version_key),
+        "spec": plans[0].spec.to_json(),
+        "spec_digest": plans[0].spec.digest,
+        "n_rows": sum(entry["n_rows"] for entry in segments),
+        "segments": segments,
+    }
     files.write_json(root / MANIFEST_NAME, seal_manifest(manifest))
 
 
@@ -239,6 +266,26 @@ def begun_segments(root: Path) -> list[str]:
 def software_versions() -> dict[str, str]:
     """Versions of the packages that shape the bytes of an atlas."""
     return {name: version(name) for name in ("peakatlas", "zarr", "numpy")}
+
+
+def _check_layout_kept(root: Path, listed: list[dict[str, Any]], entry: dict[str, Any]) -> None:
+    """Refuse to list what was laid out once and has changed since: only shards are rewritten."""
+    held: dict[str, Any] = next(
+        (other["files"] for other in listed if other["name"] == entry["name"]), {}
+    )
+    shards = {
+        name
+        for shard in range(Segment(root, entry["name"]).plan.n_shards)
+        for name in Segment(root, entry["name"]).plan.shard_files(shard).values()
+    }
+    changed = [
+        name for name in held if name not in shards and held[name] != entry["files"].get(name)
+    ]
+    if changed:
+        raise AtlasError(
+            f"{root} is damaged: {entry['name']}/{changed[0]} is not what the manifest lists. "
+            f"`peakatlas atlas verify {root}` names all faults and their remedies."
+        )
 
 
 def _no_manifest(root: Path) -> AtlasError:

@@ -13,7 +13,7 @@ import typer
 
 import peakatlas
 
-from .commands import atlas_build, atlas_cluster, atlas_search
+from .commands import atlas_build, atlas_cluster, atlas_search, atlas_upkeep
 from .commands.options import (
     AlignmentName,
     AtlasOption,
@@ -57,6 +57,7 @@ atlas_app = typer.Typer(help="Build, inspect and look up atlases.", no_args_is_h
 atlas_app.add_typer(atlas_build.app)
 atlas_app.add_typer(atlas_cluster.app)
 atlas_app.add_typer(atlas_search.app)
+atlas_app.add_typer(atlas_upkeep.app)
 app.add_typer(atlas_app, name="atlas")
 
 

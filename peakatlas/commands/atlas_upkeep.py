@@ -1,0 +1,116 @@
+"""`peakatlas atlas verify`, `merge`, `subset` and `quantise`: keep atlases sound, reshape them."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from peakatlas.terminal import progress_bar, say
+
+from .options import (
+    AtlasArgument,
+    JsonOption,
+    RevisionOption,
+    SeedOption,
+    TrustOption,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from peakatlas.engine.embedder import Embedder
+    from peakatlas.engine.genome import SequenceSource
+
+app = typer.Typer()
+
+
+@app.command("verify")
+def atlas_verify(
+    atlas: AtlasArgument,
+    deep: Annotated[
+        bool, typer.Option("--deep", help="Read every byte: SHA-256 of each file, each value.")
+    ] = False,
+    reembed: Annotated[
+        int, typer.Option("--reembed", metavar="N", min=0, help="Embed N rows again and compare.")
+    ] = 0,
+    genome: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="GENOME.fa",
+            help="Compare contigs with this FASTA; with --deep, the sequence of every row.",
+        ),
+    ] = None,
+    repair: Annotated[
+        bool,
+        typer.Option(
+            "--repair", help="Write damaged files anew first; damaged shards need --genome."
+        ),
+    ] = False,
+    model: Annotated[
+        str | None,
+        typer.Option("--model", help="Where the atlas's model is now; default: its name."),
+    ] = None,
+    revision: RevisionOption = None,
+    trust_remote_code: TrustOption = False,
+    seed: SeedOption = 0,
+    as_json: JsonOption = False,
+) -> None:
+    """Check an atlas; exit code 1 and one line for each fault, with its remedy."""
+    from peakatlas.atlas.repair import repair_atlas  # noqa: PLC0415 - keeps the help fast
+    from peakatlas.atlas.verify import verify_atlas  # noqa: PLC0415
+
+    if reembed and genome is None:
+        raise typer.BadParameter("--reembed needs --genome GENOME.fa.")
+    source = _open(genome)
+    load = _loader(atlas, model, revision, trust_remote_code)
+    if repair:
+        with progress_bar(1, "embedding") as advance:
+            mended = repair_atlas(atlas, source=source, embedder=load, progress=advance)
+        for name in mended:
+            say(f"wrote anew: {name}")
+    report = verify_atlas(
+        atlas,
+        deep=deep or repair,
+        source=source,
+        embedder=load() if reembed else None,
+        reembed=reembed,
+        seed=seed,
+    )
+    if as_json:
+        typer.echo(json.dumps(report.to_json()))
+    else:
+        for fault in report.faults:
+            typer.echo(fault.line(report.atlas))
+        for note in report.notes:
+            say(f"note: {note}")
+        facts = ", ".join(f"{name} {value:,}" for name, value in report.facts.items())
+        say(f"{atlas}: {f'{len(report.faults)} fault(s)' if report.faults else 'sound'} ({facts})")
+    if report.faults:
+        raise typer.Exit(1)
+
+
+def _open(genome: Path | None) -> SequenceSource | None:
+    from peakatlas.engine.genome import open_genome  # noqa: PLC0415
+
+    return None if genome is None else open_genome(genome)
+
+
+def _loader(
+    atlas: Path, model: str | None, revision: str | None, trust_remote_code: bool
+) -> Callable[[], Embedder]:
+    """What loads the model of an atlas when it is needed."""
+
+    def load() -> Embedder:
+        from peakatlas.atlas.segment import read_manifest  # noqa: PLC0415
+        from peakatlas.engine.embedder import Embedder  # noqa: PLC0415
+        from peakatlas.engine.spec import EmbeddingSpec  # noqa: PLC0415
+
+        spec = EmbeddingSpec.from_json(read_manifest(atlas)["spec"])
+        return Embedder.for_spec(
+            spec, model=model, revision=revision, trust_remote_code=trust_remote_code
+        )
+
+    return load
