@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from itertools import pairwise
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
 
 import numpy as np
 import zarr
@@ -22,10 +22,11 @@ if TYPE_CHECKING:
 
     Decoder: TypeAlias = Callable[[NDArray[Any], NDArray[np.float32]], None]
     Rows: TypeAlias = NDArray[np.int64]
+    T = TypeVar("T")
 
 REMOTE_FILES_AT_ONCE = 8
-ROWS_AT_ONCE = 1 << 13
-"""Rows that one thread takes from one file at a time: 8 MB of 512 float16."""
+BYTES_AT_ONCE = 1 << 23
+"""Bytes that one thread takes from one file at a time: 8192 rows of 512 float16."""
 _DECODED_AT_ONCE = 1 << 8
 """Rows decoded at a time, so that they stay in the cache of the core."""
 
@@ -44,7 +45,7 @@ class Column:
     def __init__(self, storage: Storage, layout: Layout, sizes: dict[str, int]) -> None:
         self.layout = layout
         self._storage = storage
-        self._shards = Shards(storage, layout, sizes)
+        self._shards = Shards.open(storage, layout, sizes)
 
     def read(self) -> NDArray[Any]:
         """All rows.
@@ -58,8 +59,18 @@ class Column:
         AtlasError
             If a file is absent or damaged.
         """
-        rows = np.arange(self.layout.n_rows, dtype=np.int64)
-        return self.take(rows)
+        out = np.empty((self.layout.n_rows, self.layout.width), self.layout.dtype)
+        step = self.layout.shard_rows
+
+        def work(shard: int) -> None:
+            part = slice(shard * step, (shard + 1) * step)
+            try:
+                self._shards.read(shard, out[part])
+            except UnknownLayoutError:
+                out[part] = self._take_by_zarr(np.arange(len(out))[part])
+
+        self._each(work, range(-(-len(out) // step)))
+        return out if self.layout.matrix else out[:, 0]
 
     def take(self, rows: Rows) -> NDArray[Any]:
         """Rows as they are stored.
@@ -122,12 +133,17 @@ class Column:
         ascending = bool((np.diff(rows) >= 0).all())
         order = None if ascending else np.argsort(rows, kind="stable")
         ranked = rows if order is None else rows[order]
-        parts = _parts(ranked, self.layout.shard_rows)
+        most = max(1, BYTES_AT_ONCE // self.layout.row_bytes)
+        parts = _parts(ranked, self.layout.shard_rows, most)
 
         def work(part: slice) -> None:
             values = self._take_part(ranked[part])
             put(part if order is None else order[part], values)
 
+        self._each(work, parts)
+
+    def _each(self, work: Callable[[T], None], parts: Sequence[T]) -> None:
+        """Call `work` for each part, on several threads."""
         n_threads = min(len(parts), self._threads())
         if n_threads < 2:
             for part in parts:
@@ -162,14 +178,14 @@ class Column:
         return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 1
 
 
-def _parts(rows: Rows, shard_rows: int) -> list[slice]:
-    """Parts of ascending rows: each in one file, and not too many rows."""
+def _parts(rows: Rows, shard_rows: int, most: int) -> list[slice]:
+    """Parts of ascending rows: each in one file, and at most so many rows."""
     if not len(rows):
         return []
     borders = np.flatnonzero(np.diff(rows // shard_rows)) + 1
     bounds = [0, *borders.tolist(), len(rows)]
     return [
-        slice(low, min(low + ROWS_AT_ONCE, stop))
+        slice(low, min(low + most, stop))
         for first, stop in pairwise(bounds)
-        for low in range(first, stop, ROWS_AT_ONCE)
+        for low in range(first, stop, most)
     ]

@@ -12,10 +12,11 @@ dropped again), and a file that is cut while it is mapped kills the process.
 from __future__ import annotations
 
 import os
-import threading
+from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 import google_crc32c
@@ -24,7 +25,6 @@ import numpy as np
 from peakatlas.engine.errors import AtlasError
 
 if TYPE_CHECKING:
-    from pathlib import Path
 
     from numpy.typing import NDArray
 
@@ -37,7 +37,7 @@ _CHECKSUM = 4
 _PLACE = 16
 _ABSENT = np.iinfo(np.uint64).max
 _FEW_ROWS = 16
-"""Read so many rows of a checked chunk one by one rather than as a whole chunk."""
+"""Rows of checked chunks are read one by one when a chunk has no more of them than this."""
 _SMALL_FILE = 1 << 18
 """Fetch a remote file of so many bytes whole: one request is slower than its bytes."""
 
@@ -89,8 +89,8 @@ class Layout:
         return f"{self.path}/c/{shard}" + "/0" * self.matrix
 
 
-class Shards:
-    """The files of one array; safe to share between threads.
+class Shards(ABC):
+    """The files of one array; safe to share between threads. Use `open`.
 
     Parameters
     ----------
@@ -102,8 +102,33 @@ class Shards:
 
     def __init__(self, storage: Storage, layout: Layout, sizes: dict[str, int]) -> None:
         self.storage, self.layout, self._sizes = storage, layout, sizes
-        self._known: dict[int, _Known] = {}
-        self._lock = threading.Lock()
+
+    @staticmethod
+    def open(storage: Storage, layout: Layout, sizes: dict[str, int]) -> Shards:
+        """Files of one array, local or remote; nothing is read yet."""
+        kind = RemoteShards if storage.local_path() is None else LocalShards
+        return kind(storage, layout, sizes)
+
+    def read(self, shard: int, out: NDArray[Any]) -> None:
+        """Set `out` to the first rows of one file.
+
+        Parameters
+        ----------
+        shard : int
+        out : array, C-contiguous, shape (n, width)
+
+        Raises
+        ------
+        AtlasError
+            If the file is absent, cut, or does not fit its checksums.
+        UnknownLayoutError
+            If the chunks are laid out otherwise, such as compressed.
+        """
+        raw, step = out.reshape(-1).view(np.uint8), self.layout.chunk_bytes
+        with self._named_errors(shard):
+            for chunk, data in self._chunks(shard, range(-(-len(raw) // step))):
+                target = raw[chunk * step : (chunk + 1) * step]
+                target[:] = data[: len(target)]
 
     def take(self, shard: int, rows: Rows) -> NDArray[Any]:
         """Rows of one file.
@@ -126,85 +151,26 @@ class Shards:
         UnknownLayoutError
             If the chunks are laid out otherwise, such as compressed.
         """
-        raw = np.empty((len(rows), self.layout.row_bytes), np.uint8)
-        path = self.storage.local_path(self.layout.file(shard))
-        try:
-            if path is None:
-                self._take_remote(shard, rows, raw)
-            else:
-                self._take_local(path, shard, rows, raw)
-        except OSError as error:
-            reason = "no such file" if isinstance(error, FileNotFoundError) else str(error)
-            raise self._damaged(shard, f"cannot be read ({reason})") from error
-        return raw.view(self.layout.dtype)
+        out = np.empty((len(rows), self.layout.width), self.layout.dtype)
+        of_chunk, within = np.divmod(rows, self.layout.chunk_rows)
+        first = np.flatnonzero(np.diff(of_chunk, prepend=-1))
+        chunks, bounds = of_chunk[first].tolist(), [*first.tolist(), len(rows)]
+        with self._named_errors(shard):
+            if self._take_few(shard, chunks, rows, out):
+                return out
+            found = self._chunks(shard, chunks)
+            for (_, data), (low, high) in zip(found, pairwise(bounds), strict=True):
+                values = data.view(self.layout.dtype).reshape(-1, self.layout.width)
+                np.take(values, within[low:high], axis=0, out=out[low:high], mode="clip")
+        return out
 
-    def _take_local(self, path: Path, shard: int, rows: Rows, raw: Bytes) -> None:
-        buffer = np.empty(self.layout.chunk_bytes + _CHECKSUM, np.uint8)
-        with _opened(path) as descriptor:
-            known = self._known_of(descriptor, shard)
-            for chunk, at in _by_chunk(rows, self.layout.chunk_rows):
-                place = self._place(shard, known.places, chunk)
-                within = rows[at] - chunk * self.layout.chunk_rows
-                if known.checked[chunk] and len(within) <= _FEW_ROWS:
-                    for row, target in zip(within.tolist(), raw[at], strict=True):
-                        begin = place + row * self.layout.row_bytes
-                        self._read_at(descriptor, begin, target, shard)
-                    continue
-                self._read_at(descriptor, place, buffer, shard)
-                if not known.checked[chunk]:
-                    self._check(shard, chunk, buffer)
-                    known.checked[chunk] = True
-                self._copy(buffer, within, raw[at])
+    @abstractmethod
+    def _chunks(self, shard: int, wanted: Sequence[int]) -> Iterator[tuple[int, Bytes]]:
+        """Chunks of one file, ascending, checked; each is valid until the next is asked for."""
 
-    def _known_of(self, descriptor: int, shard: int) -> _Known:
-        """Index of a local file and which chunks are checked, anew when the file has changed."""
-        stat = os.fstat(descriptor)
-        stamp = (stat.st_dev, stat.st_ino, stat.st_size, stat.st_mtime_ns)
-        with self._lock:
-            known = self._known.get(shard)
-            if known is None or known.stamp != stamp:
-                index = np.empty(self.layout.index_bytes, np.uint8)
-                begin = self._size(shard) - len(index)
-                self._read_at(descriptor, begin, index, shard)
-                places = self._places(shard, index)
-                checked = np.zeros(self.layout.n_chunks, np.bool_)
-                known = self._known[shard] = _Known(stamp, places, checked)
-        return known
-
-    def _take_remote(self, shard: int, rows: Rows, raw: Bytes) -> None:
-        blocks = list(_by_chunk(rows, self.layout.chunk_rows))
-        found = self._fetch(shard, [chunk for chunk, _ in blocks])
-        for (chunk, at), data in zip(blocks, found, strict=True):
-            self._check(shard, chunk, data)
-            self._copy(data, rows[at] - chunk * self.layout.chunk_rows, raw[at])
-
-    def _fetch(self, shard: int, chunks: Sequence[int]) -> list[Bytes]:
-        """Chunks of a remote file: the index once, then each run of chunks by one request."""
-        name, size, length = self.layout.file(shard), self._size(shard), self._stored_bytes
-        known = self._known.get(shard)
-        if known is None and (size <= _SMALL_FILE or 2 * len(chunks) * length > size):
-            whole = self._ranges([(name, 0, size)])[0]
-            places = self._remember(shard, whole[size - self.layout.index_bytes :])
-            begins = [self._place(shard, places, chunk) for chunk in chunks]
-            return [whole[begin : begin + length] for begin in begins]
-        if known is None:
-            index = self._ranges([(name, size - self.layout.index_bytes, size)])[0]
-            places = self._remember(shard, index)
-        else:
-            places = known.places
-        begins = [self._place(shard, places, chunk) for chunk in chunks]
-        runs = _runs(begins, length)
-        fetched = self._ranges([(name, low, high) for low, high in runs])
-        return _cut_runs(begins, length, runs, fetched)
-
-    def _ranges(self, ranges: list[tuple[str, int, int]]) -> list[Bytes]:
-        return [np.frombuffer(data, np.uint8) for data in self.storage.read_ranges(ranges)]
-
-    def _remember(self, shard: int, index: Bytes) -> NDArray[np.uint64]:
-        places = self._places(shard, index)
-        checked = np.zeros(0, np.bool_)  # what is fetched anew is checked anew
-        self._known[shard] = _Known((), places, checked)
-        return places
+    def _take_few(self, shard: int, chunks: list[int], rows: Rows, out: NDArray[Any]) -> bool:
+        """Set `out` to rows of one file without reading their chunks whole, if that is quicker."""
+        return False
 
     def _places(self, shard: int, index: Bytes) -> NDArray[np.uint64]:
         """First byte and length of each chunk of a file, shape (n_chunks, 2)."""
@@ -222,25 +188,11 @@ class Shards:
             raise UnknownLayoutError(self.layout.path)
         return int(begin)
 
-    def _read_at(self, descriptor: int, begin: int, target: Bytes, shard: int) -> None:
-        done = os.preadv(descriptor, [target.data], begin) if len(target) else 0
-        while done < len(target):
-            more = os.preadv(descriptor, [target[done:].data], begin + done)
-            if not more:
-                raise self._damaged(shard, "ends too early")
-            done += more
-
     def _check(self, shard: int, chunk: int, data: Bytes) -> None:
         if not _sound(data):
             first = shard * self.layout.shard_rows + chunk * self.layout.chunk_rows
             last = min(first + self.layout.chunk_rows, self.layout.n_rows)
             raise self._damaged(shard, f"rows {first}-{last} do not fit their checksum")
-
-    def _copy(self, data: Bytes, rows: Rows, target: Bytes) -> None:
-        values = data[:-_CHECKSUM].reshape(-1, self.layout.row_bytes)
-        if self.layout.width == 1:  # single values are copied several times faster than rows
-            values, target = values.view(self.layout.dtype), target.view(self.layout.dtype)
-        np.take(values, rows, axis=0, out=target, mode="clip")
 
     @property
     def _stored_bytes(self) -> int:
@@ -255,36 +207,130 @@ class Shards:
             "it from a copy, or delete its file and run the same `peakatlas atlas build` again."
         )
 
+    @contextmanager
+    def _named_errors(self, shard: int) -> Iterator[None]:
+        try:
+            yield
+        except OSError as error:
+            reason = "no such file" if isinstance(error, FileNotFoundError) else str(error)
+            raise self._damaged(shard, f"cannot be read ({reason})") from error
+
+
+class LocalShards(Shards):
+    """Files on this machine; a chunk is checked when it is first read, and again when its file
+    has changed since.
+    """
+
+    def __init__(self, storage: Storage, layout: Layout, sizes: dict[str, int]) -> None:
+        super().__init__(storage, layout, sizes)
+        self._known: dict[int, _Known] = {}
+
+    def _chunks(self, shard: int, wanted: Sequence[int]) -> Iterator[tuple[int, Bytes]]:
+        buffer = np.empty(self._stored_bytes, np.uint8)
+        with self._opened(shard) as descriptor:
+            known = self._known_of(descriptor, shard)
+            for chunk in wanted:
+                place = self._place(shard, known.places, chunk)
+                self._read_at(descriptor, place, buffer, shard)
+                if not known.checked[chunk]:
+                    self._check(shard, chunk, buffer)
+                    known.checked[chunk] = True
+                yield chunk, buffer[:-_CHECKSUM]
+
+    def _take_few(self, shard: int, chunks: list[int], rows: Rows, out: NDArray[Any]) -> bool:
+        if len(rows) > _FEW_ROWS * len(chunks):
+            return False
+        with self._opened(shard) as descriptor:
+            known = self._known_of(descriptor, shard)
+            if not known.checked[chunks].all():
+                return False
+            of_chunk, within = np.divmod(rows, self.layout.chunk_rows)
+            begins = known.places[of_chunk, 0].astype(np.int64) + within * self.layout.row_bytes
+            for begin, target in zip(begins.tolist(), out.view(np.uint8), strict=True):
+                self._read_at(descriptor, begin, target, shard)
+        return True
+
+    def _known_of(self, descriptor: int, shard: int) -> _Known:
+        """Index of a file and which chunks are checked, anew when the file has changed."""
+        stat = os.fstat(descriptor)
+        stamp = (stat.st_dev, stat.st_ino, stat.st_size, stat.st_mtime_ns)
+        known = self._known.get(shard)
+        if known is None or known.stamp != stamp:
+            index = np.empty(self.layout.index_bytes, np.uint8)
+            self._read_at(descriptor, self._size(shard) - len(index), index, shard)
+            places = self._places(shard, index)
+            checked = np.zeros(self.layout.n_chunks, np.bool_)
+            # Two threads may do this at once: each goes on with what it has seen itself.
+            known = self._known[shard] = _Known(stamp, places, checked)
+        return known
+
+    @contextmanager
+    def _opened(self, shard: int) -> Iterator[int]:
+        path = self.storage.local_path(self.layout.file(shard))
+        assert path is not None  # the storage is local
+        descriptor = os.open(path, os.O_RDONLY)
+        try:
+            yield descriptor
+        finally:
+            os.close(descriptor)
+
+    def _read_at(self, descriptor: int, begin: int, target: Bytes, shard: int) -> None:
+        done = 0
+        while done < len(target):
+            more = os.preadv(descriptor, [target[done:].data], begin + done)
+            if not more:
+                raise self._damaged(shard, "ends too early")
+            done += more
+
+
+class RemoteShards(Shards):
+    """Files behind a URL: the index of a file is fetched once, then each run of chunks at once."""
+
+    def __init__(self, storage: Storage, layout: Layout, sizes: dict[str, int]) -> None:
+        super().__init__(storage, layout, sizes)
+        self._known: dict[int, NDArray[np.uint64]] = {}
+
+    def _chunks(self, shard: int, wanted: Sequence[int]) -> Iterator[tuple[int, Bytes]]:
+        for chunk, data in zip(wanted, self._fetch(shard, wanted), strict=True):
+            self._check(shard, chunk, data)
+            yield chunk, data[:-_CHECKSUM]
+
+    def _fetch(self, shard: int, wanted: Sequence[int]) -> list[Bytes]:
+        size, length = self._size(shard), self._stored_bytes
+        new = shard not in self._known
+        if new and (size <= _SMALL_FILE or 2 * len(wanted) * length > size):
+            (whole,) = self._ranges(shard, [(0, size)])
+            self._known[shard] = self._places(shard, whole[size - self.layout.index_bytes :])
+            runs, fetched = [(0, size)], [whole]
+        else:
+            if new:
+                (index,) = self._ranges(shard, [(size - self.layout.index_bytes, size)])
+                self._known[shard] = self._places(shard, index)
+            runs = _runs(self._begins(shard, wanted), length)
+            fetched = self._ranges(shard, runs)
+        return _cut_runs(self._begins(shard, wanted), length, runs, fetched)
+
+    def _begins(self, shard: int, wanted: Sequence[int]) -> list[int]:
+        return [self._place(shard, self._known[shard], chunk) for chunk in wanted]
+
+    def _ranges(self, shard: int, ranges: Sequence[tuple[int, int]]) -> list[Bytes]:
+        name = self.layout.file(shard)
+        found = self.storage.read_ranges([(name, low, high) for low, high in ranges])
+        return [np.frombuffer(data, np.uint8) for data in found]
+
 
 @dataclass(frozen=True)
 class _Known:
-    """What was learnt of a file."""
+    """What was learnt of a local file."""
 
     stamp: tuple[int, ...]
     places: NDArray[np.uint64]
     checked: NDArray[np.bool_]
 
 
-@contextmanager
-def _opened(path: Path) -> Iterator[int]:
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        yield descriptor
-    finally:
-        os.close(descriptor)
-
-
 def _sound(data: Bytes) -> bool:
     stored = int.from_bytes(data[-_CHECKSUM:].tobytes(), "little")
     return bool(google_crc32c.value(data[:-_CHECKSUM]) == stored)
-
-
-def _by_chunk(rows: Rows, chunk_rows: int) -> Iterator[tuple[int, slice]]:
-    """Each chunk that holds some of the ascending rows, and which of them."""
-    chunks, first = np.unique(rows // chunk_rows, return_index=True)
-    stops = [*first[1:].tolist(), len(rows)]
-    for chunk, low, high in zip(chunks.tolist(), first.tolist(), stops, strict=True):
-        yield chunk, slice(low, high)
 
 
 def _runs(begins: Sequence[int], length: int) -> list[tuple[int, int]]:
