@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from .lookup import TIERS, LookupResult
     from .overlap import OverlapIndex, OverlapPairs
     from .reader import Atlas
+    from .reduce import OverlapMean
     from .resolve import ResolvedPeaks, resolve_peaks
     from .writer import AtlasWriter
 
@@ -23,6 +24,7 @@ __all__ = [
     "FaissCoordinateIndex",
     "LookupResult",
     "OverlapIndex",
+    "OverlapMean",
     "OverlapPairs",
     "ResolvedPeaks",
     "build_atlas",
@@ -37,6 +39,7 @@ _MODULE_OF = {
     "FaissCoordinateIndex": ".faiss_index",
     "LookupResult": ".lookup",
     "OverlapIndex": ".overlap",
+    "OverlapMean": ".reduce",
     "OverlapPairs": ".overlap",
     "ResolvedPeaks": ".resolve",
     "build_atlas": ".build",

@@ -18,9 +18,8 @@ from .schema import MASKED
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
-    from pyranges import PyRanges
 
-    from peakatlas.engine.intervals import Intervals
+    from peakatlas.engine.intervals import Intervals, IntervalTable
 
     from .overlap import CoordinateIndex
 
@@ -117,7 +116,7 @@ class _Best:
 
 def look_up(
     atlas: LookupTarget,
-    peaks: Intervals | pd.DataFrame | PyRanges,
+    peaks: IntervalTable,
     *,
     max_offset: int | None = None,
     digests: NDArray[np.uint8] | None = None,

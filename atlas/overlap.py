@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Literal, Protocol
 
 import numpy as np
 from ncls import NCLS
@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from peakatlas.engine.intervals import Intervals
+
+IndexName = Literal["ncls", "faiss"]
 
 
 @dataclass(frozen=True, kw_only=True)

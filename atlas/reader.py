@@ -14,9 +14,11 @@ from peakatlas.engine.intervals import Intervals
 from peakatlas.engine.spec import EmbeddingSpec
 
 from .digest import DigestIndex
+from .faiss_index import FaissCoordinateIndex
 from .lookup import LookupResult, look_up
 from .open_segment import OpenSegment
 from .overlap import OverlapIndex
+from .reduce import OverlapMean, overlap_mean
 from .schema import ABSENT, EMBEDDED, MANIFEST_NAME, STATES, check_manifest
 from .segment import read_manifest
 from .storage import open_storage, read_json
@@ -28,6 +30,9 @@ if TYPE_CHECKING:
 
     from numpy.typing import ArrayLike, NDArray
 
+    from peakatlas.engine.intervals import IntervalTable
+
+    from .overlap import CoordinateIndex, IndexName
     from .storage import Storage
 
     T = TypeVar("T")
@@ -185,20 +190,24 @@ class Atlas:
 
     def lookup(
         self,
-        peaks: Intervals,
+        peaks: IntervalTable,
         *,
         max_offset: int | None = None,
         digests: NDArray[np.uint8] | None = None,
+        index: IndexName | CoordinateIndex = "ncls",
     ) -> LookupResult:
         """Find the row that serves each peak; see `lookup.look_up`.
 
         Parameters
         ----------
-        peaks : Intervals
+        peaks : Intervals, pandas.DataFrame or pyranges.PyRanges
         max_offset : int, optional
             Accept an overlapping row whose centre is at most this far away, in bp.
         digests : uint8, shape (n, 16), optional
             Digest of each peak's window sequence(s); switches the tier ``sequence`` on.
+        index : {"ncls", "faiss"} or CoordinateIndex
+            What finds the overlaps; the result is the same. A `FaissCoordinateIndex` made with
+            ``gpu=0`` searches on that GPU.
 
         Returns
         -------
@@ -210,11 +219,26 @@ class Atlas:
         ContigError
             If no contig of the peaks is in the atlas, and only the naming style differs.
         IntervalError
-            If `max_offset` is negative.
+            If `max_offset` is negative, or `peaks` is a table that cannot be used.
         AtlasError
-            If `digests` has another length than `peaks`.
+            If `digests` has another length than `peaks`, or there is no such index.
+        MissingDependencyError
+            If `index` is ``faiss`` and faiss is not installed.
         """
-        return look_up(self, peaks, max_offset=max_offset, digests=digests)
+        joined = self._joined_by(index)
+        return look_up(self, peaks, max_offset=max_offset, digests=digests, index=joined)
+
+    def overlap_mean(
+        self, peaks: IntervalTable, *, index: IndexName | CoordinateIndex = "ncls"
+    ) -> OverlapMean:
+        """Mean embedding of the rows that each peak overlaps; see `reduce.overlap_mean`.
+
+        Raises
+        ------
+        IntervalError, AtlasError
+            If `peaks` cannot be used; if a shard is damaged, or there is no such index.
+        """
+        return overlap_mean(self, peaks, index=self._joined_by(index))
 
     def gather(self, rows: ArrayLike) -> NDArray[np.float32]:
         """Embeddings of rows, in the order given.
@@ -285,6 +309,15 @@ class Atlas:
             at = np.flatnonzero(owner == number)
             state[at] = segment.column("state", rows[at] - self._first_rows[number])
         return state
+
+    def _joined_by(self, index: IndexName | CoordinateIndex) -> CoordinateIndex:
+        if not isinstance(index, str):
+            return index
+        if index == "faiss":
+            return self._once("faiss_index", lambda: FaissCoordinateIndex(self.intervals))
+        if index != "ncls":
+            raise AtlasError(f"index {index!r} is neither 'ncls' nor 'faiss'.")
+        return self.coordinate_index
 
     def _make_digest_index(self) -> DigestIndex:
         rows = np.flatnonzero(self.state == EMBEDDED)

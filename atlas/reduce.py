@@ -8,12 +8,14 @@ from typing import TYPE_CHECKING, Protocol
 import numpy as np
 from scipy.sparse import csr_array
 
+from peakatlas.engine.intervals import as_intervals
+
 from .schema import MASKED
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray
 
-    from peakatlas.engine.intervals import Intervals
+    from peakatlas.engine.intervals import Intervals, IntervalTable
 
     from .overlap import CoordinateIndex
 
@@ -58,7 +60,7 @@ class OverlapMean:
 
 
 def overlap_mean(
-    atlas: ReduceTarget, peaks: Intervals, *, index: CoordinateIndex | None = None
+    atlas: ReduceTarget, peaks: IntervalTable, *, index: CoordinateIndex | None = None
 ) -> OverlapMean:
     """Average the rows that each peak overlaps, weighted by the bases shared.
 
@@ -69,7 +71,7 @@ def overlap_mean(
     ----------
     atlas : ReduceTarget
         Rows whose window is all N (state ``masked``) are left out.
-    peaks : Intervals
+    peaks : Intervals, pandas.DataFrame or pyranges.PyRanges
         In any order; repeats are fine.
     index : CoordinateIndex, optional
         What finds the overlaps; the atlas's own when not given.
@@ -80,9 +82,12 @@ def overlap_mean(
 
     Raises
     ------
+    IntervalError
+        If `peaks` is a table that cannot be used.
     AtlasError
         If a shard is damaged.
     """
+    peaks = as_intervals(peaks)
     pairs = (index or atlas.coordinate_index).overlap_pairs(peaks)
     known = atlas.state[pairs.row] != MASKED
     query, row = pairs.query[known], pairs.row[known]
@@ -92,7 +97,8 @@ def overlap_mean(
     n_rows = np.bincount(query, minlength=len(peaks))
     total = np.zeros(len(peaks), np.int64)
     np.add.at(total, query, shared)
-    values = np.full((len(peaks), atlas.dim), np.nan, np.float32)
+    values = np.empty((len(peaks), atlas.dim), np.float32)
+    values[n_rows == 0] = np.nan
     weight = (shared / total[query]).astype(np.float32)
     _fill_means(values, atlas, n_rows, row, weight)
     return OverlapMean(values=values, n_rows=n_rows, overlap_bp=total)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 import pandas as pd
@@ -14,6 +14,8 @@ from .errors import IntervalError, MissingDependencyError
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray
     from pyranges import PyRanges
+
+    IntervalTable: TypeAlias = "Intervals | pd.DataFrame | PyRanges"
 
 PYRANGES_ROW = "row"
 """Column by which a table that went through PyRanges finds its order again."""
@@ -258,7 +260,7 @@ class Intervals:
         return f"{self.contigs[self.contig_ids[row]]}:{self.start[row]}-{self.end[row]}"
 
 
-def as_intervals(table: Intervals | pd.DataFrame | PyRanges) -> Intervals:
+def as_intervals(table: IntervalTable) -> Intervals:
     """Intervals from whatever table of them a caller holds.
 
     Parameters

@@ -111,6 +111,8 @@ def test_wrong_arguments(atlas):
         atlas.lookup(queries, max_offset=-1)
     with pytest.raises(AtlasError, match=r"digests has shape \(2, 16\); it must be \(1, 16\)"):
         atlas.lookup(queries, digests=np.zeros((2, 16), np.uint8))
+    with pytest.raises(AtlasError, match="index 'bed' is neither 'ncls' nor 'faiss'"):
+        atlas.lookup(queries, index="bed")
 
 
 @pytest.mark.parametrize("kind", ["frame", "pyranges"])
@@ -141,9 +143,12 @@ def test_the_choice_among_overlaps_is_that_of_a_loop(tmp_path):
         assert found.centre_offset_bp[i] == (offset[best] if ranked else 0)
 
 
-def test_the_faiss_index_serves_the_same(atlas):
+@pytest.mark.parametrize("index", ["ncls", "faiss", None])
+def test_every_index_serves_the_same(atlas, index):
     queries = random_intervals(100, seed=2, extent=1500)
-    index = FaissCoordinateIndex(ROWS)
-    found, expected = (look_up(atlas, queries, max_offset=99, index=i) for i in (index, None))
+    expected = look_up(atlas, queries, max_offset=99)
+    found = atlas.lookup(
+        queries, max_offset=99, index=index if index else FaissCoordinateIndex(ROWS)
+    )
     for name in ("row", "tier", "overlap_row", "overlap_bp", "centre_offset_bp"):
         np.testing.assert_array_equal(getattr(found, name), getattr(expected, name))

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from peakatlas.atlas import Atlas, FaissCoordinateIndex
+from peakatlas.atlas import Atlas
 from peakatlas.atlas.reduce import overlap_mean
 from peakatlas.atlas.schema import MASKED
 from peakatlas.engine.intervals import Intervals
@@ -64,10 +64,8 @@ def test_neither_blocks_nor_company_nor_index_change_a_bit(atlas, monkeypatch, p
     monkeypatch.setattr("peakatlas.atlas.reduce.PAIRS_PER_BLOCK", pairs)
     np.testing.assert_array_equal(overlap_mean(atlas, peaks).values, whole)
     some = np.arange(0, len(peaks), 3)
-    index = FaissCoordinateIndex(atlas.intervals)
-    np.testing.assert_array_equal(
-        overlap_mean(atlas, peaks.take(some), index=index).values, whole[some]
-    )
+    found = atlas.overlap_mean(peaks.take(some).to_frame(), index="faiss")
+    np.testing.assert_array_equal(found.values, whole[some])
 
 
 def test_a_peak_that_is_a_row_alone_is_that_row(tmp_path):
