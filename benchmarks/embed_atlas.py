@@ -1,7 +1,7 @@
 """Memory and efficiency of an atlas build; prints one number. Started by ``embed.py``.
 
-``rss_growth_mb``: a very small model builds an atlas of few peaks, then one of many, in one
-process; the growth of its peak memory between the two, in MB.
+``rss_growth_mb``: a very small model builds an atlas of few peaks in one process, and one of many
+in another; the peak memory of the second less that of the first, in MB.
 ``pipeline_efficiency``: CPU time of the bare forward of all windows over that of building an
 atlas of them, which also reads DNA, tokenizes, hashes and writes.
 """
@@ -9,9 +9,11 @@ atlas of them, which also reads DNA, tokenizes, hashes and writes.
 from __future__ import annotations
 
 import argparse
+import multiprocessing
 import resource
 import statistics
 import tempfile
+from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -35,15 +37,25 @@ def load(shape: Shape, folder: Path, window: str) -> Embedder:
 
 def rss_growth_mb(data: Path, quick: bool, scratch: Path) -> float:
     """Growth of peak memory from few peaks to many, in MB."""
-    embedder = load(SMALLEST, scratch / "model", "centre:126")
+    few, many = (500, 3000) if quick else (10_000, 500_000)
+    context = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(1, context, max_tasks_per_child=1) as processes:
+        peak_mb = [processes.submit(peak_rss_mb, data, n, scratch).result() for n in (few, many)]
+    return peak_mb[1] - peak_mb[0]
+
+
+def peak_rss_mb(data: Path, n_peaks: int, scratch: Path) -> float:
+    """Peak memory of this process after it has built an atlas, in MB."""
+    torch.set_num_threads(1)
+    embedder = load(SMALLEST, scratch / f"model-{n_peaks}", "centre:126")
     genome = open_genome(data / GENOME)
     contig, size = next(iter(genome.contig_sizes.items()))
-    peaks = [sample_peaks(n, size, contig) for n in ((500, 3000) if quick else (10_000, 500_000))]
-    peak_mb = []
-    for number, table in enumerate(peaks):
-        build_atlas(genome, table, scratch / f"{number}.zarr", embedder).close()
-        peak_mb.append(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)
-    return peak_mb[1] - peak_mb[0]
+    peaks = sample_peaks(n_peaks, size, contig)
+    build_atlas(genome, peaks, scratch / f"{n_peaks}.zarr", embedder).close()
+    status = Path("/proc/self/status")  # ru_maxrss would count the parent's memory at the fork
+    if not status.exists():
+        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    return int(status.read_text().split("VmHWM:")[1].split()[0]) / 1024
 
 
 def pipeline_efficiency(data: Path, quick: bool, scratch: Path) -> float:

@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from transformers import EsmConfig
+from transformers.models.esm.modeling_esm import EsmLMHead
 
 from peakatlas.engine.genome import open_genome
 from peakatlas.engine.intervals import Intervals
@@ -38,8 +39,8 @@ class Shape:
 
 
 SHAPES = {
-    "50m": Shape(dim=512, layers=12, heads=16, ffn=2048, windows=48),
-    "500m": Shape(dim=1024, layers=29, heads=16, ffn=4096, windows=12),
+    "50m": Shape(dim=512, layers=12, heads=16, ffn=2048, windows=96),
+    "500m": Shape(dim=1024, layers=29, heads=16, ffn=4096, windows=24),
     "tiny": Shape(dim=64, layers=2, heads=4, ffn=128, windows=12, rounds=1),
 }
 
@@ -64,6 +65,12 @@ def make_model(shape: Shape) -> EsmGluModel:
         attention_probs_dropout_prob=0.0,
     )
     return EsmGluModel(config).eval()
+
+
+def make_head(model: EsmGluModel) -> torch.nn.Module:
+    """Masked-LM head that the model card's recipe runs as well, with random float32 weights."""
+    torch.manual_seed(1)
+    return EsmLMHead(model.config).eval()
 
 
 def flops(shape: Shape, lengths: NDArray[np.int64]) -> float:
