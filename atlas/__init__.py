@@ -10,11 +10,17 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from .build import build_atlas, build_partition
     from .faiss_index import FaissCoordinateIndex
+    from .faults import VerifyReport
     from .lookup import TIERS, LookupResult
+    from .merge import merge_atlases
     from .overlap import OverlapIndex, OverlapPairs
+    from .quantise import Quantised, quantise_atlas
     from .reader import Atlas
     from .reduce import OverlapMean
+    from .repair import repair_atlas
     from .resolve import ResolvedPeaks, resolve_peaks
+    from .subset import subset_atlas
+    from .verify import verify_atlas
     from .writer import AtlasWriter
 
 __all__ = [
@@ -26,10 +32,17 @@ __all__ = [
     "OverlapIndex",
     "OverlapMean",
     "OverlapPairs",
+    "Quantised",
     "ResolvedPeaks",
+    "VerifyReport",
     "build_atlas",
     "build_partition",
+    "merge_atlases",
+    "quantise_atlas",
+    "repair_atlas",
     "resolve_peaks",
+    "subset_atlas",
+    "verify_atlas",
 ]
 
 _MODULE_OF = {
@@ -41,10 +54,17 @@ _MODULE_OF = {
     "OverlapIndex": ".overlap",
     "OverlapMean": ".reduce",
     "OverlapPairs": ".overlap",
+    "Quantised": ".quantise",
     "ResolvedPeaks": ".resolve",
+    "VerifyReport": ".faults",
     "build_atlas": ".build",
     "build_partition": ".build",
+    "merge_atlases": ".merge",
+    "quantise_atlas": ".quantise",
+    "repair_atlas": ".repair",
     "resolve_peaks": ".resolve",
+    "subset_atlas": ".subset",
+    "verify_atlas": ".verify",
 }
 
 

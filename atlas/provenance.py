@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from peakatlas.engine.genome import PeakFasta
 
 from .digest import file_digest, json_digest
+from .seqcol import with_seqcol
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -47,7 +48,7 @@ def genome_provenance(
         | ({"digest": refget[contig]} if contig in refget else {})
         for contig in known
     }
-    return {"name": name, "kind": "genome", "contigs": described}
+    return with_seqcol({"name": name, "kind": "genome", "contigs": described})
 
 
 def model_provenance(embedder: Embedder) -> dict[str, Any]:

@@ -141,7 +141,9 @@ class Plan:
         if self.int8 is None:
             with np.errstate(over="ignore"):
                 return np.ascontiguousarray(given, np.float16)
-        return np.ascontiguousarray(given if given.dtype == np.int8 else self.int8.encode(given))
+        if given.dtype == np.int8:
+            return np.ascontiguousarray(given)
+        return self.int8.encode(given.astype(np.float16))  # as if it had been float16 before
 
     def decode(self, stored: NDArray[Any]) -> NDArray[np.float32]:
         """Embeddings from what is stored, NaN for masked rows.

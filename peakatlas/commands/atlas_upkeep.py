@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from peakatlas.terminal import progress_bar, say
+from peakatlas.terminal import print_facts, progress_bar, say
 
 from .options import (
     AtlasArgument,
@@ -25,6 +25,10 @@ if TYPE_CHECKING:
     from peakatlas.engine.genome import SequenceSource
 
 app = typer.Typer()
+
+OutOption = Annotated[
+    Path, typer.Option("-o", "--out", metavar="OUT.zarr", help="Folder of the new atlas.")
+]
 
 
 @app.command("verify")
@@ -90,6 +94,72 @@ def atlas_verify(
         say(f"{atlas}: {f'{len(report.faults)} fault(s)' if report.faults else 'sound'} ({facts})")
     if report.faults:
         raise typer.Exit(1)
+
+
+@app.command("merge")
+def atlas_merge(
+    atlases: Annotated[
+        list[Path], typer.Argument(metavar="ATLAS.zarr…", help="Atlases of one spec and genome.")
+    ],
+    out: OutOption,
+    as_json: JsonOption = False,
+) -> None:
+    """Put the rows of several atlases into a new one; the same command again finishes the job."""
+    from peakatlas.atlas import Atlas  # noqa: PLC0415 - keeps the help fast
+    from peakatlas.atlas.merge import merge_atlases  # noqa: PLC0415
+
+    n_rows = sum(len(Atlas.open(path)) for path in atlases)
+    with progress_bar(n_rows, "merging") as advance:
+        merged = merge_atlases(atlases, out, progress=advance)
+    say(f"{n_rows - len(merged):,} repeated intervals were collapsed")
+    print_facts(merged.info(), as_json=as_json)
+
+
+@app.command("subset")
+def atlas_subset(
+    atlas: AtlasArgument,
+    out: OutOption,
+    bed: Annotated[
+        Path | None, typer.Option("--bed", metavar="REGIONS.bed", help="Regions, BED.")
+    ] = None,
+    region: Annotated[
+        list[str] | None,
+        typer.Option("--region", metavar="chr1:100-600", help="A region, 0-based half-open."),
+    ] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Put the rows that overlap some regions into a new atlas."""
+    import peakatlas  # noqa: PLC0415
+    from peakatlas.atlas.provenance import peaks_provenance  # noqa: PLC0415 - keeps the help fast
+    from peakatlas.atlas.subset import subset_atlas  # noqa: PLC0415
+
+    if bed is None and not region:
+        raise typer.BadParameter("give --bed REGIONS.bed, --region chr1:100-600, or both.")
+    parts = [] if bed is None else [peakatlas.read_bed(bed)]
+    parts += [peakatlas.parse_names(region, "--region")] if region else []
+    regions = peakatlas.Intervals.concatenate(parts)
+    described = {} if bed is None else peaks_provenance(bed, 0)
+    with progress_bar(len(peakatlas.Atlas.open(atlas)), "copying") as advance:
+        subset = subset_atlas(atlas, out, regions, peaks=described, progress=advance)
+    print_facts(subset.info(), as_json=as_json)
+
+
+@app.command("quantise")
+def atlas_quantise(atlas: AtlasArgument, out: OutOption, as_json: JsonOption = False) -> None:
+    """Write an atlas with int8 embeddings, half the bytes, and print what that costs."""
+    from peakatlas.atlas import Atlas  # noqa: PLC0415 - keeps the help fast
+    from peakatlas.atlas.quantise import quantise_atlas  # noqa: PLC0415
+
+    before = Atlas.open(atlas)
+    with progress_bar(len(before), "quantising") as advance:
+        found = quantise_atlas(atlas, out, progress=advance)
+    facts = found.atlas.info()
+    loss = {
+        "bytes_before": before.info()["bytes"],
+        "least_centred_cosine": round(found.least_cosine, 7),
+        "mean_centred_cosine": round(found.mean_cosine, 7),
+    }
+    print_facts(facts | loss, as_json=as_json)
 
 
 def _open(genome: Path | None) -> SequenceSource | None:
