@@ -24,9 +24,12 @@ if TYPE_CHECKING:
     Rows: TypeAlias = NDArray[np.int64]
     T = TypeVar("T")
 
-REMOTE_FILES_AT_ONCE = 8
 BYTES_AT_ONCE = 1 << 23
 """Bytes that one thread takes from one file at a time: 8192 rows of 512 float16."""
+_REMOTE_FILES = 8
+"""Remote files read at a time."""
+_FEW_ROWS = 1 << 13
+"""Threads take longer to start than so many local rows to read."""
 _DECODED_AT_ONCE = 1 << 8
 """Rows decoded at a time, so that they stay in the cache of the core."""
 
@@ -115,16 +118,14 @@ class Column:
 
         def put(part: Rows | slice, values: NDArray[Any]) -> None:
             where = at[part]
-            together = len(where) and bool((np.diff(where) == 1).all())
+            if bool((np.diff(where) == 1).all()):
+                decode(values, out[int(where[0]) : int(where[0]) + len(where)])
+                return
             for low in range(0, len(where), _DECODED_AT_ONCE):
                 block = values[low : low + _DECODED_AT_ONCE]
-                if together:
-                    first = int(where[low])
-                    decode(block, out[first : first + len(block)])
-                else:
-                    target = np.empty(block.shape, np.float32)
-                    decode(block, target)
-                    out[where[low : low + len(block)]] = target
+                target = np.empty(block.shape, np.float32)
+                decode(block, target)
+                out[where[low : low + len(block)]] = target
 
         self._each_part(rows, put)
 
@@ -140,11 +141,12 @@ class Column:
             values = self._take_part(ranked[part])
             put(part if order is None else order[part], values)
 
-        self._each(work, parts)
+        self._each(work, parts, few=len(rows) < _FEW_ROWS)
 
-    def _each(self, work: Callable[[T], None], parts: Sequence[T]) -> None:
-        """Call `work` for each part, on several threads."""
-        n_threads = min(len(parts), self._threads())
+    def _each(self, work: Callable[[T], None], parts: Sequence[T], *, few: bool = False) -> None:
+        """Call `work` for each part, on several threads unless the parts are short."""
+        local = self._storage.local_path() is not None
+        n_threads = 1 if few and local else min(len(parts), _n_cores() if local else _REMOTE_FILES)
         if n_threads < 2:
             for part in parts:
                 work(part)
@@ -172,10 +174,10 @@ class Column:
             ) from error
         return np.take(span.reshape(high - low, -1), rows - low, axis=0)
 
-    def _threads(self) -> int:
-        if self._storage.local_path() is None:
-            return REMOTE_FILES_AT_ONCE
-        return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 1
+
+def _n_cores() -> int:
+    known = hasattr(os, "sched_getaffinity")
+    return len(os.sched_getaffinity(0)) if known else os.cpu_count() or 1
 
 
 def _parts(rows: Rows, shard_rows: int, most: int) -> list[slice]:
