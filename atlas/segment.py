@@ -311,7 +311,9 @@ def _check_rows(intervals: Intervals) -> None:
             f"the intervals are not in genome order (first at row {moved[0]}: "
             f"{intervals.take(moved[:1]).names()[0]}). Sort them by contig, start, end."
         )
-    repeated = np.flatnonzero(intervals.duplicated())
+    columns = (intervals.contig_ids, intervals.start, intervals.end)
+    same = np.logical_and.reduce([column[1:] == column[:-1] for column in columns])
+    repeated = np.flatnonzero(same) + 1  # in genome order, equal rows are neighbours
     if len(repeated):
         shown = ", ".join(intervals.take(repeated[:_SHOWN]).names())
         raise AtlasError(f"{len(repeated)} interval(s) are repeated: {shown}. Remove them.")

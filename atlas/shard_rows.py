@@ -10,7 +10,8 @@ import numpy as np
 from peakatlas.engine.errors import AtlasError
 
 from .digest import DIGEST_BYTES
-from .schema import wrong_rows
+from .int8 import NAN_CODE
+from .schema import EMBEDDED, wrong_rows
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray
@@ -72,15 +73,24 @@ def stored_columns(plan: Plan, shard: int, rows: ShardRows) -> dict[str, NDArray
 
 def _check_values(embedding: NDArray[Any], state: NDArray[Any], first_row: int) -> None:
     # By blocks that stay in the processor's cache; the shard as a whole takes several times longer.
-    wrong = np.concatenate(
-        [
-            at + wrong_rows(embedding[at : at + _CHECKED_ROWS], state[at : at + _CHECKED_ROWS])
-            for at in range(0, len(state), _CHECKED_ROWS)
-        ]
-    )
+    blocks = [
+        (at, embedding[at : at + _CHECKED_ROWS], state[at : at + _CHECKED_ROWS])
+        for at in range(0, len(state), _CHECKED_ROWS)
+    ]
+    faults = [at + wrong_rows(*block) for at, *block in blocks if not _is_plain(*block)]
+    wrong = np.concatenate([np.empty(0, np.int64), *faults])
     if len(wrong):
         rows = ", ".join(str(first_row + row) for row in wrong[:_SHOWN])
         raise AtlasError(
             f"{len(wrong)} row(s) do not fit their state (rows {rows}): an embedded row is finite "
             "and below 65504 (float16), a masked row is all NaN, and no other state is written."
         )
+
+
+def _is_plain(embedding: NDArray[Any], state: NDArray[Any]) -> bool:
+    """Whether all rows are embedded and finite: the usual case, told in a third of the time."""
+    if (state != EMBEDDED).any():
+        return False
+    if embedding.dtype == np.int8:
+        return bool((embedding != NAN_CODE).all())
+    return bool((embedding.view(np.uint16) & 0x7FFF).max() < 0x7C00)
