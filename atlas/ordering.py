@@ -44,6 +44,8 @@ def sorted_unique(
     used = {intervals.contigs[i] for i in np.unique(intervals.contig_ids)}
     ranked = dict.fromkeys((*contigs, *intervals.contigs))
     table = intervals.recoded([name for name in ranked if name in used])
+    if _ascend(table):  # as most BED files are: no second table in memory
+        return table, np.arange(len(table), dtype=np.int64)
     order = table.genome_order()
     ordered = table.take(order)
     first = np.ones(len(ordered), np.bool_)
@@ -55,3 +57,13 @@ def sorted_unique(
     became = np.empty(len(ordered), np.int64)
     became[order] = np.cumsum(first) - 1
     return ordered.take(first), became
+
+
+def _ascend(table: Intervals) -> bool:
+    """Whether each interval comes after the one before it, and none repeats."""
+    contig, start, end = (
+        column[1:] > column[:-1] for column in (table.contig_ids, table.start, table.end)
+    )
+    same_contig = table.contig_ids[1:] == table.contig_ids[:-1]
+    later = (start | ((table.start[1:] == table.start[:-1]) & end)) & same_contig
+    return bool((contig | later).all())
