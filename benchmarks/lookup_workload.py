@@ -42,7 +42,7 @@ class Scale:
     """Whether keys and queries are the real sets, tiled, or drawn at random."""
 
 
-FULL = Scale(keys=2_350_000, queries=200_000, dim=512, rounds=5, real=True)
+FULL = Scale(keys=2_350_000, queries=200_000, dim=512, rounds=3, real=True)
 QUICK = Scale(keys=4_000, queries=500, dim=16, rounds=1, real=False)
 
 

@@ -124,6 +124,18 @@ def test_a_gpu_that_is_not_there_is_named(monkeypatch):
         FaissCoordinateIndex(scattered(10, 0), gpu=3)
 
 
+@pytest.mark.parametrize("layers", [0, 1, 2])
+def test_what_is_nested_deeper_than_the_layers_is_found_too(layers, monkeypatch):
+    depth = np.arange(40)
+    nested = Intervals(("a",), np.zeros(40, np.int32), depth, 1000 - depth)
+    rows = Intervals.concatenate([nested, nested.take(depth[::-1]), scattered(200, 5)])
+    queries = Intervals.concatenate([nested, scattered(200, 6)])
+    expected = naive_pairs(queries, rows)
+    assert pairs(OverlapIndex(rows), queries) == expected
+    monkeypatch.setattr("peakatlas.atlas.overlap.MAX_LAYERS", layers)
+    assert pairs(OverlapIndex(rows), queries) == expected
+
+
 def test_pairs_of_rows_too_many_for_one_integer_are_sorted_too():
     query = np.array([1 << 40, 3, 1 << 40, 3])
     row = np.array([5, 1 << 41, 2, 9])
