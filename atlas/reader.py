@@ -64,7 +64,13 @@ class Atlas:
         self._kept: dict[str, object] = {}
 
     @classmethod
-    def open(cls, path: str | Path, *, storage_options: Mapping[str, Any] | None = None) -> Atlas:
+    def open(
+        cls,
+        path: str | Path,
+        *,
+        storage_options: Mapping[str, Any] | None = None,
+        mirror: str | Path | bool = False,
+    ) -> Atlas:
         """Open a finished atlas.
 
         Parameters
@@ -74,6 +80,9 @@ class Atlas:
             ``memory://``. A remote atlas is read range by range as rows are asked for.
         storage_options : mapping, optional
             Given to the fsspec filesystem of a URL, such as ``{"anon": True}`` for a public bucket.
+        mirror : str, Path or bool
+            Copy a remote atlas once into this folder, or into the cache if True, and read the
+            copy; see `mirror.mirror_atlas`.
 
         Returns
         -------
@@ -89,6 +98,11 @@ class Atlas:
         MissingDependencyError
             If the package that speaks the protocol of a URL is not installed.
         """
+        if mirror:
+            from .mirror import mirror_atlas  # noqa: PLC0415 - seldom needed
+
+            folder = None if mirror is True else mirror
+            path = mirror_atlas(path, folder, storage_options=storage_options)
         storage = open_storage(path, storage_options=storage_options)
         manifest = manifest_of(storage)
         if storage.local_path() is not None:
