@@ -26,7 +26,7 @@ from .verify_files import (
 from .verify_rows import SegmentRows, check_repeats, check_rows, check_sequences
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     from peakatlas.engine.embedder import Embedder
     from peakatlas.engine.genome import SequenceSource
@@ -55,7 +55,7 @@ def verify_atlas(
     *,
     deep: bool = False,
     source: SequenceSource | None = None,
-    embedder: Embedder | None = None,
+    embedder: Embedder | Callable[[], Embedder] | None = None,
     reembed: int = 0,
     seed: int = 0,
 ) -> VerifyReport:
@@ -74,8 +74,8 @@ def verify_atlas(
     source : SequenceSource, optional
         Genome, or FASTA of peaks: its contigs are compared with those of the atlas and, if `deep`,
         the sequence digest of every row with it.
-    embedder : Embedder, optional
-        Model of the atlas; needs `source`.
+    embedder : Embedder, or callable that loads one, optional
+        Model of the atlas; needs `source`. A callable is called if there are rows to embed.
     reembed : int
         So many rows, drawn at random, are embedded again and compared.
     seed : int
@@ -104,9 +104,9 @@ def verify_atlas(
         if source is not None:
             _check_against_genome(whole, source, found, deep=deep)
         if source is not None and embedder is not None and reembed and whole:
-            check_same_spec(whole[0].rows.plan.spec, embedder.spec, storage.name)
-            drawn = _draw(whole, reembed, seed)
-            _reembed(whole, drawn, source, embedder, found)
+            loaded = embedder() if callable(embedder) else embedder
+            check_same_spec(whole[0].rows.plan.spec, loaded.spec, storage.name)
+            _reembed(whole, _draw(whole, reembed, seed), source, loaded, found)
     return VerifyReport(
         atlas=storage.name, faults=tuple(found.faults), notes=tuple(found.notes), facts=found.facts
     )

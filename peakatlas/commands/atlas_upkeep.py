@@ -79,7 +79,7 @@ def atlas_verify(
         atlas,
         deep=deep or repair,
         source=source,
-        embedder=load() if reembed else None,
+        embedder=load,
         reembed=reembed,
         seed=seed,
     )
@@ -174,11 +174,12 @@ def _loader(
     """What loads the model of an atlas when it is needed."""
 
     def load() -> Embedder:
-        from peakatlas.atlas.segment import read_manifest  # noqa: PLC0415
+        from peakatlas.atlas.reader import manifest_of  # noqa: PLC0415
+        from peakatlas.atlas.storage import open_storage  # noqa: PLC0415
         from peakatlas.engine.embedder import Embedder  # noqa: PLC0415
         from peakatlas.engine.spec import EmbeddingSpec  # noqa: PLC0415
 
-        spec = EmbeddingSpec.from_json(read_manifest(atlas)["spec"])
+        spec = EmbeddingSpec.from_json(manifest_of(open_storage(atlas))["spec"])
         return Embedder.for_spec(
             spec, model=model, revision=revision, trust_remote_code=trust_remote_code
         )

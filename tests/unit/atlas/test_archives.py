@@ -82,3 +82,30 @@ def test_what_a_newer_minor_adds_is_ignored(unpacked):
     (path / "manifest.json").write_bytes(json_bytes(seal_manifest(manifest)))
     assert len(Atlas.open(path)) == 5
     assert verify_atlas(path, deep=True).ok
+
+
+@pytest.mark.parametrize("unpacked", VERSIONS, indirect=True)
+def test_arrays_are_laid_out_as_the_specification_says(unpacked):
+    path, known = unpacked
+    embedding = ("embedding", "float16", "NaN") if known["format_version"] == "1.0" else (
+        "embedding_int8", "int8", -128)  # fmt: skip
+    table = [embedding, ("digest", "uint8", 0), ("n_fraction", "float32", "NaN"),
+             ("state", "uint8", 0)]  # fmt: skip
+    for name, dtype, fill in table:
+        held = json.loads((path / "segment-0000" / name / "zarr.json").read_text())
+        (sharding,) = held["codecs"]
+        inside = sharding["configuration"]
+        assert (held["data_type"], held["fill_value"]) == (dtype, fill)
+        assert sharding["name"] == "sharding_indexed"
+        assert [codec["name"] for codec in inside["codecs"]] == ["bytes", "crc32c"]
+        assert [codec["name"] for codec in inside["index_codecs"]] == ["bytes", "crc32c"]
+        assert inside["index_location"] == "end"
+    for name, dtype in (("contig", "int32"), ("start", "int64"), ("end", "int64")):
+        held = json.loads((path / "segment-0000/intervals" / name / "zarr.json").read_text())
+        assert (held["data_type"], held["fill_value"]) == (dtype, -1)
+        assert [codec["name"] for codec in held["codecs"]] == ["bytes", "crc32c"]
+
+
+def test_the_specification_names_the_versions_there_are():
+    text = (Path(__file__).parents[3] / "atlas" / "FORMAT.md").read_text()
+    assert text.startswith(f"# The atlas format, versions {' and '.join(VERSIONS)}\n")

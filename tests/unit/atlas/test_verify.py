@@ -370,3 +370,16 @@ def test_another_genome_is_found(built, tmp_path):
 def test_what_is_no_atlas_is_a_fault(tmp_path):
     (tmp_path / "empty").mkdir()
     assert faults(tmp_path / "empty") == ["manifest.json", "zarr.json"]
+
+
+def test_a_model_is_loaded_only_when_there_are_rows_to_embed(built, genome):
+    loaded = []
+
+    def load():
+        loaded.append(1)
+        return ToyEmbedder()
+
+    assert verify_atlas(built, source=genome, embedder=load).ok
+    assert loaded == []
+    assert verify_atlas(built, source=genome, embedder=load, reembed=1).ok
+    assert loaded == [1]
