@@ -16,12 +16,13 @@ from peakatlas.engine.spec import EmbeddingSpec
 from .digest import DigestIndex
 from .faiss_index import FaissCoordinateIndex
 from .lookup import LookupResult, look_up
-from .open_segment import OpenSegment
+from .neighbour_index import centre_of, trained_index
+from .neighbours import N_PROBE, Neighbours, nearest_rows, query_rows
+from .opening import check_filled, check_sizes, manifest_of, open_segments
 from .overlap import OverlapIndex
 from .reduce import OverlapMean, overlap_mean
-from .schema import ABSENT, EMBEDDED, MANIFEST_NAME, STATES, check_manifest
-from .segment import read_manifest
-from .storage import open_storage, read_json
+from .schema import EMBEDDED, STATES
+from .storage import open_storage
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -32,6 +33,8 @@ if TYPE_CHECKING:
 
     from peakatlas.engine.intervals import IntervalTable
 
+    from .faiss_tools import FaissIndex
+    from .neighbours import IndexName as SearchName
     from .overlap import CoordinateIndex, IndexName
     from .storage import Storage
 
@@ -56,7 +59,7 @@ class Atlas:
 
     def __init__(self, storage: Storage, manifest: Mapping[str, Any]) -> None:
         self._storage, self._manifest = storage, manifest
-        self._segments = _open_segments(storage, manifest)
+        self._segments = open_segments(storage, manifest)
         self.spec = EmbeddingSpec.from_json(manifest["spec"])
         self.dim = self.spec.dim
         self._first_rows = np.cumsum([0, *(s.n_rows for s in self._segments)]).astype(np.int64)
@@ -106,7 +109,7 @@ class Atlas:
         storage = open_storage(path, storage_options=storage_options)
         manifest = manifest_of(storage)
         if storage.local_path() is not None:
-            _check_sizes(storage, manifest)
+            check_sizes(storage, manifest)
         return cls(storage, manifest)
 
     def close(self) -> None:
@@ -164,6 +167,7 @@ class Atlas:
             "genome": plan.genome,
             "model": plan.model,
             "peaks": plan.peaks,
+            "derived": plan.derived,
             "segments": [
                 {key: entry[key] for key in ("name", "n_rows", "finished", "software")}
                 for entry in self._manifest["segments"]
@@ -254,6 +258,61 @@ class Atlas:
         """
         return overlap_mean(self, peaks, index=self._joined_by(index))
 
+    @property
+    def centre(self) -> NDArray[np.float32]:
+        """Mean of the embedded rows, shape (dim,); made once an atlas and kept in the cache."""
+        return self._once("centre", lambda: centre_of(self, self._manifest["sha256"]))
+
+    def ivf_index(self) -> FaissIndex:
+        """FAISS index for approximate search; made once an atlas and kept in the cache.
+
+        Raises
+        ------
+        AtlasError
+            If a shard is damaged, or the cache cannot be written.
+        MissingDependencyError
+            If faiss is not installed.
+        """
+        return self._once("ivf", lambda: trained_index(self, self._manifest["sha256"]))
+
+    def neighbours(
+        self,
+        query: Intervals | ArrayLike,
+        *,
+        k: int = 10,
+        region: Intervals | None = None,
+        index: SearchName = "exact",
+        n_probe: int = N_PROBE,
+        with_self: bool = False,
+    ) -> Neighbours:
+        """Rows of nearest embedding by centred cosine; see `neighbours.nearest_rows`.
+
+        Parameters
+        ----------
+        query : Intervals or int, shape (n,)
+            Rows, or intervals: each stands for its row, else for the one it overlaps best.
+        k, region, index, n_probe
+            As in `neighbours.nearest_rows`.
+        with_self : bool
+            Whether a query's own row may be among its hits.
+
+        Raises
+        ------
+        IntervalError, ContigError, AtlasError, MissingDependencyError
+            As `neighbours.nearest_rows`; if no row overlaps a query, or it is masked.
+        """
+        given = query_rows(self, query) if isinstance(query, Intervals) else query
+        rows = np.asarray(given, np.int64).reshape(-1)
+        return nearest_rows(
+            self,
+            self.gather(rows),
+            k=k,
+            region=region,
+            index=index,
+            n_probe=n_probe,
+            leave_out=None if with_self else rows,
+        )
+
     def gather(self, rows: ArrayLike) -> NDArray[np.float32]:
         """Embeddings of rows, in the order given.
 
@@ -284,7 +343,7 @@ class Atlas:
         for number, segment in enumerate(self._segments):
             at = np.flatnonzero(owner == number)
             segment.gather_into(out, at, wanted[at] - self._first_rows[number])
-        _check_filled(out, self._state_of(wanted, owner), wanted, self.name)
+        check_filled(out, self._state_of(wanted, owner), wanted, self.name)
         return out
 
     def info(self) -> dict[str, Any]:
@@ -297,6 +356,7 @@ class Atlas:
             "format_version": self._manifest["format_version"],
             "n_intervals": len(self),
             "dim": self.dim,
+            "stored_as": plan.dtype,
             "n_contigs": len(self.intervals.contigs),
             "n_segments": len(self._segments),
             "n_shards": sum(segment.plan.n_shards for segment in self._segments),
@@ -343,67 +403,3 @@ class Atlas:
             if name not in self._kept:
                 self._kept[name] = make()
             return cast("T", self._kept[name])
-
-
-def manifest_of(storage: Storage) -> dict[str, Any]:
-    """Read and check the manifest of an atlas.
-
-    Raises
-    ------
-    AtlasError
-        If there is no atlas, or one of a newer version, or the manifest was edited.
-    IncompleteAtlasError
-        If a local atlas is not finished; names the missing shards.
-    """
-    folder = storage.local_path()
-    if folder is not None:
-        return read_manifest(folder)
-    try:
-        manifest = read_json(storage, MANIFEST_NAME)
-    except FileNotFoundError as error:
-        raise AtlasError(
-            f"{storage.name} is not an atlas, or not a finished one (no {MANIFEST_NAME}). Check "
-            "the URL: it is that of the folder."
-        ) from error
-    check_manifest(manifest, storage.where(MANIFEST_NAME))
-    return manifest
-
-
-def _open_segments(storage: Storage, manifest: Mapping[str, Any]) -> list[OpenSegment]:
-    try:
-        return [OpenSegment(storage, entry) for entry in manifest["segments"]]
-    except FileNotFoundError as error:
-        raise AtlasError(
-            f"{storage.name} is damaged: the plan of a segment is absent ({error}). Restore it "
-            "from a copy."
-        ) from error
-
-
-def _check_sizes(storage: Storage, manifest: Mapping[str, Any]) -> None:
-    wrong = [
-        f"{segment['name']}/{name}"
-        for segment in manifest["segments"]
-        for name, file in segment["files"].items()
-        if not _has_size(storage, f"{segment['name']}/{name}", file["bytes"])
-    ]
-    if wrong:
-        shown = ", ".join(wrong[:_SHOWN])
-        raise AtlasError(
-            f"{storage.name} is damaged: {len(wrong)} file(s) are absent or have another size "
-            f"({shown}). Restore them from a copy, or run the same `peakatlas atlas build` again."
-        )
-
-
-def _has_size(storage: Storage, name: str, size: int) -> bool:
-    return storage.exists(name) and storage.size(name) == size
-
-
-def _check_filled(
-    values: NDArray[np.float32], state: NDArray[np.uint8], rows: NDArray[np.int64], where: str
-) -> None:
-    wrong = rows[(state == ABSENT) | ((state == EMBEDDED) & np.isnan(values[:, 0]))]
-    if len(wrong):
-        raise AtlasError(
-            f"{where} is damaged: {len(wrong)} row(s) hold no embedding although they are listed "
-            f"({wrong[:_SHOWN].tolist()}). Restore the atlas from a copy, or build it again."
-        )

@@ -29,7 +29,10 @@ _SHOWN = 5
 
 
 class SegmentRows:
-    """The arrays of one segment as they are stored.
+    """The arrays of one segment as they are stored, decoded by Zarr.
+
+    Reading decodes shards by code of its own; here nothing is taken from it, so that what verifies
+    an atlas does not share its mistakes.
 
     Parameters
     ----------

@@ -99,7 +99,7 @@ def atlas_verify(
 @app.command("merge")
 def atlas_merge(
     atlases: Annotated[
-        list[Path], typer.Argument(metavar="ATLAS.zarr…", help="Atlases of one spec and genome.")
+        list[str], typer.Argument(metavar="ATLAS.zarr…", help="Atlases of one spec and genome.")
     ],
     out: OutOption,
     as_json: JsonOption = False,

@@ -86,6 +86,7 @@ def test_it_takes_half_the_bytes_for_embeddings_and_says_its_version(built, tmp_
     assert files["embedding_int8/c/0/0"]["bytes"] == 1024 * 8 + 4 + 16 + 4
     assert not any(name.startswith("embedding/") for name in files)
     assert Atlas.open(tmp_path / "q.zarr").spec == Atlas.open(built).spec
+    assert Atlas.open(tmp_path / "q.zarr").info()["stored_as"] == "int8"
 
 
 def test_verify_and_repair_know_int8(built, genome, tmp_path):

@@ -49,9 +49,9 @@ def test_a_subset_holds_the_rows_that_overlap(built, tmp_path):
     np.testing.assert_array_equal(subset.gather(np.arange(len(subset))), atlas.gather(rows[order]))
     np.testing.assert_array_equal(subset.digests, atlas.digests[rows[order]])
     np.testing.assert_array_equal(subset.n_fraction, atlas.n_fraction[rows[order]])
-    plan = subset._segments[0].plan
-    assert plan.derived["parents"][0]["manifest_sha256"] == atlas._manifest["sha256"]
-    assert plan.peaks == {"n_regions": 4}
+    kept = subset.provenance
+    assert kept["derived"]["parents"][0]["manifest_sha256"] == atlas._manifest["sha256"]
+    assert kept["peaks"] == {"n_regions": 4}
     assert verify_atlas(tmp_path / "s.zarr", deep=True).ok
 
 
