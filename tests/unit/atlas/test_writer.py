@@ -9,6 +9,7 @@ import zarr
 from peakatlas.atlas import Atlas, AtlasWriter, files
 from peakatlas.atlas.digest import file_digest
 from peakatlas.atlas.schema import MASKED
+from peakatlas.atlas.shard_rows import ShardRows
 from peakatlas.engine.errors import (
     AtlasError,
     GenomeError,
@@ -248,3 +249,32 @@ def test_a_disk_that_refuses_keeps_what_there_is(tmp_path, intervals, monkeypatc
     assert writer.done_shards() == [0]
     write_some(writer, [1, 2])
     writer.finalise()
+
+
+def rows_of(writer, rows):
+    def rows_of(shard):
+        part = [column[writer.shard_rows_of(shard)] for column in rows]
+        return ShardRows(values=part[0], digests=part[1], n_fraction=part[2], state=part[3])
+
+    return rows_of
+
+
+def test_many_shards_at_once_are_those_written_one_by_one(tmp_path):
+    intervals = random_intervals(50)
+    write_toy_atlas(tmp_path / "one.zarr", intervals)
+    writer = begin_toy_atlas(tmp_path / "many.zarr", intervals)
+    writer.write_shards(reversed(range(13)), rows_of(writer, toy_rows(50)))
+    writer.finalise()
+    assert tree_bytes(tmp_path / "many.zarr") == tree_bytes(tmp_path / "one.zarr")
+
+
+def test_of_many_shards_the_first_that_fails_is_named(tmp_path):
+    writer, rows = begin_toy_atlas(tmp_path / "a.zarr", random_intervals(50)), toy_rows(50)
+    rows[0][17] = np.inf
+    with pytest.raises(AtlasError, match=r"do not fit their state \(rows 17\)"):
+        writer.write_shards(range(13), rows_of(writer, rows))
+    assert set(writer.done_shards()) <= {0, 1, 2, 3}
+    with pytest.raises(AtlasError, match="has the shards 0-12; 13 was asked for"):
+        writer.write_shards([13], rows_of(writer, rows))
+    with pytest.raises(AtlasError, match="has the shards 0-12; none was asked for"):
+        writer.check_shards([])
