@@ -264,15 +264,7 @@ class Atlas:
         return self._once("centre", lambda: centre_of(self, self._manifest["sha256"]))
 
     def ivf_index(self) -> FaissIndex:
-        """FAISS index for approximate search; made once an atlas and kept in the cache.
-
-        Raises
-        ------
-        AtlasError
-            If a shard is damaged, or the cache cannot be written.
-        MissingDependencyError
-            If faiss is not installed.
-        """
+        """FAISS index for approximate search; see `neighbour_index.trained_index`."""
         return self._once("ivf", lambda: trained_index(self, self._manifest["sha256"]))
 
     def neighbours(

@@ -15,7 +15,8 @@ from . import files
 from .contig_order import joint_contigs
 from .identity import check_same_genome, check_same_spec
 from .open_segment import OpenSegment
-from .reader import Atlas, manifest_of
+from .opening import manifest_of
+from .reader import Atlas
 from .schema import Plan
 from .segment import make_plan
 from .seqcol import with_seqcol

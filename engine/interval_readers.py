@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     _Columns = tuple[list[str], NDArray[np.int64], NDArray[np.int64]]
 
 _NAME = re.compile(r"(.+)[:_-](\d{1,18})[-_](\d{1,18})", re.ASCII)
+_REGION = re.compile(r"(.+):(\d[\d,]{0,17}(?:e\d{1,2})?)-(\d[\d,]{0,17}(?:e\d{1,2})?)", re.ASCII)
 _NUMBER = re.compile(r"\d{1,18}", re.ASCII)
 _HEADER_WORDS = frozenset({"start", "chromstart", "txstart"})
 _ALIASES = {
@@ -98,6 +99,30 @@ def parse_names(names: Iterable[str], source: str = "names") -> Intervals:
     parts = [match.groups() for match in matches if match is not None]
     chrom, start, end = zip(*parts, strict=True) if parts else ((), (), ())
     return _checked(chrom, [int(value) for value in start], [int(value) for value in end], source)
+
+
+def parse_region(text: str) -> Intervals:
+    """Read one region as people type it: ``chr2:1,000-2,000``, ``chr2:0-1e6``; 0-based half-open.
+
+    Raises
+    ------
+    IntervalError
+        If it is not of such a form, a bound is not a whole number, or start is not below end.
+
+    Examples
+    --------
+    >>> parse_region("chr2:5,000-1e6").names()
+    ['chr2:5000-1000000']
+    """
+    match = _REGION.fullmatch(text.strip())
+    bounds = [float(part.replace(",", "")) for part in match.groups()[1:]] if match else []
+    if match is None or any(bound != int(bound) for bound in bounds):
+        raise IntervalError(
+            f"{text!r} is not a region. Write chr1:100-600 (0-based half-open); 1,000 and 1e6 are "
+            "fine."
+        )
+    start, end = (int(bound) for bound in bounds)
+    return _checked([match[1]], [start], [end], "region")
 
 
 def intervals_from_frame(frame: pd.DataFrame, source: str = "table") -> Intervals:

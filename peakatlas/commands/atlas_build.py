@@ -13,7 +13,6 @@ from peakatlas.engine.models.table import MODELS
 from peakatlas.terminal import is_first_rank, print_facts, progress_bar, say, show_licence
 
 from .options import (
-    AtlasArgument,
     GenomeArgument,
     JsonOption,
     LayerOption,
@@ -25,6 +24,7 @@ from .options import (
     PoolingOption,
     PrecisionOption,
     RevisionOption,
+    SourceArgument,
     StrandOption,
     TrustOption,
     WindowOption,
@@ -132,7 +132,7 @@ def meter_of(n_peaks: int, embedder: peakatlas.Embedder, verbose: bool = False) 
 
 
 @app.command("info")
-def atlas_info(atlas: AtlasArgument, as_json: JsonOption = False) -> None:
+def atlas_info(atlas: SourceArgument, as_json: JsonOption = False) -> None:
     """Size, model, licence, genome and state of an atlas."""
     with peakatlas.Atlas.open(atlas) as opened:
         print_facts(opened.info(), as_json=as_json)

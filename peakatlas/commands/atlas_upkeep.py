@@ -174,7 +174,7 @@ def _loader(
     """What loads the model of an atlas when it is needed."""
 
     def load() -> Embedder:
-        from peakatlas.atlas.reader import manifest_of  # noqa: PLC0415
+        from peakatlas.atlas.opening import manifest_of  # noqa: PLC0415
         from peakatlas.atlas.storage import open_storage  # noqa: PLC0415
         from peakatlas.engine.embedder import Embedder  # noqa: PLC0415
         from peakatlas.engine.spec import EmbeddingSpec  # noqa: PLC0415

@@ -7,11 +7,14 @@ import typer
 
 AlignmentName = Literal["adaptive", "none", "coral", "mmd", "coral+mmd"]
 AtlasArgument = Annotated[Path, typer.Argument(metavar="ATLAS.zarr", help="Folder of the atlas.")]
+SourceArgument = Annotated[
+    str, typer.Argument(metavar="ATLAS", help="Folder of the atlas, or its URL (https://, s3://).")
+]
 PeaksArgument = Annotated[
     Path, typer.Argument(metavar="PEAKS.bed", help="BED or narrowPeak, plain or gzip.")
 ]
 AtlasOption = Annotated[
-    Path, typer.Option("--atlas", metavar="ATLAS.zarr", help="Atlas that holds the embeddings.")
+    str, typer.Option("--atlas", metavar="ATLAS", help="Atlas of the embeddings: folder or URL.")
 ]
 GenomeArgument = Annotated[
     Path, typer.Argument(metavar="GENOME.fa[.gz]", help="FASTA of the genome, or of the peaks.")
