@@ -41,7 +41,8 @@ def disk_full(folder: Path, job: Job, undo: ExitStack) -> dict[str, Any]:
         _mount(folder, f"remount,size={LARGE_BYTES}")
     else:
         how = "a limit on the size of a file (RLIMIT_FSIZE); no permission to mount a tmpfs"
-        with _file_size_limit(4096):
+        begin(folder / "a.zarr", job)
+        with _file_size_limit(4096):  # less than a shard
             error = _error_of(lambda: write_all(folder / "a.zarr", job))
     write_all(folder / "a.zarr", job)
     return {"how": how, "error": error}

@@ -42,7 +42,7 @@ class Embeddings:
 class Job:
     """Rows of an atlas and of an append; the same in every process."""
 
-    n_rows: int = 1500
+    n_rows: int = 2500
     """Rows of the first segment; the last shard is short."""
     n_appended: int = 300
     shard_rows: int = 64
