@@ -53,7 +53,7 @@ def check_holds(atlas, keys):
     np.testing.assert_array_equal(atlas.state, state)
 
 
-@settings(max_examples=12, deadline=None)
+@settings(max_examples=7, deadline=None)
 @given(parts=st.lists(KEYS, min_size=1, max_size=3), shard_rows=st.integers(1, 8))
 def test_a_merge_is_the_union(parts, shard_rows):
     with tempfile.TemporaryDirectory() as folder:
@@ -63,7 +63,7 @@ def test_a_merge_is_the_union(parts, shard_rows):
         check_holds(merge_atlases(paths, Path(folder) / "m.zarr"), set().union(*parts))
 
 
-@settings(max_examples=12, deadline=None)
+@settings(max_examples=7, deadline=None)
 @given(keys=KEYS, regions=KEYS, shard_rows=st.integers(1, 8))
 def test_a_subset_is_what_overlaps(keys, regions, shard_rows):
     kept = {

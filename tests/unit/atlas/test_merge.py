@@ -1,3 +1,5 @@
+import shutil
+
 import numpy as np
 import pytest
 
@@ -27,22 +29,34 @@ from tests.atlas_tools import (
 )
 
 
-@pytest.fixture
-def world(tmp_path, genome):
+@pytest.fixture(scope="module")
+def genome(tmp_path_factory):
+    path = tmp_path_factory.mktemp("genome") / "toy.fa"
+    return open_genome(write_toy_genome(path, {"chr1": 50_000, "chr2": 50_000}))
+
+
+@pytest.fixture(scope="module")
+def kept(tmp_path_factory, genome):
     """Two atlases that share ten intervals, one with two segments; `whole` has all rows."""
+    folder = tmp_path_factory.mktemp("kept")
     every = random_intervals(60)
     masked = Intervals.from_columns(["chr1"], [20], [80])
     first = every.take(np.arange(0, 35))
     second = Intervals.concatenate([masked, every.take(np.arange(25, 45))])
     third = every.take(np.arange(45, 60))
-    build_atlas(genome, first, tmp_path / "a.zarr", ToyEmbedder(), shard_rows=8)
-    build_atlas(genome, second, tmp_path / "b.zarr", ToyEmbedder(), shard_rows=16)
+    build_atlas(genome, first, folder / "a.zarr", ToyEmbedder(), shard_rows=8)
+    build_atlas(genome, second, folder / "b.zarr", ToyEmbedder(), shard_rows=16)
     described = genome_provenance(genome, third.contigs)
     embedded = ToyEmbedder().embed(third, genome)
-    append_rows(tmp_path / "b.zarr", third, embedded, genome=described)
+    append_rows(folder / "b.zarr", third, embedded, genome=described)
     rows = Intervals.concatenate([masked, every])
-    build_atlas(genome, rows, tmp_path / "whole.zarr", ToyEmbedder())
-    return tmp_path
+    build_atlas(genome, rows, folder / "whole.zarr", ToyEmbedder())
+    return folder
+
+
+@pytest.fixture
+def world(kept, tmp_path):
+    return shutil.copytree(kept, tmp_path / "world")
 
 
 def data_bytes(root):

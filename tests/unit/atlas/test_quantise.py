@@ -133,6 +133,6 @@ def test_masked_rows_alone_cannot_be_quantised(genome, tmp_path):
 
 
 def test_a_random_atlas_loses_as_much_as_255_levels_must(tmp_path):
-    write_toy_atlas(tmp_path / "a.zarr", random_intervals(300))
+    write_toy_atlas(tmp_path / "a.zarr", random_intervals(300), shard_rows=128)
     found = quantise_atlas(tmp_path / "a.zarr", tmp_path / "q.zarr")
     assert 0.9990 < found.least_cosine < found.mean_cosine < 0.99999

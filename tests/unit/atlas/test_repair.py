@@ -21,15 +21,26 @@ from tests.atlas_tools import (
 )
 
 
-@pytest.fixture
-def built(tmp_path, genome):
+@pytest.fixture(scope="module")
+def genome(tmp_path_factory):
+    path = tmp_path_factory.mktemp("genome") / "toy.fa"
+    return open_genome(write_toy_genome(path, {"chr1": 50_000, "chr2": 50_000}))
+
+
+@pytest.fixture(scope="module")
+def kept(tmp_path_factory, genome):
     """Atlas of two segments."""
-    out = tmp_path / "a.zarr"
+    out = tmp_path_factory.mktemp("kept") / "a.zarr"
     build_atlas(genome, random_intervals(40), out, ToyEmbedder(), shard_rows=8)
     more = random_intervals(10, seed=7)
     described = genome_provenance(genome, more.contigs)
     append_rows(out, more, ToyEmbedder().embed(more, genome), genome=described)
     return out
+
+
+@pytest.fixture
+def built(kept, tmp_path):
+    return shutil.copytree(kept, tmp_path / "a.zarr")
 
 
 def whole_tree(root):
@@ -161,4 +172,3 @@ def test_an_atlas_that_was_never_laid_out_is_refused(tmp_path):
     (tmp_path / "a.zarr").mkdir()
     with pytest.raises(AtlasError, match="neither manifest nor segments"):
         repair_atlas(tmp_path / "a.zarr")
-    shutil.rmtree(tmp_path / "a.zarr")

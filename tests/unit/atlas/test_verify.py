@@ -36,17 +36,29 @@ def path(tmp_path):
     return tmp_path / "a.zarr"
 
 
-@pytest.fixture
-def built(tmp_path, genome):
+@pytest.fixture(scope="module")
+def genome(tmp_path_factory):
+    path = tmp_path_factory.mktemp("genome") / "toy.fa"
+    return open_genome(write_toy_genome(path, {"chr1": 50_000, "chr2": 50_000}))
+
+
+@pytest.fixture(scope="module")
+def kept(tmp_path_factory, genome):
     """Atlas of two segments, one row masked, whose rows follow from the genome."""
+    out = tmp_path_factory.mktemp("kept") / "b.zarr"
     first = Intervals.concatenate(
         [Intervals.from_columns(["chr1"], [20], [80]), random_intervals(40)]
     )
-    build_atlas(genome, first, tmp_path / "b.zarr", ToyEmbedder(), shard_rows=8)
+    build_atlas(genome, first, out, ToyEmbedder(), shard_rows=8)
     more = random_intervals(30, seed=7)
     described = genome_provenance(genome, more.contigs)
-    append_rows(tmp_path / "b.zarr", more, ToyEmbedder().embed(more, genome), genome=described)
-    return tmp_path / "b.zarr"
+    append_rows(out, more, ToyEmbedder().embed(more, genome), genome=described)
+    return out
+
+
+@pytest.fixture
+def built(kept, tmp_path):
+    return shutil.copytree(kept, tmp_path / "b.zarr")
 
 
 def names_below(root):
