@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from .build import build_atlas, build_partition
     from .faiss_index import FaissCoordinateIndex
     from .faults import VerifyReport
-    from .lookup import TIERS, LookupResult
+    from .lookup import RECOMMENDED_MAX_OFFSET, TIERS, LookupResult
     from .merge import merge_atlases
     from .overlap import OverlapIndex, OverlapPairs
     from .quantise import Quantised, quantise_atlas
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from .writer import AtlasWriter
 
 __all__ = [
+    "RECOMMENDED_MAX_OFFSET",
     "TIERS",
     "Atlas",
     "AtlasWriter",
@@ -46,6 +47,7 @@ __all__ = [
 ]
 
 _MODULE_OF = {
+    "RECOMMENDED_MAX_OFFSET": ".lookup",
     "TIERS": ".lookup",
     "Atlas": ".reader",
     "AtlasWriter": ".writer",

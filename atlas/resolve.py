@@ -12,8 +12,9 @@ from peakatlas.engine.windows import window_digests
 
 from .append import append_rows
 from .identity import check_same_genome, check_same_spec
-from .lookup import EMBEDDED_NOW, MISSING, LookupResult
+from .lookup import EMBEDDED_NOW, EXACT, MISSING, LookupResult
 from .ordering import sorted_unique
+from .overlap import contig_codes
 from .provenance import genome_provenance
 
 if TYPE_CHECKING:
@@ -59,7 +60,8 @@ def resolve_peaks(
     peaks : Intervals
         In any order; repeats are fine.
     source : SequenceSource, optional
-        Genome, or FASTA of peaks; lets peaks be found by their sequence, and embedded.
+        Genome, or FASTA of peaks; lets peaks be found by their sequence, and embedded. Peaks on
+        contigs that it lacks can still be served by interval or overlap, else they are missing.
     embedder : Embedder, or callable that loads one, optional
         Embeds what was not found; a callable is called only if there is something to embed.
     max_offset : int, optional
@@ -78,8 +80,8 @@ def resolve_peaks(
     SpecMismatchError
         If the embedder's spec is not that of the atlas; names the fields.
     ContigError
-        If a peak to be embedded lies on a contig that `source` lacks, or only the naming style of
-        the contigs differs.
+        If no contig of the peaks is in `source`, or in the atlas and only the naming style
+        differs.
     GenomeError
         If `source` is another build than the atlas, or a peak ends past its contig.
     AtlasError
@@ -88,16 +90,18 @@ def resolve_peaks(
     _check_options(source, embedder, append)
     if source is not None:
         _check_build(atlas, source, peaks, digests=append)
-    lookup = _look_up(atlas, peaks, source, max_offset)
+    known = np.zeros(len(peaks), np.bool_) if source is None else _has_contig(source, peaks)
+    lookup = _look_up(atlas, peaks, source, known, max_offset)
     values = np.full((len(peaks), atlas.dim), np.nan, np.float32)
     served = lookup.row >= 0
     values[served] = atlas.gather(lookup.row[served])
     resolved = ResolvedPeaks(values=values, lookup=lookup, atlas=atlas)
-    if source is None or embedder is None or not (lookup.tier == MISSING).any():
+    rest = np.flatnonzero((lookup.tier == MISSING) & known)
+    if source is None or embedder is None or not len(rest):
         return resolved
     loaded = embedder() if callable(embedder) else embedder
     check_same_spec(atlas.spec, loaded.spec, atlas.name)
-    return _embed_missing(resolved, source, loaded, append=append, progress=progress)
+    return _embed(resolved, rest, source, loaded, append=append, progress=progress)
 
 
 def _check_options(source: object, embedder: object, append: bool) -> None:
@@ -113,21 +117,34 @@ def _check_build(atlas: Atlas, source: SequenceSource, peaks: Intervals, *, dige
     check_same_genome(built_from, genome_provenance(source, shared, digests=digests), atlas.name)
 
 
+def _has_contig(source: SequenceSource, peaks: Intervals) -> NDArray[np.bool_]:
+    """Which peaks lie on a contig of the source; raise if none does."""
+    known = contig_codes(peaks, list(source.contig_sizes)) >= 0
+    if not known.any():
+        source.check(peaks)
+    return known
+
+
 def _look_up(
-    atlas: Atlas, peaks: Intervals, source: SequenceSource | None, max_offset: int | None
+    atlas: Atlas,
+    peaks: Intervals,
+    source: SequenceSource | None,
+    known: NDArray[np.bool_],
+    max_offset: int | None,
 ) -> LookupResult:
-    exact = atlas.lookup(peaks, max_offset=None if source else max_offset)
-    rest = np.flatnonzero(exact.tier == MISSING)
+    found = atlas.lookup(peaks, max_offset=max_offset)
+    rest = np.flatnonzero((found.tier != EXACT) & known)
     if source is None or not len(rest):
-        return exact
+        return found
     part = peaks.take(rest)
     digests = window_digests(part, source, atlas.spec.window)
-    found = atlas.lookup(part, max_offset=max_offset, digests=digests)
-    return _with_served(exact, rest, found.row, found.tier)
+    by_sequence = atlas.lookup(part, max_offset=max_offset, digests=digests)
+    return _with_served(found, rest, by_sequence.row, by_sequence.tier)
 
 
-def _embed_missing(
+def _embed(
     resolved: ResolvedPeaks,
+    rest: NDArray[np.int64],
     source: SequenceSource,
     embedder: Embedder,
     *,
@@ -135,7 +152,6 @@ def _embed_missing(
     progress: Callable[[int], None] | None,
 ) -> ResolvedPeaks:
     atlas, lookup = resolved.atlas, resolved.lookup
-    rest = np.flatnonzero(lookup.tier == MISSING)
     unique, became = sorted_unique(lookup.peaks.take(rest), atlas.intervals.contigs)
     embedded = embedder.embed(unique, source, progress=progress)
     values = resolved.values.copy()

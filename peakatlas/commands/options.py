@@ -34,7 +34,8 @@ MaxOffsetOption = Annotated[
         "--max-offset",
         metavar="BP",
         min=0,
-        help="Let an overlapping row stand in (an approximation) when its centre is this near.",
+        help="Let an overlapping row stand in when its centre is this near; 50 is a sensible "
+        "limit. It is a poor stand-in: centred cosine 0.75 at 10 bp, 0.73 at 50, 0.54 at 250.",
     ),
 ]
 MatchContigsOption = Annotated[

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from peakatlas.atlas import TIERS, Atlas, append, build_atlas, resolve_peaks
-from peakatlas.engine.errors import AtlasError, GenomeError, SpecMismatchError
+from peakatlas.engine.errors import AtlasError, ContigError, GenomeError, SpecMismatchError
 from peakatlas.engine.genome import open_genome
 from peakatlas.engine.intervals import Intervals
 from tests.atlas_tools import (
@@ -147,6 +147,48 @@ def test_another_build_is_refused_by_length_or_digest(tmp_path, atlas, peaks):
     other = write_toy_genome(tmp_path / "other.fa", {"chr1": 50_000, "chr2": 50_000}, seed=5)
     with pytest.raises(GenomeError, match="2 contig"):
         resolve_peaks(atlas, peaks, source=open_genome(other), embedder=ToyEmbedder(), append=True)
+
+
+def test_peaks_off_the_genome_are_missing_and_the_others_are_served(atlas, peaks, genome):
+    elsewhere = Intervals.from_columns(["chrUn", "chrY", "chrUn"], [50, 5, 900], [250, 90, 1100])
+    mixed = Intervals.concatenate([elsewhere, peaks.take([0, 1])])
+    resolved = resolve_peaks(atlas, mixed, source=genome, embedder=ToyEmbedder(), append=True)
+    assert tiers(resolved) == ["missing"] * 3 + ["exact", "embedded"]
+    assert resolved.lookup.counts()["missing"] == 3
+    assert np.isnan(resolved.values).all(axis=1).tolist() == [True] * 3 + [False] * 2
+    assert resolved.lookup.row.tolist() == [-1, -1, -1, 0, 15]
+    assert len(resolved.atlas) == 16
+
+
+def test_peaks_of_the_atlas_need_no_contig_of_the_genome(tmp_path, atlas, peaks):
+    part = open_genome(write_toy_genome(tmp_path / "part.fa", {"chr1": 50_000}))
+    shifted = Intervals(peaks.contigs, peaks.contig_ids, peaks.start + 4, peaks.end + 4)
+    both = Intervals.concatenate([peaks, shifted])
+    found = resolve_peaks(atlas, both, source=part, embedder=ToyEmbedder(), max_offset=4)
+    on_chr2 = both.chrom == "chr2"
+    exact, near = np.arange(0, 30, 2), np.arange(30, 60, 2)
+    assert set(found.lookup.tier[exact]) == {TIERS.index("exact")}
+    assert set(found.lookup.tier[near]) == {TIERS.index("overlap")}
+    rest = np.setdiff1d(np.arange(60), np.concatenate([exact, near]))
+    expected = np.where(on_chr2[rest], TIERS.index("missing"), TIERS.index("embedded"))
+    np.testing.assert_array_equal(found.lookup.tier[rest], expected)
+    assert 0 < on_chr2[rest].sum() < len(rest)
+
+
+def test_a_genome_of_another_naming_style_is_an_error(tmp_path, atlas, peaks):
+    bare = open_genome(write_toy_genome(tmp_path / "bare.fa", {"1": 50_000, "2": 50_000}))
+    with pytest.raises(ContigError, match="Only the naming style differs"):
+        resolve_peaks(atlas, peaks, source=bare, embedder=ToyEmbedder())
+
+
+def test_nothing_is_loaded_for_peaks_that_cannot_be_embedded(atlas, peaks, genome):
+    def never():
+        raise AssertionError("loaded")
+
+    elsewhere = Intervals.from_columns(["chrY"], [5], [90])
+    mixed = Intervals.concatenate([elsewhere, peaks.take([0])])
+    found = resolve_peaks(atlas, mixed, source=genome, embedder=never)
+    assert tiers(found) == ["missing", "exact"]
 
 
 def test_options_that_need_each_other(atlas, peaks, genome):
