@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
 import torch
@@ -14,7 +14,7 @@ from .forward import group_lengths
 from .models.loading import config_digest, find_model, load_model, weights_digest
 from .packing import pack
 from .pipeline import run_pipeline
-from .pooling import first_token, segment_mean
+from .pooling import first_token, mean_by_owner, segment_mean
 from .reading import Reader
 from .spec import MAX_N_FRACTION, EmbeddingSpec
 from .windows import combine_digests, parse_window
@@ -31,6 +31,9 @@ if TYPE_CHECKING:
     from .sequences import Sequences
     from .spec import Pooling, Precision, Strand
     from .tokens import Tokens
+
+    _Launched: TypeAlias = list[tuple[NDArray[np.int64], torch.Tensor]]
+    """Rows of each pack and their pooled vectors, on the device."""
 
 _BLOCK_PEAKS = 1024
 
@@ -252,7 +255,8 @@ class Embedder:
         """
         rows = np.arange(len(sequences)) if owner is None else np.asarray(owner, np.int64)
         size = n if n is not None else int(rows.max(initial=-1)) + 1
-        return self._embed_strands(self._reader.read(sequences), rows, size)
+        strands = self._reader.read(sequences)
+        return self._collect(strands, self._launch(strands), rows, size)
 
     def embed(
         self,
@@ -292,20 +296,19 @@ class Embedder:
             n_fraction=np.empty(len(peaks), np.float32),
         )
 
-        def store(done: tuple[_Block, NDArray[np.float32]]) -> None:
-            block, out.values[block.rows] = done
+        def store(launched: tuple[_Block, list[_Launched]]) -> None:
+            block, packs = launched
+            n = block.rows.stop - block.rows.start
+            out.values[block.rows] = self._collect(block.strands, packs, block.owner, n)
             out.digests[block.rows] = block.digests
             out.n_fraction[block.rows] = block.n_fraction
             if progress is not None:
-                progress(block.rows.stop - block.rows.start)
+                progress(n)
 
         run_pipeline(
             range(0, len(peaks), _BLOCK_PEAKS),
             prepare=lambda first: self._prepare(peaks, source, first),
-            compute=lambda block: (
-                block,
-                self._embed_strands(block.strands, block.owner, len(block.digests)),
-            ),
+            compute=lambda block: (block, self._launch(block.strands)),
             consume=store,
         )
         return out
@@ -325,30 +328,46 @@ class Embedder:
             strands=self._reader.read(dna),
         )
 
-    def _embed_strands(
-        self, strands: tuple[Tokens, ...], owner: NDArray[np.int64], n: int
+    def _launch(self, strands: tuple[Tokens, ...]) -> list[_Launched]:
+        """Run every pack; on CUDA the device works on after this returns, as nothing waits."""
+        return [
+            [
+                (rows, self._pooled(tokens, rows))
+                for rows in pack(tokens.lengths, self._token_budget)
+            ]
+            for tokens in strands
+        ]
+
+    def _collect(
+        self,
+        strands: tuple[Tokens, ...],
+        launched: list[_Launched],
+        owner: NDArray[np.int64],
+        n: int,
     ) -> NDArray[np.float32]:
-        values = [self._vectors(tokens) for tokens in strands]
+        """Vectors of launched packs, brought to the host and averaged by strand and owner."""
+        values = [self._vectors(*pair) for pair in zip(strands, launched, strict=True)]
         self.peaks_done += n
         mean = values[0] if len(values) == 1 else (values[0] + values[1]) * np.float32(0.5)
         weights = sum((self._n_real(tokens) for tokens in strands[1:]), self._n_real(strands[0]))
-        return _mean_by_owner(mean, weights, owner, n)
+        return mean_by_owner(mean, weights, owner, n)
 
     def _n_real(self, tokens: Tokens) -> NDArray[np.int64]:
         """Tokens of each sequence that count in a mean, shape (m,)."""
         before = np.concatenate([[0], np.cumsum(self._model.real[tokens.ids])])
         return np.asarray(np.diff(before[tokens.offsets]), np.int64)
 
-    def _vectors(self, tokens: Tokens) -> NDArray[np.float32]:
+    def _vectors(self, tokens: Tokens, launched: _Launched) -> NDArray[np.float32]:
         """One pooled vector a sequence, float32, shape (m, dim)."""
         out = np.empty((len(tokens), self.spec.dim), np.float32)
+        for rows, pooled in launched:
+            out[rows] = pooled.cpu().numpy()
         self.tokens_done += len(tokens.ids)
         self.flops_done += self._model.flops(tokens.lengths)
-        for rows in pack(tokens.lengths, self._token_budget):
-            out[rows] = self._pooled(tokens, rows)
         return out
 
-    def _pooled(self, tokens: Tokens, rows: NDArray[np.int64]) -> NDArray[np.float32]:
+    def _pooled(self, tokens: Tokens, rows: NDArray[np.int64]) -> torch.Tensor:
+        """Pooled vectors of one pack, float32, shape (len(rows), dim), on the device."""
         ids = np.concatenate([tokens[row] for row in rows.tolist()])
         groups = group_lengths(tokens.lengths[rows].tolist())
         device = self._encoder.device
@@ -356,10 +375,10 @@ class Embedder:
             torch.from_numpy(ids).to(device), groups, layer=self.spec.layer
         )
         real = torch.from_numpy(self._model.real[ids]).to(device)
-        mean = segment_mean(hidden, real, groups)
+        mean = segment_mean(hidden, real, groups).float()
         if self.spec.pooling == "cls":
-            mean = torch.where(mean.isnan(), mean, first_token(hidden, groups))
-        return np.asarray(mean.cpu().numpy(), np.float32)
+            return torch.where(mean.isnan(), mean, first_token(hidden, groups))
+        return mean
 
 
 def _check_options(layer: int, pooling: Pooling, model: LoadedModel) -> None:
@@ -370,21 +389,3 @@ def _check_options(layer: int, pooling: Pooling, model: LoadedModel) -> None:
         )
     if pooling == "cls" and not model.leading_cls:
         raise ModelError("this model's tokenizer puts no CLS token first. Use pooling mean.")
-
-
-def _mean_by_owner(
-    values: NDArray[np.float32], weights: NDArray[np.int64], owner: NDArray[np.int64], n: int
-) -> NDArray[np.float32]:
-    """Weighted mean of the vectors of each row; a row with one vector keeps it to the bit."""
-    known = weights > 0
-    counts = np.bincount(owner[known], minlength=n)
-    out = np.full((n, values.shape[1]), np.nan, np.float32)
-    single = known & (counts[owner] == 1)
-    out[owner[single]] = values[single]
-    several = np.flatnonzero(known & ~single)
-    sums = np.zeros_like(out)
-    np.add.at(sums, owner[several], values[several] * weights[several, None].astype(np.float32))
-    total = np.bincount(owner[several], weights[several], n)
-    averaged = counts > 1
-    out[averaged] = sums[averaged] / total[averaged, None].astype(np.float32)
-    return out

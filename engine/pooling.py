@@ -1,14 +1,16 @@
-"""From token vectors to one vector a sequence, in float32."""
+"""From token vectors to one vector a sequence, and from those to one a peak, in float32."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import numpy as np
 import torch
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from numpy.typing import NDArray
     from torch import Tensor
 
 
@@ -48,3 +50,37 @@ def first_token(hidden: Tensor, groups: Sequence[tuple[int, int]]) -> Tensor:
         picked.append(hidden[first:past:length])
         first = past
     return torch.cat(picked)
+
+
+def mean_by_owner(
+    values: NDArray[np.float32], weights: NDArray[np.int64], owner: NDArray[np.int64], n: int
+) -> NDArray[np.float32]:
+    """Weighted mean of the vectors of each row; a row with one vector keeps it to the bit.
+
+    Parameters
+    ----------
+    values : float32, shape (m, dim)
+    weights : int64, shape (m,)
+        Real tokens behind each vector; a vector of 0 is left out.
+    owner : int64, shape (m,)
+        Output row of each vector.
+    n : int
+        Output rows.
+
+    Returns
+    -------
+    float32, shape (n, dim)
+        NaN where a row has no vector of positive weight.
+    """
+    known = weights > 0
+    counts = np.bincount(owner[known], minlength=n)
+    out = np.full((n, values.shape[1]), np.nan, np.float32)
+    single = known & (counts[owner] == 1)
+    out[owner[single]] = values[single]
+    several = np.flatnonzero(known & ~single)
+    sums = np.zeros_like(out)
+    np.add.at(sums, owner[several], values[several] * weights[several, None].astype(np.float32))
+    total = np.bincount(owner[several], weights[several], n)
+    averaged = counts > 1
+    out[averaged] = sums[averaged] / total[averaged, None].astype(np.float32)
+    return out
