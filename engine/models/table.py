@@ -38,6 +38,8 @@ class ModelCard:
     """Window rule when none is asked for; widths divisible by 6 avoid single-base tokens."""
     non_commercial: bool = False
     """Whether the licence forbids commercial use."""
+    citation: str = ""
+    """What to cite for the model, if that is known."""
 
 
 def _nt(hub_name: str, *, dim: int, n_parameters: int, v2: bool = False) -> ModelCard:
@@ -53,6 +55,7 @@ def _nt(hub_name: str, *, dim: int, n_parameters: int, v2: bool = False) -> Mode
         n_parameters=n_parameters,
         default_window="centre:1002",
         non_commercial=True,
+        citation="Dalla-Torre et al., Nature Methods 2025, doi:10.1038/s41592-024-02523-z",
     )
 
 
