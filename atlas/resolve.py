@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from peakatlas.engine.genome import SequenceSource
     from peakatlas.engine.intervals import Intervals
 
+    from .overlap import CoordinateIndex, IndexName
     from .reader import Atlas
 
 
@@ -88,20 +89,65 @@ def resolve_peaks(
         If `embedder` comes without `source`, `append` without `embedder`, or the atlas is damaged.
     """
     _check_options(source, embedder, append)
-    if source is not None:
-        _check_build(atlas, source, peaks, digests=append)
-    known = np.zeros(len(peaks), np.bool_) if source is None else _has_contig(source, peaks)
-    lookup = _look_up(atlas, peaks, source, known, max_offset)
+    if append and source is not None:
+        _check_build(atlas, source, peaks, digests=True)
+    lookup = find_rows(atlas, peaks, source=source, max_offset=max_offset)
     values = np.full((len(peaks), atlas.dim), np.nan, np.float32)
     served = lookup.row >= 0
     values[served] = atlas.gather(lookup.row[served])
     resolved = ResolvedPeaks(values=values, lookup=lookup, atlas=atlas)
-    rest = np.flatnonzero((lookup.tier == MISSING) & known)
-    if source is None or embedder is None or not len(rest):
+    if source is None or embedder is None:
+        return resolved
+    rest = np.flatnonzero((lookup.tier == MISSING) & _has_contig(source, peaks))
+    if not len(rest):
         return resolved
     loaded = embedder() if callable(embedder) else embedder
     check_same_spec(atlas.spec, loaded.spec, atlas.name)
     return _embed(resolved, rest, source, loaded, append=append, progress=progress)
+
+
+def find_rows(
+    atlas: Atlas,
+    peaks: Intervals,
+    *,
+    source: SequenceSource | None = None,
+    max_offset: int | None = None,
+    index: IndexName | CoordinateIndex = "ncls",
+) -> LookupResult:
+    """Look peaks up, by their sequence too if there is a source of it.
+
+    Parameters
+    ----------
+    atlas, peaks, source, max_offset
+        As for `resolve_peaks`.
+    index : {"ncls", "faiss"} or CoordinateIndex
+        What finds the overlaps; the result is the same.
+
+    Returns
+    -------
+    LookupResult
+
+    Raises
+    ------
+    ContigError
+        If no contig of the peaks is in `source`, or in the atlas and only the naming style
+        differs.
+    GenomeError
+        If `source` is another build than the atlas, or a peak ends past its contig.
+    IntervalError
+        If `max_offset` is negative.
+    """
+    found = atlas.lookup(peaks, max_offset=max_offset, index=index)
+    if source is None:
+        return found
+    _check_build(atlas, source, peaks, digests=False)
+    rest = np.flatnonzero((found.tier != EXACT) & _has_contig(source, peaks))
+    if not len(rest):
+        return found
+    part = peaks.take(rest)
+    digests = window_digests(part, source, atlas.spec.window)
+    by_sequence = atlas.lookup(part, max_offset=max_offset, digests=digests, index=index)
+    return _with_served(found, rest, by_sequence.row, by_sequence.tier)
 
 
 def _check_options(source: object, embedder: object, append: bool) -> None:
@@ -123,23 +169,6 @@ def _has_contig(source: SequenceSource, peaks: Intervals) -> NDArray[np.bool_]:
     if not known.any():
         source.check(peaks)
     return known
-
-
-def _look_up(
-    atlas: Atlas,
-    peaks: Intervals,
-    source: SequenceSource | None,
-    known: NDArray[np.bool_],
-    max_offset: int | None,
-) -> LookupResult:
-    found = atlas.lookup(peaks, max_offset=max_offset)
-    rest = np.flatnonzero((found.tier != EXACT) & known)
-    if source is None or not len(rest):
-        return found
-    part = peaks.take(rest)
-    digests = window_digests(part, source, atlas.spec.window)
-    by_sequence = atlas.lookup(part, max_offset=max_offset, digests=digests)
-    return _with_served(found, rest, by_sequence.row, by_sequence.tier)
 
 
 def _embed(

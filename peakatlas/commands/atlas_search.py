@@ -40,21 +40,21 @@ def atlas_lookup(
     ] = None,
     max_offset: MaxOffsetOption = None,
     match_contigs: MatchContigsOption = False,
+    index: Annotated[
+        Literal["ncls", "faiss"],
+        typer.Option(help="What finds the overlaps; both find the same."),
+    ] = "ncls",
 ) -> None:
     """Row, overlap, centre offset and tier of each peak, in input order."""
-    from peakatlas.engine.contig_names import match_contigs as renamed  # noqa: PLC0415 - keeps help fast
-    from peakatlas.engine.windows import window_digests  # noqa: PLC0415
+    from peakatlas.atlas.resolve import find_rows  # noqa: PLC0415 - keeps help fast
+    from peakatlas.engine.contig_names import match_contigs as renamed  # noqa: PLC0415
 
     intervals = peakatlas.read_bed(peaks)
+    source = peakatlas.open_genome(genome) if genome else None
     with peakatlas.Atlas.open(atlas) as opened:
         if match_contigs:
             intervals = renamed(intervals, opened.intervals.contigs)
-        digests = (
-            window_digests(intervals, peakatlas.open_genome(genome), opened.spec.window)
-            if genome
-            else None
-        )
-        found = opened.lookup(intervals, max_offset=max_offset, digests=digests)
+        found = find_rows(opened, intervals, source=source, max_offset=max_offset, index=index)
     found.to_frame().to_csv(out or sys.stdout, sep="\t", index=False, na_rep="NA")
     say(", ".join(f"{count:,} {tier}" for tier, count in found.counts().items()))
 

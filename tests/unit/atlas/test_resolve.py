@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 
 from peakatlas.atlas import TIERS, Atlas, append, build_atlas, resolve_peaks
+from peakatlas.atlas.resolve import find_rows
 from peakatlas.engine.errors import AtlasError, ContigError, GenomeError, SpecMismatchError
 from peakatlas.engine.genome import open_genome
 from peakatlas.engine.intervals import Intervals
@@ -179,6 +180,21 @@ def test_a_genome_of_another_naming_style_is_an_error(tmp_path, atlas, peaks):
     bare = open_genome(write_toy_genome(tmp_path / "bare.fa", {"1": 50_000, "2": 50_000}))
     with pytest.raises(ContigError, match="Only the naming style differs"):
         resolve_peaks(atlas, peaks, source=bare, embedder=ToyEmbedder())
+
+
+@pytest.mark.parametrize("index", ["ncls", "faiss"])
+def test_rows_are_found_as_when_resolving(atlas, peaks, genome, index):
+    wider = Intervals(peaks.contigs, peaks.contig_ids, peaks.start - 5, peaks.end + 5)
+    shifted = Intervals(peaks.contigs, peaks.contig_ids, peaks.start + 3, peaks.end + 3)
+    elsewhere = Intervals.from_columns(["chrY"], [5], [90])
+    mixed = Intervals.concatenate([wider, shifted, peaks, elsewhere])
+    found = find_rows(atlas, mixed, source=genome, max_offset=3, index=index)
+    expected = resolve_peaks(atlas, mixed, source=genome, max_offset=3).lookup
+    assert found.counts() == {
+        "exact": 15, "sequence": 15, "overlap": 15, "embedded": 0, "missing": 46,
+    }  # fmt: skip
+    np.testing.assert_array_equal(found.tier, expected.tier)
+    np.testing.assert_array_equal(found.row, expected.row)
 
 
 def test_nothing_is_loaded_for_peaks_that_cannot_be_embedded(atlas, peaks, genome):
