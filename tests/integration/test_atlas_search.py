@@ -75,3 +75,15 @@ def test_what_is_no_region_is_refused(text):
 
 def test_regions_as_people_type_them():
     assert parse_region(" HLA-A*01:01:1,000-2e3 ").names() == ["HLA-A*01:01:1000-2000"]
+
+
+def test_lookup_by_either_index_prints_the_same(path, tmp_path):
+    bed = tmp_path / "peaks.bed"
+    names = Atlas.open(path).intervals.take([3, 90]).to_frame()
+    rows = [*names.itertuples(index=False, name=None), ("chr1", 0, 50_000), ("chrY", 5, 9)]
+    bed.write_text("".join("\t".join(map(str, row)) + "\n" for row in rows))
+    by_ncls = run("lookup", path, bed, "--max-offset", "40000")
+    by_faiss = run("lookup", path, bed, "--max-offset", "40000", "--index", "faiss")
+    assert by_faiss.stdout == by_ncls.stdout
+    tiers = [line.split("\t")[3] for line in by_ncls.stdout.splitlines()[1:5]]
+    assert tiers == ["exact", "exact", "overlap", "missing"]
