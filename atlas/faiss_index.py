@@ -24,6 +24,7 @@ import numpy as np
 
 from peakatlas.engine.errors import MissingDependencyError
 
+from .faiss_tools import import_faiss
 from .overlap import OverlapPairs, contig_codes
 
 if TYPE_CHECKING:
@@ -77,7 +78,7 @@ class FaissCoordinateIndex:
     """
 
     def __init__(self, intervals: Intervals, *, gpu: int | None = None) -> None:
-        self._faiss = _import_faiss()
+        self._faiss = import_faiss()
         self.contigs = intervals.contigs
         self._intervals = intervals
         extent = np.zeros(len(self.contigs), np.int64)
@@ -252,14 +253,3 @@ def _to_gpu(faiss: ModuleType, index: IndexIVF, gpu: int) -> IndexIVF:
 
 def _blocks(total: int, size: int) -> list[slice]:
     return [slice(low, low + size) for low in range(0, total, size)]
-
-
-def _import_faiss() -> ModuleType:
-    try:
-        import faiss  # noqa: PLC0415
-    except ImportError as error:
-        raise MissingDependencyError(
-            "the FAISS coordinate index needs faiss: install peakatlas[cpu], or peakatlas[gpu] on "
-            "a CUDA machine (never both)."
-        ) from error
-    return faiss

@@ -25,13 +25,13 @@ def import_faiss() -> ModuleType:
         import faiss  # noqa: PLC0415
     except ImportError as error:
         raise MissingDependencyError(
-            "searching embeddings needs faiss: install peakatlas[cpu], or peakatlas[gpu] on a CUDA "
+            "this search needs faiss: install peakatlas[cpu], or peakatlas[gpu] on a CUDA "
             "machine (never both)."
         ) from error
     return faiss
 
 
 def on_gpu(index: FaissIndex) -> FaissIndex:
-    """The index on all GPUs that FAISS sees, or as it is where there is none."""
+    """The index on all GPUs that FAISS sees, or as it is where there is none; untested on one."""
     faiss = import_faiss()
     return faiss.index_cpu_to_all_gpus(index) if faiss.get_num_gpus() else index

@@ -82,7 +82,8 @@ def check_sizes(storage: Storage, manifest: Mapping[str, Any]) -> None:
         shown = ", ".join(wrong[:_SHOWN])
         raise AtlasError(
             f"{storage.name} is damaged: {len(wrong)} file(s) are absent or have another size "
-            f"({shown}). Restore them from a copy, or run the same `peakatlas atlas build` again."
+            f"({shown}). Restore them from a copy, or run `peakatlas atlas verify {storage.name} "
+            "--repair --genome GENOME.fa`."
         )
 
 
@@ -104,5 +105,6 @@ def check_filled(
     if len(wrong):
         raise AtlasError(
             f"{where} is damaged: {len(wrong)} row(s) hold no embedding although they are listed "
-            f"({wrong[:_SHOWN].tolist()}). Restore the atlas from a copy, or build it again."
+            f"({wrong[:_SHOWN].tolist()}). Restore the atlas from a copy, or run "
+            f"`peakatlas atlas verify {where} --repair --genome GENOME.fa`."
         )

@@ -25,7 +25,6 @@ import numpy as np
 from peakatlas.engine.errors import AtlasError
 
 if TYPE_CHECKING:
-
     from numpy.typing import NDArray
 
     from .storage import Storage
@@ -204,7 +203,8 @@ class Shards(ABC):
     def _damaged(self, shard: int, what: str) -> AtlasError:
         return AtlasError(
             f"{self.storage.where(self.layout.file(shard))} {what}: the shard is damaged. Restore "
-            "it from a copy, or delete its file and run the same `peakatlas atlas build` again."
+            f"it from a copy, or run `peakatlas atlas verify {self.storage.name} --repair --genome "
+            "GENOME.fa`."
         )
 
     @contextmanager

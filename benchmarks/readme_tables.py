@@ -47,9 +47,46 @@ def embed_table(result: dict[str, Any]) -> str:
     lines = [_row(head), _row(["---"] * len(head))]
     for key, title in SPEEDS.items():
         lines.append(_row([title, *(_number(result[key][shape]) for shape in result["shapes"])]))
-    where = result["provenance"]
-    measured = f"Measured {where['date']}, {where['machine']}, commit {where['commit']}."
-    return "\n".join([*lines, "", measured])
+    return "\n".join([*lines, "", _measured([result])])
+
+
+def atlas_table(lookup: dict[str, Any], disk: dict[str, Any], faults: dict[str, Any]) -> str:
+    """Markdown table of what an atlas does with time, memory and accidents.
+
+    Parameters
+    ----------
+    lookup, disk, faults : dict
+        Objects printed by ``lookup.py``, ``atlas_io.py`` and ``faults.py`` with ``--json``.
+    """
+    size = f"{lookup['queries']:,} peaks × {lookup['keys']:,} rows of {lookup['dim']}"
+    rows = [
+        [
+            f"{size}: open, join, gather, average",
+            f"{lookup['seconds_total']:.2f} s, {lookup['rss_mb']:,.0f} MB",
+        ],
+        [
+            "the same with zarr, ncls and pandas",
+            f"{lookup['reference_seconds']:.1f} s, {lookup['reference_rss_mb']:,.0f} MB",
+        ],
+        ["overlap join, × pyranges", f"{lookup['join_ratio_vs_pyranges']:.1f}"],
+        ["gather, of a copy in memory", f"{lookup['gather_fraction_of_memcpy']:.2f}"],
+        [
+            "FAISS coordinate index",
+            f"{'the same pairs' if lookup['faiss_identical'] else 'OTHER PAIRS'}, "
+            f"{lookup['faiss_join_seconds']:.2f} s",
+        ],
+        [
+            "write; × plain files of the same bytes",
+            f"{disk['write_mb_s']:,.0f} MB/s; {disk['write_ratio_vs_raw']:.2f}",
+        ],
+        [
+            f"{faults['kills']} writers killed, 1 to 3 at a time",
+            f"{faults['lost_rows']} rows lost, {faults['wrong_rows']} wrong, files "
+            f"{'identical' if faults['identical_to_uninterrupted'] else 'DIFFERENT'}",
+        ],
+    ]
+    lines = [_row(["atlas", "measured"]), _row(["---", "---"]), *map(_row, rows)]
+    return "\n".join([*lines, "", _measured([lookup, disk, faults])])
 
 
 def annotate_table(results: list[dict[str, Any]]) -> str:
@@ -96,7 +133,9 @@ def with_block(text: str, name: str, block: str) -> str:
 def with_tables(text: str) -> str:
     """README text with all tables made anew from the committed results."""
     text = with_block(text, "annotate", annotate_table([_read(name) for name in TITLES]))
-    return with_block(text, "embed", embed_table(_read("embed")))
+    text = with_block(text, "embed", embed_table(_read("embed")))
+    atlas = atlas_table(_read("lookup"), _read("atlas_io"), _read("faults"))
+    return with_block(text, "lookup", atlas)
 
 
 def _read(name: str) -> dict[str, Any]:
@@ -124,11 +163,15 @@ def _row(cells: list[str]) -> str:
 
 def _provenance(results: list[dict[str, Any]]) -> str:
     seeds = {str(result["seeds"]) for result in results}
+    return f"Mean ± sd over {', '.join(sorted(seeds))} seeds. {_measured(results)}"
+
+
+def _measured(results: list[dict[str, Any]]) -> str:
     seen = {
         f"{p['date']}, {p['machine']}, commit {p['commit']}"
         for p in (result["provenance"] for result in results)
     }
-    return f"Mean ± sd over {', '.join(sorted(seeds))} seeds. Measured {'; '.join(sorted(seen))}."
+    return f"Measured {'; '.join(sorted(seen))}."
 
 
 def main() -> None:

@@ -11,10 +11,10 @@ import typer
 from peakatlas.terminal import print_facts, progress_bar, say
 
 from .options import (
-    AtlasArgument,
     JsonOption,
     RevisionOption,
     SeedOption,
+    SourceArgument,
     TrustOption,
 )
 
@@ -33,7 +33,7 @@ OutOption = Annotated[
 
 @app.command("verify")
 def atlas_verify(
-    atlas: AtlasArgument,
+    atlas: SourceArgument,
     deep: Annotated[
         bool, typer.Option("--deep", help="Read every byte: SHA-256 of each file, each value.")
     ] = False,
@@ -117,7 +117,7 @@ def atlas_merge(
 
 @app.command("subset")
 def atlas_subset(
-    atlas: AtlasArgument,
+    atlas: SourceArgument,
     out: OutOption,
     bed: Annotated[
         Path | None, typer.Option("--bed", metavar="REGIONS.bed", help="Regions, BED.")
@@ -145,7 +145,7 @@ def atlas_subset(
 
 
 @app.command("quantise")
-def atlas_quantise(atlas: AtlasArgument, out: OutOption, as_json: JsonOption = False) -> None:
+def atlas_quantise(atlas: SourceArgument, out: OutOption, as_json: JsonOption = False) -> None:
     """Write an atlas with int8 embeddings, half the bytes, and print what that costs."""
     from peakatlas.atlas import Atlas  # noqa: PLC0415 - keeps the help fast
     from peakatlas.atlas.quantise import quantise_atlas  # noqa: PLC0415
@@ -169,7 +169,7 @@ def _open(genome: Path | None) -> SequenceSource | None:
 
 
 def _loader(
-    atlas: Path, model: str | None, revision: str | None, trust_remote_code: bool
+    atlas: str, model: str | None, revision: str | None, trust_remote_code: bool
 ) -> Callable[[], Embedder]:
     """What loads the model of an atlas when it is needed."""
 
