@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
@@ -11,16 +11,30 @@ from sklearn.decomposition import TruncatedSVD
 
 from peakatlas.engine.errors import BundleError
 
+from .profiles import FOLDS, TypeProfiles
 from .sparse import binary, carry, inverse_document_frequency, tf_idf, unit_rows, unit_sums
+from .trunk import Trunk
+from .whitening import moments, used_moments, whitening
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from numpy.typing import NDArray
 
-Representation = Literal["hybrid", "sequence", "reindexed"]
-REPRESENTATIONS: tuple[Representation, ...] = ("hybrid", "sequence", "reindexed")
-_EPS = 1e-6
+Representation = Literal["hybrid", "sequence", "profile", "trunk", "reindexed"]
+REPRESENTATIONS: tuple[Representation, ...] = (
+    "hybrid",
+    "sequence",
+    "profile",
+    "trunk",
+    "reindexed",
+)
+DnaBlock = Literal["sequence", "profile", "trunk"]
+MIN_PEAKS = 20
+
+
+def _blank() -> NDArray[np.float32]:
+    return np.zeros(0, np.float32)
 
 
 @dataclass(frozen=True, eq=False)
@@ -58,8 +72,11 @@ class CellEncoder:
     """Frozen maps from counts to cell embeddings.
 
     *sequence*: a cell is the mean of the centred and whitened embeddings of its open peaks,
-    weighted by inverse document frequency. *reindexed*: counts are carried to registry rows,
-    then TF-IDF and truncated SVD. *hybrid*: both side by side, each standardised.
+    weighted by inverse document frequency. *profile*: the same mean of what the DNA of the peaks
+    says each type opens (`TypeProfiles`), for peaks that the reference lacks. *trunk*: the weights
+    of a cell over the features of a network on the embeddings (`Trunk`). *reindexed*: counts are
+    carried to registry rows, then TF-IDF and truncated SVD. *hybrid*: sequence and re-indexed side
+    by side; its ``profile`` serves queries with other peaks. Every block is standardised.
     """
 
     representation: Representation
@@ -81,12 +98,19 @@ class CellEncoder:
     """Whitening, shape (dim, n_sequence)."""
     sequence_mean: NDArray[np.float32]
     sequence_scale: NDArray[np.float32]
+    profiles: TypeProfiles | None = None
+    profile_mean: NDArray[np.float32] = field(default_factory=_blank)
+    profile_scale: NDArray[np.float32] = field(default_factory=_blank)
+    trunk: Trunk | None = None
+    trunk_mean: NDArray[np.float32] = field(default_factory=_blank)
+    trunk_scale: NDArray[np.float32] = field(default_factory=_blank)
 
     @classmethod
     def fit(
         cls,
         counts: sp.csr_matrix,
         peaks: PeakTable,
+        types: NDArray[np.int64] | None = None,
         *,
         representation: Representation = "hybrid",
         n_sequence: int = 64,
@@ -99,7 +123,9 @@ class CellEncoder:
         ----------
         counts : csr_matrix of float32, shape (n_cells, n_peaks)
         peaks : PeakTable, length n_peaks
-        representation : {"hybrid", "sequence", "reindexed"}
+        types : int64, shape (n_cells,), optional
+            Type codes; without them there are no profiles.
+        representation : {"hybrid", "sequence", "profile", "trunk", "reindexed"}
             ``hybrid`` becomes ``reindexed`` where no peak has an embedding.
         n_sequence, n_reindexed : int
             Dimensions of the two blocks, at most.
@@ -108,29 +134,36 @@ class CellEncoder:
         Raises
         ------
         ValueError
-            If ``sequence`` is asked for and fewer than 2 peaks have an embedding, or the
-            representation is not known.
+            If too few peaks have an embedding for the representation asked for (2 for
+            ``sequence``, 20 for ``profile`` and ``trunk``), it is ``profile`` and there are no
+            types, or it is not known.
         """
         chosen = _representation(representation, peaks)
         rows = np.unique(peaks.rows[peaks.rows >= 0])
         idf = inverse_document_frequency(carry(counts, peaks.rows, rows))
-        peak_mean, peak_axes = _whitening(peaks, n_sequence)
-        blank = np.zeros(0, np.float32)
+        peak_mean, peak_axes = whitening(peaks.values[peaks.embedded], n_sequence)
         draft = cls(
             representation=chosen,
-            mix=0.5 if chosen == "hybrid" else float(chosen == "sequence"),
+            mix=_usual_mix(chosen),
             rows=rows,
             idf=idf,
             tfidf_scale=1.0,
             axes=np.zeros((len(rows), 0), np.float32),
-            reindexed_mean=blank,
-            reindexed_scale=blank,
+            reindexed_mean=_blank(),
+            reindexed_scale=_blank(),
             peak_mean=peak_mean,
             peak_axes=peak_axes,
-            sequence_mean=blank,
-            sequence_scale=blank,
+            sequence_mean=_blank(),
+            sequence_scale=_blank(),
         )
-        return draft._with_reindexed(counts, peaks, n_reindexed, seed)._with_sequence(counts, peaks)
+        pooled = draft._with_reindexed(counts, peaks, n_reindexed, seed)._with_sequence(
+            counts, peaks
+        )
+        if chosen == "trunk":
+            return pooled._with_trunk(counts, peaks, seed)
+        if chosen == "profile" or (chosen == "hybrid" and types is not None):
+            return pooled._with_profiles(counts, peaks, types)
+        return pooled
 
     def transform(
         self, counts: sp.csr_matrix, peaks: PeakTable, *, own_statistics: bool = False
@@ -151,6 +184,9 @@ class CellEncoder:
         float32, shape (n_cells, dim)
             A cell without usable peaks is 0 in the block concerned.
         """
+        if self.representation in ("profile", "trunk"):
+            block = self._dna_block(self.representation, counts, peaks, own_statistics)
+            return np.ascontiguousarray(block / np.float32(np.sqrt(block.shape[1])))
         parts = []
         if self.representation != "reindexed" and self.mix > 0:
             sequence = self.sequence_block(counts, peaks, own_statistics=own_statistics)
@@ -164,13 +200,7 @@ class CellEncoder:
         self, counts: sp.csr_matrix, peaks: PeakTable, *, own_statistics: bool = False
     ) -> NDArray[np.float32]:
         """Standardised sequence part, float32, shape (n_cells, n_sequence)."""
-        raw, used = self._sequence_means(counts, peaks)
-        mean, scale = self.sequence_mean, self.sequence_scale
-        if own_statistics:
-            mean, scale = _moments(raw[used] if used.any() else raw)
-        block = (raw - mean) / scale
-        block[~used] = 0
-        return np.asarray(block, np.float32)
+        return self._dna_block("sequence", counts, peaks, own_statistics)
 
     def reindexed_block(self, counts: sp.csr_matrix, peaks: PeakTable) -> NDArray[np.float32]:
         """Standardised re-indexed part, float32, shape (n_cells, n_reindexed)."""
@@ -199,17 +229,23 @@ class CellEncoder:
 
     def arrays(self) -> dict[str, NDArray[Any]]:
         """The arrays that make up the encoder, by name."""
-        return {name: getattr(self, name) for name in ARRAYS}
+        found = {name: getattr(self, name) for name in (*ARRAYS, *LATER_ARRAYS)}
+        if self.profiles is not None:
+            found["profiles.mean"], found["profiles.maps"] = self.profiles.mean, self.profiles.maps
+        if self.trunk is not None:
+            found.update({f"trunk.{name}": value for name, value in self.trunk.arrays().items()})
+        return found
 
     def settings(self) -> dict[str, Any]:
         """The rest of it, as JSON types."""
-        return {name: getattr(self, name) for name in ("representation", "mix", "tfidf_scale")}
+        plain = {name: getattr(self, name) for name in ("representation", "mix", "tfidf_scale")}
+        return plain if self.trunk is None else {**plain, "trunk_ridge": self.trunk.ridge}
 
     @classmethod
     def restore(
         cls, arrays: Mapping[str, NDArray[Any]], settings: Mapping[str, Any]
     ) -> CellEncoder:
-        """Inverse of `arrays` and `settings`.
+        """Inverse of `arrays` and `settings`; what was saved before there were profiles has none.
 
         Raises
         ------
@@ -220,16 +256,23 @@ class CellEncoder:
         if missing:
             names = ", ".join(missing)
             raise BundleError(f"the cell encoder lacks {names}. Train the bundle again.")
-        kept: dict[str, Any] = {name: arrays[name] for name in ARRAYS}
-        return cls(**{**kept, **settings})
+        kept: dict[str, Any] = {n: arrays[n] for n in (*ARRAYS, *LATER_ARRAYS) if n in arrays}
+        plain = dict(settings)
+        ridge = plain.pop("trunk_ridge", None)
+        if "profiles.maps" in arrays:
+            kept["profiles"] = TypeProfiles(arrays["profiles.mean"], arrays["profiles.maps"])
+        if ridge is not None:
+            layers = {k.removeprefix("trunk."): v for k, v in arrays.items()}
+            kept["trunk"] = Trunk.restore(layers, ridge)
+        return cls(**kept, **plain)
 
     def with_mix(self, mix: float) -> CellEncoder:
         """The same encoder with another share of the sequence block."""
-        return self._replace(mix=mix)
+        return replace(self, mix=mix)
 
     def only(self, representation: Representation) -> CellEncoder:
         """The same encoder reduced to one block."""
-        return self._replace(representation=representation, mix=float(representation == "sequence"))
+        return replace(self, representation=representation, mix=_usual_mix(representation))
 
     def _with_reindexed(
         self, counts: sp.csr_matrix, peaks: PeakTable, n_axes: int, seed: int
@@ -238,31 +281,80 @@ class CellEncoder:
         scale = float(np.sqrt(tfidf.multiply(tfidf).sum() / max(1, tfidf.shape[0]))) or 1.0
         unit = unit_rows(tfidf)
         k = min(n_axes, min(unit.shape) - 1)
-        if self.representation == "sequence" or k < 1:
-            return self._replace(tfidf_scale=scale)
+        if self.representation not in ("hybrid", "reindexed") or k < 1:
+            return replace(self, tfidf_scale=scale)
         svd = TruncatedSVD(k, random_state=seed).fit(unit)
         axes = np.ascontiguousarray(svd.components_.T, np.float32)
-        mean, spread = _moments(np.asarray(unit @ axes, np.float32))
-        return self._replace(
-            tfidf_scale=scale, axes=axes, reindexed_mean=mean, reindexed_scale=spread
+        mean, spread = moments(np.asarray(unit @ axes, np.float32))
+        return replace(
+            self, tfidf_scale=scale, axes=axes, reindexed_mean=mean, reindexed_scale=spread
         )
 
     def _with_sequence(self, counts: sp.csr_matrix, peaks: PeakTable) -> CellEncoder:
-        raw, used = self._sequence_means(counts, peaks)
-        mean, scale = _moments(raw[used] if used.any() else raw)
-        return self._replace(sequence_mean=mean, sequence_scale=scale)
+        mean, scale = used_moments(*self._dna_means("sequence", counts, peaks))
+        return replace(self, sequence_mean=mean, sequence_scale=scale)
 
-    def _sequence_means(
-        self, counts: sp.csr_matrix, peaks: PeakTable
-    ) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
+    def _with_profiles(
+        self, counts: sp.csr_matrix, peaks: PeakTable, types: NDArray[np.int64] | None
+    ) -> CellEncoder:
         keep = np.flatnonzero(peaks.embedded)
-        if len(keep) == 0:
-            empty = np.zeros((counts.shape[0], self.peak_axes.shape[1]), np.float32)
-            return empty, np.zeros(counts.shape[0], np.bool_)
+        if types is None or len(keep) < MIN_PEAKS:
+            if self.representation == "hybrid":
+                return self
+            raise ValueError(
+                f"representation 'profile' needs cell types and {MIN_PEAKS} embedded peaks, "
+                f"and there are {len(keep)}"
+            )
+        fold = self._fold(peaks.rows[keep])
         part = sp.csr_matrix(counts[:, keep])
-        whitened = (peaks.values[keep] - self.peak_mean) @ self.peak_axes
+        profiles = TypeProfiles.fit(part, peaks.values[keep], fold, types)
+        fitted = replace(self, profiles=profiles)
+        mean, scale = used_moments(*fitted._dna_means("profile", counts, peaks))
+        return replace(fitted, profile_mean=mean, profile_scale=scale)
+
+    def _with_trunk(self, counts: sp.csr_matrix, peaks: PeakTable, seed: int) -> CellEncoder:
+        fitted = replace(self, trunk=Trunk.fit(counts, peaks.values, seed=seed))
+        mean, scale = used_moments(*fitted._dna_means("trunk", counts, peaks))
+        return replace(fitted, trunk_mean=mean, trunk_scale=scale)
+
+    def _dna_block(
+        self, name: DnaBlock, counts: sp.csr_matrix, peaks: PeakTable, own_statistics: bool
+    ) -> NDArray[np.float32]:
+        raw, used = self._dna_means(name, counts, peaks)
+        mean, scale = getattr(self, f"{name}_mean"), getattr(self, f"{name}_scale")
+        if own_statistics:
+            mean, scale = used_moments(raw, used)
+        block = (raw - mean) / scale
+        block[~used] = 0
+        return np.asarray(block, np.float32)
+
+    def _dna_means(
+        self, name: DnaBlock, counts: sp.csr_matrix, peaks: PeakTable
+    ) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
+        """A block before it is standardised, and which cells have peaks for it."""
+        keep = np.flatnonzero(peaks.embedded)
+        part = sp.csr_matrix(counts[:, keep])
+        used = np.diff(part.indptr) > 0
+        if name == "trunk" and self.trunk is not None:
+            return self.trunk.cells(part, peaks.values[keep]), used
+        said = self._of_peaks(name, peaks.take(keep))
         weights = unit_sums(binary(part) @ sp.diags_array(self._peak_idf(part, peaks.rows[keep])))
-        return np.asarray(weights @ whitened, np.float32), np.diff(part.indptr) > 0
+        return np.asarray(weights @ said, np.float32), used
+
+    def _of_peaks(self, name: DnaBlock, peaks: PeakTable) -> NDArray[np.float32]:
+        """What is averaged over a cell's peaks, float32, shape (n_peaks, n)."""
+        if name == "profile" and self.profiles is not None:
+            return self.profiles.predict(peaks.values, self._fold(peaks.rows))
+        if len(peaks) == 0:
+            return np.zeros((0, self.peak_axes.shape[1]), np.float32)
+        return np.asarray((peaks.values - self.peak_mean) @ self.peak_axes, np.float32)
+
+    def _fold(self, rows: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Which profile map does not know a peak; -1 for peaks that the reference lacks."""
+        if len(self.rows) == 0:
+            return np.full(len(rows), -1)
+        place = np.minimum(np.searchsorted(self.rows, rows), len(self.rows) - 1)
+        return np.where(self.rows[place] == rows, place % FOLDS, -1)
 
     def _peak_idf(self, counts: sp.csr_matrix, rows: NDArray[np.int64]) -> NDArray[np.float32]:
         """The reference's where a peak is known to it, else that of these cells."""
@@ -273,10 +365,6 @@ class CellEncoder:
         return np.where(known, self.idf[place], inverse_document_frequency(counts)).astype(
             np.float32
         )
-
-    def _replace(self, **changes: object) -> CellEncoder:
-        settings: dict[str, Any] = {**self.arrays(), **self.settings(), **changes}
-        return CellEncoder(**settings)
 
 
 ARRAYS = (
@@ -290,37 +378,23 @@ ARRAYS = (
     "sequence_mean",
     "sequence_scale",
 )
+LATER_ARRAYS = ("profile_mean", "profile_scale", "trunk_mean", "trunk_scale")
 
 
-def _representation(wanted: str, peaks: PeakTable) -> Representation:
+def _representation(wanted: Representation, peaks: PeakTable) -> Representation:
     if wanted not in REPRESENTATIONS:
         names = ", ".join(REPRESENTATIONS)
         raise ValueError(f"representation {wanted!r} is not known; choose one of {names}")
     enough = int(peaks.embedded.sum()) >= 2
-    if wanted == "sequence" and not enough:
+    if wanted not in ("hybrid", "reindexed") and not enough:
         raise ValueError(
-            f"representation 'sequence' needs embedded peaks, and {int(peaks.embedded.sum())} of "
+            f"representation {wanted!r} needs embedded peaks, and {int(peaks.embedded.sum())} of "
             f"{len(peaks)} have an embedding. Give --genome, or an atlas that holds these peaks."
         )
     if wanted == "hybrid" and not enough:
         return "reindexed"
-    return "hybrid" if wanted == "hybrid" else "sequence" if wanted == "sequence" else "reindexed"
+    return wanted
 
 
-def _whitening(peaks: PeakTable, n_axes: int) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    values = peaks.values[peaks.embedded].astype(np.float64)
-    dim = peaks.values.shape[1]
-    if len(values) < 2:
-        return np.zeros(dim, np.float32), np.zeros((dim, 0), np.float32)
-    mean = values.mean(axis=0)
-    spread, axes = np.linalg.eigh(np.cov(values.T).reshape(dim, dim))
-    order = np.argsort(spread)[::-1][: min(n_axes, len(values) - 1)]
-    order = order[spread[order] > max(spread.max(), _EPS) * 1e-8]
-    whiten = axes[:, order] / np.sqrt(spread[order])
-    signs = np.sign(whiten[np.abs(whiten).argmax(axis=0), np.arange(whiten.shape[1])])
-    return mean.astype(np.float32), np.ascontiguousarray(whiten * signs, np.float32)
-
-
-def _moments(block: NDArray[np.float32]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    scale = block.std(axis=0, dtype=np.float64) + _EPS
-    return block.mean(axis=0, dtype=np.float64).astype(np.float32), scale.astype(np.float32)
+def _usual_mix(representation: Representation) -> float:
+    return 0.5 if representation == "hybrid" else float(representation != "reindexed")

@@ -10,6 +10,7 @@ import numpy as np
 from .adapt import Adaptation, adapt
 from .metrics import UNASSIGNED
 from .novelty import neighbours_of
+from .query_graph import share_among_neighbours
 
 if TYPE_CHECKING:
     import scipy.sparse as sp
@@ -83,6 +84,8 @@ def predict(
     latent, network_logs = network.run(cells.embedding)
     logs = route.log_probabilities(cells, network_logs, calibration)
     novelty = route.novelty(cells, logs, calibration)
+    if own:
+        logs = share_among_neighbours(logs, counts, neighbours_of(len(logs)), seed=seed)
     best = np.asarray(bundle.types)[logs.argmax(axis=1)]
     reason = _reasons(cells, logs, novelty, calibration, reject=reject)
     return Prediction(

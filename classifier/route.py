@@ -141,8 +141,10 @@ class Route:
 
 
 def route_encoder(encoder: CellEncoder, name: RouteName) -> CellEncoder:
-    """The encoder as a route uses it: the sequence route has the sequence block alone."""
-    return encoder.only("sequence") if name == "sequence" else encoder
+    """The encoder as a route uses it: the sequence route sees what the DNA of peaks says alone."""
+    if name == "shared" or encoder.representation != "hybrid":
+        return encoder
+    return encoder.only("sequence" if encoder.profiles is None else "profile")
 
 
 def see_cells(

@@ -47,7 +47,7 @@ class TrainOptions:
     """How a classifier is trained."""
 
     representation: Representation = "hybrid"
-    """Cell embedding: ``hybrid``, ``sequence`` or ``reindexed``."""
+    """Cell embedding: ``hybrid``, ``sequence``, ``profile``, ``trunk`` or ``reindexed``."""
     n_sequence: int = 64
     """Dimensions of the sequence block, at most."""
     n_reindexed: int = 50
@@ -164,6 +164,7 @@ class _Reference:
         return CellEncoder.fit(
             self.counts if cells is None else self.counts[cells],
             self.peaks,
+            self.types if cells is None else self.types[cells],
             representation=self.options.representation,
             n_sequence=self.options.n_sequence,
             n_reindexed=self.options.n_reindexed,
@@ -187,6 +188,8 @@ def _route_names(encoder: CellEncoder) -> tuple[RouteName, ...]:
         "hybrid": ("shared", "sequence"),
         "reindexed": ("shared",),
         "sequence": ("sequence",),
+        "profile": ("sequence",),
+        "trunk": ("sequence",),
     }
     return routes[encoder.representation]
 
@@ -197,10 +200,10 @@ def _fit_route(name: RouteName, mixed: CellEncoder, reference: _Reference) -> Ro
     shown, judged = _looks(name, reference)
 
     def refit(cells: NDArray[np.int64]) -> CellEncoder:
-        """The sequence block learns nothing from cells that could leak."""
-        if name == "sequence":
+        """What pools peaks by their embeddings alone learns nothing from cells that could leak."""
+        if encoder.representation in ("sequence", "trunk"):
             return encoder
-        return reference.fit_encoder(cells).with_mix(mixed.mix)
+        return route_encoder(reference.fit_encoder(cells).with_mix(mixed.mix), name)
 
     fit = FoldOptions(strengths=options.strengths, network=options.network, seed=seed)
     held = hold_out(name, refit, shown, judged, types, fit=fit)
