@@ -13,6 +13,8 @@ import scipy.sparse as sp
 from peakatlas.engine.errors import CountsError, LabelsError
 from peakatlas.engine.interval_readers import intervals_from_frame
 
+from .matrix_files import read_matrix_file
+
 if TYPE_CHECKING:
     import pandas as pd
     from numpy.typing import NDArray
@@ -67,12 +69,13 @@ def read_counts(data: str | Path | ad.AnnData) -> CellCounts:
     """Read and check a cell × peak matrix.
 
     Peaks come from the columns chrom/start/end of `var` (or chr, seqnames, …), else from
-    names such as ``chr1:100-600``.
+    names such as ``chr1:100-600``. Files are told by content, not by name.
 
     Parameters
     ----------
-    data : path of an h5ad file, or AnnData
-        `X` holds whole counts. Not modified.
+    data : path, or AnnData
+        An h5ad, an h5mu (modality ``atac`` or ``peaks``), AnnData-Zarr (folder or zip), a 10x
+        ``.h5`` matrix or a 10x folder with ``matrix.mtx``. `X` holds whole counts. Not modified.
 
     Raises
     ------
@@ -187,16 +190,7 @@ def checked_labels(column: pd.Series, where: str) -> NDArray[np.str_]:
 def _open(data: str | Path | ad.AnnData) -> tuple[ad.AnnData, str]:
     if isinstance(data, ad.AnnData):
         return data, "AnnData"
-    path = Path(data)
-    if not path.exists():
-        raise CountsError(f"{path}: no such file.")
-    try:
-        return ad.read_h5ad(path), path.name
-    except Exception as error:
-        raise CountsError(
-            f"{path}: cannot be read as h5ad ({type(error).__name__}: {error}). "
-            "Write it again with AnnData.write_h5ad."
-        ) from error
+    return read_matrix_file(data), Path(data).name
 
 
 def _refuse(
