@@ -134,7 +134,7 @@ class AtlasWriter:
         AtlasError, SpecMismatchError, GenomeError
             As `create`.
         """
-        _refuse_foreign(root)
+        refuse_foreign(root)
         with files.locked(root, LOCK_NAME, wait=True):
             if not (root / segment_name(0)).exists():
                 lay_out(root, segment_name(0), intervals, plan)
@@ -352,7 +352,14 @@ def check_same_source(plan: Plan, genome: Mapping[str, Any], where: str) -> None
         )
 
 
-def _refuse_foreign(root: Path) -> None:
+def refuse_foreign(root: Path) -> None:
+    """Refuse a path that holds something else than an atlas, begun or finished.
+
+    Raises
+    ------
+    AtlasError
+        Names what is there.
+    """
     if root.exists() and not root.is_dir():
         raise AtlasError(f"{root} is a file, not an atlas. Give another output path.")
     names = sorted(path.name for path in root.iterdir()) if root.is_dir() else []

@@ -258,6 +258,10 @@ class Embedder:
         strands = self._reader.read(sequences)
         return self._collect(strands, self._launch(strands), rows, size)
 
+    def count_tokens(self, peaks: Intervals, source: SequenceSource) -> int:
+        """Tokens that the model would read for peaks, the first 1024 of them at most."""
+        return sum(len(tokens.ids) for tokens in self._prepare(peaks, source, 0).strands)
+
     def embed(
         self,
         peaks: Intervals,

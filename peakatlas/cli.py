@@ -2,224 +2,123 @@
 
 from __future__ import annotations
 
-import json
 import os
+import shlex
 import sys
 import traceback
-from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+import warnings
+from typing import Annotated
 
 import typer
 
 import peakatlas
 
-from .commands import atlas_build, atlas_cluster, atlas_search, atlas_upkeep
-from .commands.options import (
-    AlignmentName,
-    AtlasOption,
-    GenomeOption,
-    JsonOption,
-    MatchContigsOption,
-    MaxOffsetOption,
-    ModelOption,
-    PrecisionOption,
-    RevisionOption,
-    SeedOption,
-    StrandOption,
-    TrustOption,
-    WindowOption,
+from .commands import (
+    atlas_build,
+    atlas_cluster,
+    atlas_search,
+    atlas_upkeep,
+    cells,
+    doctor,
+    machine,
 )
-from .engine.models.table import MODELS
-from .terminal import (
-    card_facts,
-    error_line,
-    print_table,
-    print_throughput,
-    progress_bar,
-    say,
-    show_licence,
-)
-
-if TYPE_CHECKING:
-    pass
+from .commands.base import Group, Stopped, stoppable
+from .terminal import NORMAL, QUIET, VERBOSE, complain, error_line, verbosity, warn
 
 # Passive waiting keeps threads off cores that other processes need; read once, when torch loads.
 THREAD_DEFAULTS = {"OMP_WAIT_POLICY": "PASSIVE", "KMP_BLOCKTIME": "0"}
+NAME = "peakatlas"
 
 app = typer.Typer(
+    cls=Group,
     help="Embed chromatin peaks once with a nucleotide language model, then annotate any "
     "scATAC-seq data set by lookup.",
-    no_args_is_help=True,
-    add_completion=False,
+    epilog="peakatlas demo\n"
+    "peakatlas atlas build hg38.fa.gz peaks.bed atlas.zarr\n"
+    "peakatlas annotate query.h5ad --bundle bundle/ --atlas atlas.zarr -o annotated.h5ad",
+    rich_markup_mode=None,
     pretty_exceptions_enable=False,
 )
-atlas_app = typer.Typer(help="Build, inspect and look up atlases.", no_args_is_help=True)
-atlas_app.add_typer(atlas_build.app)
-atlas_app.add_typer(atlas_cluster.app)
-atlas_app.add_typer(atlas_search.app)
-atlas_app.add_typer(atlas_upkeep.app)
-app.add_typer(atlas_app, name="atlas")
+atlas_app = typer.Typer(
+    cls=Group,
+    help="Build, inspect and look up atlases.",
+    epilog="peakatlas atlas build hg38.fa.gz peaks.bed atlas.zarr --plan\n"
+    "peakatlas atlas lookup atlas.zarr peaks.bed -o table.tsv",
+    rich_markup_mode=None,
+)
+for part in (atlas_build, atlas_search, atlas_upkeep, atlas_cluster):
+    atlas_app.add_typer(part.app)
+app.add_typer(cells.app)
+app.add_typer(atlas_app, name="atlas", rich_help_panel="Atlases")
+app.add_typer(machine.app)
+app.add_typer(doctor.app)
 
 
 def _show_version(wanted: bool) -> None:
     if wanted:
-        typer.echo(f"peakatlas {peakatlas.__version__}")
+        typer.echo(f"{NAME} {peakatlas.__version__}")
         raise typer.Exit
 
 
 @app.callback()
 def options(
-    debug: Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")] = False,
     version: Annotated[
         bool,
         typer.Option("--version", help="Print the version.", callback=_show_version, is_eager=True),
     ] = False,
 ) -> None:
-    """Options of every command, taken anywhere on the line; `main` acts on --debug."""
-
-
-@app.command()
-def train(
-    reference: Annotated[
-        Path, typer.Argument(metavar="REFERENCE.h5ad", help="Labelled cells x peaks, counts.")
-    ],
-    labels: Annotated[str, typer.Option("--labels", help="Column of obs with the cell types.")],
-    atlas: AtlasOption,
-    out: Annotated[Path, typer.Option("-o", "--out", metavar="BUNDLE/", help="Folder to write.")],
-    genome: GenomeOption = None,
-    max_offset: MaxOffsetOption = None,
-    match_contigs: MatchContigsOption = False,
-    seed: SeedOption = 0,
-) -> None:
-    """Learn to annotate from a labelled reference."""
-    from .classifier.registry import Sources  # noqa: PLC0415 - keeps the help fast
-
-    sources = Sources(genome=genome, max_offset=max_offset, match_contigs=match_contigs)
-    with peakatlas.Atlas.open(atlas) as opened:
-        bundle = peakatlas.train(
-            reference, labels, opened, sources=sources, seed=seed, progress=say
-        )
-    bundle.save(out)
-    say(f"wrote {out}")
-
-
-@app.command()
-def annotate(
-    query: Annotated[Path, typer.Argument(metavar="QUERY.h5ad", help="Cells x peaks, counts.")],
-    model: Annotated[Path, typer.Option("--model", metavar="BUNDLE/", help="Trained bundle.")],
-    atlas: AtlasOption,
-    out: Annotated[Path, typer.Option("-o", "--out", metavar="OUT.h5ad", help="File to write.")],
-    genome: GenomeOption = None,
-    report: Annotated[
-        Path | None, typer.Option(metavar="REPORT.html", help="Page to write as well.")
-    ] = None,
-    append: Annotated[
-        bool, typer.Option("--append", help="Keep newly embedded peaks in the atlas.")
-    ] = False,
-    max_offset: MaxOffsetOption = None,
-    match_contigs: MatchContigsOption = False,
-    labels: Annotated[
-        str | None,
-        typer.Option(help="Column of obs with known types: compared in the report, else unread."),
-    ] = None,
-    alignment: Annotated[
-        AlignmentName, typer.Option(help="How the network is pulled towards the query.")
-    ] = "adaptive",
-    assign_all: Annotated[
-        bool, typer.Option("--assign-all", help="Give every cell a type, however unsure.")
-    ] = False,
-    seed: SeedOption = 0,
-) -> None:
-    """Label the cells of a query."""
-    from .classifier.annotate import AnnotateOptions  # noqa: PLC0415 - keeps the help fast
-
-    options = AnnotateOptions(
-        alignment=alignment,
-        reject=not assign_all,
-        max_offset=max_offset,
-        append=append,
-        match_contigs=match_contigs,
-        seed=seed,
-    )
-    annotated = peakatlas.annotate(query, model, atlas, genome, options=options, progress=say)
-    for text in json.loads(annotated.uns["peakatlas"]["record"])["warnings"]:
-        say(f"warning: {text}")
-    annotated.write_h5ad(out, compression="gzip")
-    say(f"wrote {out}")
-    if report:
-        from .classifier.report import write_report  # noqa: PLC0415
-
-        write_report(annotated, report, labels_key=labels)
-        say(f"wrote {report}")
-
-
-@app.command()
-def models(as_json: JsonOption = False) -> None:
-    """Name, size, context and licence of the models."""
-    if as_json:
-        typer.echo(json.dumps({name: card_facts(card) for name, card in MODELS.items()}))
-        return
-    rows = [card_facts(card) for card in MODELS.values()]
-    print_table(list(rows[0]), [[str(value) for value in row.values()] for row in rows])
-
-
-@app.command()
-def benchmark(
-    model: ModelOption = "peaklm-v1",
-    window: WindowOption = None,
-    strand: StrandOption = "forward",
-    precision: PrecisionOption = "bf16",
-    revision: RevisionOption = None,
-    trust_remote_code: TrustOption = False,
-    ranks: Annotated[
-        str, typer.Option(metavar="1,2,…", help="Numbers of processes to try side by side.")
-    ] = "1",
-    seconds: Annotated[float, typer.Option(min=0.1, help="Time of one measurement.")] = 10.0,
-    million_peaks: Annotated[
-        float, typer.Option("--million-peaks", min=0, help="Project the hours for so many.")
-    ] = 1.0,
-    as_json: JsonOption = False,
-) -> None:
-    """Speed of a model on this machine, and the hours that many peaks would take."""
-    from .engine.throughput import measure_ranks  # noqa: PLC0415 - keeps the help fast
-
-    if not all(part.strip().isdecimal() for part in ranks.split(",")):
-        raise typer.BadParameter(f"{ranks!r} is not a list of numbers such as 1,2,4.")
-    show_licence(model)
-    options = {"model": model, "window": window, "strand": strand, "precision": precision,
-               "revision": revision, "trust_remote_code": trust_remote_code}  # fmt: skip
-    found = [measure_ranks(options, int(part), seconds=seconds) for part in ranks.split(",")]
-    print_throughput(found, million_peaks, as_json=as_json)
-
-
-@app.command()
-def demo(
-    out: Annotated[
-        Path, typer.Option("-o", "--out", metavar="FOLDER", help="Folder to write.")
-    ] = Path("demo-output"),
-    model: Annotated[str, typer.Option("--model", help="Name or folder.")] = "peaklm-v1",
-    seed: SeedOption = 0,
-    as_json: JsonOption = False,
-) -> None:
-    """Build, train and annotate on packaged data: real DNA, simulated cells."""
-    from .demo.run import run_demo  # noqa: PLC0415 - keeps the help fast
-
-    result = run_demo(out, model=model, seed=seed, say=say, progress=progress_bar)
-    if as_json:
-        typer.echo(json.dumps(result.to_json()))
-    else:
-        print_table((), result.rows())
+    """Options before the command."""
 
 
 def main() -> None:
-    """Run the command line; an error is one line, or a traceback with --debug."""
-    arguments = [word for word in sys.argv[1:] if word != "--debug"]
+    """Run the command line and exit: 0 done, 1 cannot, 2 misused, 130 or 143 stopped by a signal.
+
+    An error is one line, after a traceback with --debug.
+    """
+    arguments, level, debug = _without_global_options(sys.argv[1:])
     for name, value in THREAD_DEFAULTS.items():
         os.environ.setdefault(name, value)
-    try:
-        app(arguments)
-    except Exception as error:
-        if "--debug" in sys.argv[1:]:
-            traceback.print_exc()
+    with verbosity(level), warnings.catch_warnings(), stoppable():
+        warnings.showwarning = _show_warning
+        try:
+            code = app(arguments, prog_name=NAME, standalone_mode=False)
+        except Stopped as stop:
+            code = 128 + stop.number
+            complain(f"stopped: {stop.kept}, run the same again: {_same(sys.argv[1:])}")
+        except Exception as error:
+            if debug:
+                traceback.print_exc()
+            code = _report(error)
+    sys.exit(code if isinstance(code, int) else 0)
+
+
+def _without_global_options(words: list[str]) -> tuple[list[str], int, bool]:
+    """Arguments without the options of every command, the verbosity, and whether to debug."""
+    quiet, verbose, debug = {"-q", "--quiet"}, {"-v", "--verbose"}, {"--debug"}
+    left = [word for word in words if word not in quiet | verbose | debug]
+    level = QUIET if quiet & set(words) else VERBOSE if verbose & set(words) else NORMAL
+    return left, level, bool(debug & set(words))
+
+
+def _report(error: Exception) -> int:
+    """Print the one line of an error; its exit code."""
+    misused = getattr(error, "format_message", None)
+    if misused is None:
         typer.echo(f"error: {error_line(error)}", err=True)
-        sys.exit(1)
+        return 1
+    text = str(misused()).replace("(Possible options: ", "(did you mean ").rstrip(".")
+    where = getattr(getattr(error, "ctx", None), "command_path", NAME)
+    stop = "" if text.endswith("?") else "."
+    typer.echo(f"error: {text}{stop} See {where} --help.", err=True)
+    return int(getattr(error, "exit_code", 2))
+
+
+def _same(words: list[str]) -> str:
+    """The command line, to be pasted; under a launcher it is that of the launcher."""
+    line = shlex.join([NAME, *words])
+    return line if os.environ.get("WORLD_SIZE", "1") == "1" else f"{line} (with its launcher)"
+
+
+def _show_warning(message: Warning | str, *_where: object, **_whither: object) -> None:
+    """A Python warning as one line."""
+    warn(" ".join(str(message).split()))

@@ -7,6 +7,7 @@ import os
 import sys
 import time
 from contextlib import contextmanager
+from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any
 
 from .engine.errors import PeakAtlasError
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from rich.console import Console
+    from rich.progress import ProgressColumn
 
     from .engine.meter import Meter
     from .engine.models.table import ModelCard
@@ -23,6 +25,23 @@ if TYPE_CHECKING:
 
 LINE_EVERY_S = 30.0
 """Least time between two lines of progress where there is no terminal for a bar."""
+QUIET, NORMAL, VERBOSE = -1, 0, 1
+_verbosity: ContextVar[int] = ContextVar("verbosity", default=NORMAL)
+
+
+@contextmanager
+def verbosity(level: int) -> Iterator[None]:
+    """Print less (`QUIET`) or more (`VERBOSE`) in the block."""
+    token = _verbosity.set(level)
+    try:
+        yield
+    finally:
+        _verbosity.reset(token)
+
+
+def is_verbose() -> bool:
+    """Whether more was asked for."""
+    return _verbosity.get() >= VERBOSE
 
 
 def is_first_rank() -> bool:
@@ -31,9 +50,20 @@ def is_first_rank() -> bool:
 
 
 def say(text: str) -> None:
-    """Print a note on standard error, from the first rank only."""
+    """Print a note on standard error, from the first rank only; nothing when quiet."""
+    if _verbosity.get() >= NORMAL:
+        complain(text)
+
+
+def complain(text: str) -> None:
+    """Print what must be known even when quiet, on standard error, from the first rank only."""
     if is_first_rank():
         print(text, file=sys.stderr, flush=True)
+
+
+def warn(text: str) -> None:
+    """Print a warning, also when quiet."""
+    complain(f"warning: {text}")
 
 
 def print_facts(facts: Mapping[str, Any], *, as_json: bool) -> None:
@@ -136,18 +166,96 @@ def progress_bar(
 ) -> Iterator[Callable[[int], None]]:
     """Show progress on standard error: a bar, or plain lines where that is not a terminal.
 
-    Yields a function that takes the number of newly done units. Only the first rank shows any.
+    Yields a function that takes the number of newly done units. Only the first rank shows any,
+    and none when quiet.
     """
-    from rich.console import Console  # noqa: PLC0415 - keeps the help fast
-
-    console = Console(stderr=True)
-    if not is_first_rank():
+    console = _console()
+    if console is None:
         yield lambda _: None
     elif console.is_terminal:
         with _bar(console, total, text, meter) as advance:
             yield advance
     else:
         yield _lines(total, text, meter)
+
+
+@contextmanager
+def bytes_bar(text: str) -> Iterator[Callable[[int], None]]:
+    """Show how many bytes went by: a bar, or a line now and then; none when quiet."""
+    from rich.progress import DownloadColumn, TransferSpeedColumn  # noqa: PLC0415 - slow
+
+    console = _console()
+    if console is None:
+        yield lambda _: None
+    elif console.is_terminal:
+        with _spinner(console, text, DownloadColumn(), TransferSpeedColumn()) as advance:
+            yield advance
+    else:
+        yield _byte_lines(text)
+
+
+@contextmanager
+def working(text: str) -> Iterator[None]:
+    """Show that something goes on: a spinner with the time on a terminal, nothing elsewhere."""
+    console = _console()
+    if console is None or not console.is_terminal:
+        yield
+    else:
+        with _spinner(console, text):
+            yield
+
+
+@contextmanager
+def steps() -> Iterator[Callable[[str], None]]:
+    """Show steps of unknown length as they begin: a spinner, or plain lines off a terminal.
+
+    Yields a function that takes a few words. On a terminal, and when verbose, a finished step says
+    how long it took.
+    """
+    console, shown = _console(), Steps()
+    if console is None or not console.is_terminal:
+        yield shown.begin if is_verbose() else say
+        shown.end()
+        return
+    from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn  # noqa: PLC0415
+
+    columns = SpinnerColumn(), TextColumn("{task.description}"), TimeElapsedColumn()
+    with Progress(*columns, console=console, transient=True) as bar:
+        task = bar.add_task("")
+
+        def begin(text: str) -> None:
+            shown.begin(text)
+            bar.reset(task, description=text)
+
+        yield begin
+        shown.end()
+
+
+class Steps:
+    """Prints each step once the next one begins, with the time that it took."""
+
+    def __init__(self) -> None:
+        self._text, self._began = "", time.monotonic()
+
+    def begin(self, text: str) -> None:
+        """Note that a step begins, and print the one before it."""
+        self.end()
+        self._text, self._began = text, time.monotonic()
+
+    def end(self) -> None:
+        """Print the step that is under way, if any."""
+        if self._text:
+            say(f"{self._text} ({time.monotonic() - self._began:.1f} s)")
+        self._text = ""
+
+
+def _console() -> Console | None:
+    """Standard error, or None if no progress is to be shown."""
+    from rich.console import Console  # noqa: PLC0415 - keeps the help fast
+
+    if not is_first_rank() or _verbosity.get() < NORMAL:
+        return None
+    return Console(stderr=True)
 
 
 @contextmanager
@@ -181,6 +289,19 @@ def _bar(
         yield advance
 
 
+@contextmanager
+def _spinner(
+    console: Console, text: str, *columns: ProgressColumn
+) -> Iterator[Callable[[int], None]]:
+    """A line that moves and is gone at the end; yields a function of newly done units."""
+    from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn  # noqa: PLC0415
+
+    all_columns = SpinnerColumn(), TextColumn("{task.description}"), *columns, TimeElapsedColumn()
+    with Progress(*all_columns, console=console, transient=True) as bar:
+        task = bar.add_task(text, total=None)
+        yield lambda n: bar.update(task, advance=n)
+
+
 def _lines(total: int, text: str, meter: Meter | None) -> Callable[[int], None]:
     """Report in plain lines: the first, the last, and one each `LINE_EVERY_S` between them."""
     done, due = 0, 0.0
@@ -194,9 +315,38 @@ def _lines(total: int, text: str, meter: Meter | None) -> Callable[[int], None]:
             due = time.monotonic() + LINE_EVERY_S
             rates = "" if meter is None else meter.text()
             share = f"{100 * done // max(total, 1)} %"
-            say(", ".join(filter(None, (f"{text}: {done:,} of {total:,} ({share})", rates))))
+            complain(", ".join(filter(None, (f"{text}: {done:,} of {total:,} ({share})", rates))))
 
     return advance
+
+
+def _byte_lines(text: str) -> Callable[[int], None]:
+    """Report in plain lines, one each `LINE_EVERY_S`."""
+    done, due = 0, time.monotonic() + LINE_EVERY_S
+
+    def advance(n: int) -> None:
+        nonlocal done, due
+        done += n
+        if time.monotonic() >= due:
+            due = time.monotonic() + LINE_EVERY_S
+            complain(f"{text}: {shown_bytes(done)}")
+
+    return advance
+
+
+def shown_bytes(n: float) -> str:
+    """Bytes in the unit that suits, decimal.
+
+    Examples
+    --------
+    >>> shown_bytes(999), shown_bytes(12_345_678)
+    ('999 B', '12.3 MB')
+    """
+    for unit in ("B", "kB", "MB", "GB"):
+        if n < 1000:
+            return f"{n:.0f} B" if unit == "B" else f"{n:.3g} {unit}"
+        n /= 1000
+    return f"{n:,.3g} TB"
 
 
 def error_line(error: BaseException) -> str:
@@ -205,8 +355,19 @@ def error_line(error: BaseException) -> str:
     if isinstance(error, PeakAtlasError):
         return text
     if isinstance(error, OSError):
-        return text.partition("] ")[2] or text
+        return _refusal(error) or text
     return f"{type(error).__name__}: {text}. Not foreseen; --debug shows where it comes from."
+
+
+def _refusal(error: OSError) -> str:
+    """What the system refused, of which file, and what to do about the usual cases."""
+    remedy = {
+        FileNotFoundError: " Check the path.",
+        PermissionError: " Give another path, or permission.",
+    }.get(type(error), "")
+    if not error.strerror:
+        return ""
+    return f"{f'{error.filename}: ' if error.filename else ''}{error.strerror.lower()}.{remedy}"
 
 
 def _shown(value: object) -> str:

@@ -10,6 +10,7 @@ import peakatlas
 from peakatlas.terminal import print_facts, progress_bar, say, show_licence
 
 from .atlas_build import meter_of
+from .base import ResumableCommand
 from .options import (
     AtlasArgument,
     GenomeArgument,
@@ -19,6 +20,7 @@ from .options import (
     MaxNFractionOption,
     ModelOption,
     OutAtlasArgument,
+    OwnModelOption,
     PeaksArgument,
     PoolingOption,
     PrecisionOption,
@@ -33,17 +35,27 @@ if TYPE_CHECKING:
 
 app = typer.Typer()
 
-OwnModelOption = Annotated[
-    str | None,
-    typer.Option("--model", help="Where the atlas's model is, if not where the atlas says."),
-]
+PANEL = "Make by separate jobs"
 
 
-@app.command("init")
+@app.command(
+    "init",
+    cls=ResumableCommand,
+    rich_help_panel=PANEL,
+    epilog="peakatlas atlas init hg38.fa peaks.bed atlas.zarr",
+)
 def atlas_init(
     genome: GenomeArgument,
     peaks: PeaksArgument,
     out: OutAtlasArgument,
+    shard_rows: Annotated[
+        int | None,
+        typer.Option(
+            "--shard-rows", metavar="N", min=1, help="Peaks of a shard; 1024 to 16384 if not given."
+        ),
+    ] = None,
+    match_contigs: MatchContigsOption = False,
+    as_json: JsonOption = False,
     model: ModelOption = "peaklm-v1",
     window: WindowOption = None,
     strand: StrandOption = "forward",
@@ -53,11 +65,6 @@ def atlas_init(
     max_n_fraction: MaxNFractionOption = None,
     revision: RevisionOption = None,
     trust_remote_code: TrustOption = False,
-    match_contigs: MatchContigsOption = False,
-    shard_rows: Annotated[
-        int | None, typer.Option(min=1, help="Peaks of a shard; 1024 to 16384 if not given.")
-    ] = None,
-    as_json: JsonOption = False,
 ) -> None:
     """Lay an atlas out and say how many shards there are to write."""
     from peakatlas.atlas.cluster import init_atlas  # noqa: PLC0415 - keeps the help fast
@@ -81,13 +88,20 @@ def atlas_init(
     say(f"next: peakatlas atlas write-shard {out} {genome} --shard 0-{writer.n_shards - 1}")
 
 
-@app.command("write-shard")
+@app.command(
+    "write-shard",
+    cls=ResumableCommand,
+    rich_help_panel=PANEL,
+    epilog="peakatlas atlas write-shard atlas.zarr hg38.fa --shard 0-15,20\n"
+    "peakatlas atlas write-shard atlas.zarr hg38.fa --shard $SLURM_ARRAY_TASK_ID",
+)
 def atlas_write_shard(
     atlas: AtlasArgument,
     genome: GenomeArgument,
     shard: Annotated[
         str, typer.Option("--shard", metavar="i[,j,a-b]", help="Shards to write, counted from 0.")
     ],
+    as_json: JsonOption = False,
     model: OwnModelOption = None,
     revision: RevisionOption = None,
     trust_remote_code: TrustOption = False,
@@ -112,9 +126,18 @@ def atlas_write_shard(
     left = f"missing: shard {shown_shards(missing)}" if missing else "none is missing"
     then = "" if missing or writer.is_finished() else f"; next: peakatlas atlas finalise {atlas}"
     say(f"wrote {len(shards) - len(done)} of {writer.n_shards} shards; {left}{then}")
+    if as_json:
+        written = sorted(set(shards) - set(done))
+        facts = {"path": str(atlas), "written": written, "done_before": done, "missing": missing}
+        print_facts(facts, as_json=True)
 
 
-@app.command("finalise")
+@app.command(
+    "finalise",
+    cls=ResumableCommand,
+    rich_help_panel=PANEL,
+    epilog="peakatlas atlas finalise atlas.zarr",
+)
 def atlas_finalise(atlas: AtlasArgument, as_json: JsonOption = False) -> None:
     """Make an atlas visible whose shards are all written; name those that are not."""
     from peakatlas.atlas.cluster import finalise_atlas  # noqa: PLC0415 - keeps the help fast
@@ -123,16 +146,21 @@ def atlas_finalise(atlas: AtlasArgument, as_json: JsonOption = False) -> None:
         print_facts(opened.info(), as_json=as_json)
 
 
-@app.command("append")
+@app.command(
+    "append",
+    cls=ResumableCommand,
+    rich_help_panel="Make",
+    epilog="peakatlas atlas append atlas.zarr hg38.fa more_peaks.bed",
+)
 def atlas_append(
     atlas: AtlasArgument,
     genome: GenomeArgument,
     peaks: PeaksArgument,
+    match_contigs: MatchContigsOption = False,
+    as_json: JsonOption = False,
     model: OwnModelOption = None,
     revision: RevisionOption = None,
     trust_remote_code: TrustOption = False,
-    match_contigs: MatchContigsOption = False,
-    as_json: JsonOption = False,
 ) -> None:
     """Embed the peaks that an atlas lacks and add them; the same command again finishes the job."""
     from peakatlas.atlas.append import append_peaks  # noqa: PLC0415 - keeps the help fast

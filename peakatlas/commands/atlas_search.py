@@ -10,8 +10,10 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 import peakatlas
-from peakatlas.terminal import say
+from peakatlas.terminal import bytes_bar, print_facts, say, working
 
+from .base import Command, ResumableCommand
+from .kinds import wants
 from .options import (
     JsonOption,
     MatchContigsOption,
@@ -19,31 +21,51 @@ from .options import (
     PeaksArgument,
     SourceArgument,
 )
+from .outputs import writable, written_whole
 
 if TYPE_CHECKING:
+    from peakatlas.atlas.lookup import LookupResult
     from peakatlas.engine.intervals import Intervals
 
 app = typer.Typer()
 
 
-@app.command("lookup")
+@app.command(
+    "lookup",
+    cls=Command,
+    rich_help_panel="Use",
+    epilog="peakatlas atlas lookup atlas.zarr peaks.bed -o table.tsv\n"
+    "peakatlas atlas lookup https://host/atlas.zarr peaks.bed --genome hg38.fa --json",
+)
 def atlas_lookup(
     atlas: SourceArgument,
     peaks: PeaksArgument,
     out: Annotated[
         Path | None,
-        typer.Option("-o", "--out", help="Table to write (TSV); default: the terminal."),
+        typer.Option(
+            "-o",
+            "--out",
+            metavar="TABLE.tsv",
+            help="Table to write; standard output if not given.",
+            callback=writable,
+        ),
     ] = None,
     genome: Annotated[
         Path | None,
-        typer.Option(metavar="GENOME.fa", help="FASTA: finds rows of the same sequence as well."),
+        typer.Option(
+            "--genome",
+            metavar="GENOME.fa",
+            help="FASTA: finds rows of the same sequence as well.",
+            callback=wants("genome"),
+        ),
     ] = None,
     max_offset: MaxOffsetOption = None,
     match_contigs: MatchContigsOption = False,
     index: Annotated[
         Literal["ncls", "faiss"],
-        typer.Option(help="What finds the overlaps; both find the same."),
+        typer.Option("--index", help="What finds the overlaps; both find the same."),
     ] = "ncls",
+    as_json: JsonOption = False,
 ) -> None:
     """Row, overlap, centre offset and tier of each peak, in input order."""
     from peakatlas.atlas.resolve import find_rows  # noqa: PLC0415 - keeps help fast
@@ -51,31 +73,58 @@ def atlas_lookup(
 
     intervals = peakatlas.read_bed(peaks)
     source = peakatlas.open_genome(genome) if genome else None
-    with peakatlas.Atlas.open(atlas) as opened:
+    with (
+        working(f"looking up {len(intervals):,} peaks"),
+        peakatlas.Atlas.open(atlas) as opened,
+    ):
         if match_contigs:
             intervals = renamed(intervals, opened.intervals.contigs)
         found = find_rows(opened, intervals, source=source, max_offset=max_offset, index=index)
-    found.to_frame().to_csv(out or sys.stdout, sep="\t", index=False, na_rep="NA")
+    _print_lookup(found, out, as_json=as_json)
+
+
+def _print_lookup(found: LookupResult, out: Path | None, *, as_json: bool) -> None:
+    table = found.to_frame()
+    if out is not None:
+        with written_whole(out) as path:
+            table.to_csv(path, sep="\t", index=False, na_rep="NA")
+    if as_json:
+        facts = {"peaks": len(table), "tiers": found.counts()}
+        rows = {} if out else {"rows": json.loads(table.to_json(orient="records"))}
+        print_facts(facts | {"path": str(out) if out else None} | rows, as_json=True)
+        return
+    if out is None:
+        table.to_csv(sys.stdout, sep="\t", index=False, na_rep="NA")
     say(", ".join(f"{count:,} {tier}" for tier, count in found.counts().items()))
 
 
-@app.command("neighbours")
+@app.command(
+    "neighbours",
+    cls=Command,
+    rich_help_panel="Use",
+    epilog="peakatlas atlas neighbours atlas.zarr chr1:100-600 -k 5\n"
+    "peakatlas atlas neighbours atlas.zarr chr1:100-600 --region chr2:0-1e6 --json",
+)
 def atlas_neighbours(
     atlas: SourceArgument,
     peak: Annotated[
         str, typer.Argument(metavar="chr1:100-600", help="Interval: its row, or the nearest one.")
     ],
-    k: Annotated[int, typer.Option("-k", min=1, help="Neighbours to show.")] = 10,
+    k: Annotated[int, typer.Option("-k", metavar="N", min=1, help="Neighbours to show.")] = 10,
     region: Annotated[
         str | None,
-        typer.Option(metavar="chr2:1-1e6", help="Only rows in this region; or a whole chr2."),
+        typer.Option(
+            "--region", metavar="chr2:1-1e6", help="Only rows in this region; or a whole chr2."
+        ),
     ] = None,
     index: Annotated[
         Literal["exact", "ivf"],
-        typer.Option(help="Compare with every row, or use a FAISS index, trained once an atlas."),
+        typer.Option(
+            "--index", help="Compare with every row, or use a FAISS index, trained once an atlas."
+        ),
     ] = "exact",
     n_probe: Annotated[
-        int, typer.Option("--probe", min=1, help="Lists that --index ivf looks into.")
+        int, typer.Option("--probe", metavar="N", min=1, help="Lists that --index ivf looks into.")
     ] = 16,
     measure_recall: Annotated[
         bool, typer.Option("--recall", help="Say what share of neighbours --index ivf finds.")
@@ -85,7 +134,7 @@ def atlas_neighbours(
     """Rows whose embeddings are nearest, by cosine about the mean of the atlas."""
     from peakatlas.atlas.neighbours import query_rows, recall  # noqa: PLC0415 - keeps the help fast
 
-    with peakatlas.Atlas.open(atlas) as opened:
+    with working("searching"), peakatlas.Atlas.open(atlas) as opened:
         row = query_rows(opened, _parsed_region(peak))
         within = None if region is None else _parsed_region(region, opened.intervals)
         found = opened.neighbours(row, k=k, region=within, index=index, n_probe=n_probe)
@@ -102,17 +151,29 @@ def atlas_neighbours(
         say(f"ivf finds {share:.1%} of the {k} nearest rows (--probe {n_probe})")
 
 
-@app.command("mirror")
+@app.command(
+    "mirror",
+    cls=ResumableCommand,
+    rich_help_panel="Use",
+    epilog="peakatlas atlas mirror https://host/atlas.zarr atlas.zarr",
+)
 def atlas_mirror(
     url: Annotated[str, typer.Argument(metavar="URL", help="Atlas: https://, s3://, gs:// ….")],
     folder: Annotated[
         Path | None, typer.Argument(metavar="[FOLDER]", help="Folder; default: the cache.")
     ] = None,
+    as_json: JsonOption = False,
 ) -> None:
     """Copy a remote atlas, checked by its digests; the same command goes on or updates it."""
     from peakatlas.atlas.mirror import mirror_atlas  # noqa: PLC0415 - keeps the help fast
 
-    typer.echo(mirror_atlas(url, folder))
+    with bytes_bar(f"copying {url}") as advance:
+        path = mirror_atlas(url, folder, progress=advance)
+    if as_json:
+        with peakatlas.Atlas.open(path) as opened:
+            print_facts(opened.info(), as_json=True)
+    else:
+        typer.echo(path)
 
 
 def _parsed_region(text: str, atlas: Intervals | None = None) -> Intervals:

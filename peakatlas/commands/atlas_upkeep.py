@@ -8,10 +8,14 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from peakatlas.terminal import print_facts, progress_bar, say
+from peakatlas.terminal import print_facts, progress_bar, say, working
 
+from .base import Command, ResumableCommand
+from .kinds import wants
 from .options import (
     JsonOption,
+    OutAtlasOption,
+    OwnModelOption,
     RevisionOption,
     SeedOption,
     SourceArgument,
@@ -26,12 +30,14 @@ if TYPE_CHECKING:
 
 app = typer.Typer()
 
-OutOption = Annotated[
-    Path, typer.Option("-o", "--out", metavar="OUT.zarr", help="Folder of the new atlas.")
-]
 
-
-@app.command("verify")
+@app.command(
+    "verify",
+    cls=Command,
+    rich_help_panel="Use",
+    epilog="peakatlas atlas verify atlas.zarr --deep\n"
+    "peakatlas atlas verify atlas.zarr --repair --genome hg38.fa",
+)
 def atlas_verify(
     atlas: SourceArgument,
     deep: Annotated[
@@ -43,8 +49,10 @@ def atlas_verify(
     genome: Annotated[
         Path | None,
         typer.Option(
+            "--genome",
             metavar="GENOME.fa",
             help="Compare contigs with this FASTA; with --deep, the sequence of every row.",
+            callback=wants("genome"),
         ),
     ] = None,
     repair: Annotated[
@@ -53,14 +61,11 @@ def atlas_verify(
             "--repair", help="Write damaged files anew first; damaged shards need --genome."
         ),
     ] = False,
-    model: Annotated[
-        str | None,
-        typer.Option("--model", help="Where the atlas's model is now; default: its name."),
-    ] = None,
-    revision: RevisionOption = None,
-    trust_remote_code: TrustOption = False,
     seed: SeedOption = 0,
     as_json: JsonOption = False,
+    model: OwnModelOption = None,
+    revision: RevisionOption = None,
+    trust_remote_code: TrustOption = False,
 ) -> None:
     """Check an atlas; exit code 1 and one line for each fault, with its remedy."""
     from peakatlas.atlas.repair import repair_atlas  # noqa: PLC0415 - keeps the help fast
@@ -75,14 +80,15 @@ def atlas_verify(
             mended = repair_atlas(atlas, source=source, embedder=load, progress=advance)
         for name in mended:
             say(f"wrote anew: {name}")
-    report = verify_atlas(
-        atlas,
-        deep=deep or repair,
-        source=source,
-        embedder=load,
-        reembed=reembed,
-        seed=seed,
-    )
+    with working(f"verifying {atlas}"):
+        report = verify_atlas(
+            atlas,
+            deep=deep or repair,
+            source=source,
+            embedder=load,
+            reembed=reembed,
+            seed=seed,
+        )
     if as_json:
         typer.echo(json.dumps(report.to_json()))
     else:
@@ -96,12 +102,20 @@ def atlas_verify(
         raise typer.Exit(1)
 
 
-@app.command("merge")
+@app.command(
+    "merge",
+    cls=ResumableCommand,
+    rich_help_panel="Make",
+    epilog="peakatlas atlas merge blood.zarr brain.zarr -o both.zarr",
+)
 def atlas_merge(
     atlases: Annotated[
-        list[str], typer.Argument(metavar="ATLAS.zarr…", help="Atlases of one spec and genome.")
+        list[str],
+        typer.Argument(
+            metavar="ATLAS", help="Atlases of one spec and genome.", callback=wants("atlas")
+        ),
     ],
-    out: OutOption,
+    out: OutAtlasOption,
     as_json: JsonOption = False,
 ) -> None:
     """Put the rows of several atlases into a new one; the same command again finishes the job."""
@@ -115,12 +129,19 @@ def atlas_merge(
     print_facts(merged.info(), as_json=as_json)
 
 
-@app.command("subset")
+@app.command(
+    "subset",
+    cls=ResumableCommand,
+    rich_help_panel="Make",
+    epilog="peakatlas atlas subset atlas.zarr --bed regions.bed -o part.zarr\n"
+    "peakatlas atlas subset atlas.zarr --region chr1:100000-900000 -o part.zarr",
+)
 def atlas_subset(
     atlas: SourceArgument,
-    out: OutOption,
+    out: OutAtlasOption,
     bed: Annotated[
-        Path | None, typer.Option("--bed", metavar="REGIONS.bed", help="Regions, BED.")
+        Path | None,
+        typer.Option("--bed", metavar="REGIONS.bed", help="Regions, BED.", callback=wants("peaks")),
     ] = None,
     region: Annotated[
         list[str] | None,
@@ -144,8 +165,13 @@ def atlas_subset(
     print_facts(subset.info(), as_json=as_json)
 
 
-@app.command("quantise")
-def atlas_quantise(atlas: SourceArgument, out: OutOption, as_json: JsonOption = False) -> None:
+@app.command(
+    "quantise",
+    cls=ResumableCommand,
+    rich_help_panel="Make",
+    epilog="peakatlas atlas quantise atlas.zarr -o small.zarr",
+)
+def atlas_quantise(atlas: SourceArgument, out: OutAtlasOption, as_json: JsonOption = False) -> None:
     """Write an atlas with int8 embeddings, half the bytes, and print what that costs."""
     from peakatlas.atlas import Atlas  # noqa: PLC0415 - keeps the help fast
     from peakatlas.atlas.quantise import quantise_atlas  # noqa: PLC0415

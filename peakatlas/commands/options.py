@@ -5,27 +5,63 @@ from typing import Annotated, Literal
 
 import typer
 
-AlignmentName = Literal["adaptive", "none", "coral", "mmd", "coral+mmd"]
-AtlasArgument = Annotated[Path, typer.Argument(metavar="ATLAS.zarr", help="Folder of the atlas.")]
+from peakatlas.engine.models.table import MODELS
+
+from .kinds import wants
+
+EMBEDDING = "How peaks are embedded"
+"""Heading of the options that make an embedding what it is."""
+
+AlignmentName = Literal[
+    "adaptive", "none", "coral", "mmd", "adversarial", "class-conditional", "self-training"
+]
+AtlasArgument = Annotated[
+    Path, typer.Argument(metavar="ATLAS", help="Folder of the atlas.", callback=wants("atlas"))
+]
 SourceArgument = Annotated[
-    str, typer.Argument(metavar="ATLAS", help="Folder of the atlas, or its URL (https://, s3://).")
+    str,
+    typer.Argument(
+        metavar="ATLAS",
+        help="Folder of the atlas, or its URL (https://, s3://).",
+        callback=wants("atlas"),
+    ),
 ]
 PeaksArgument = Annotated[
-    Path, typer.Argument(metavar="PEAKS.bed", help="BED or narrowPeak, plain or gzip.")
+    Path,
+    typer.Argument(
+        metavar="PEAKS.bed", help="BED or narrowPeak, plain or gzip.", callback=wants("peaks")
+    ),
 ]
 AtlasOption = Annotated[
-    str, typer.Option("--atlas", metavar="ATLAS", help="Atlas of the embeddings: folder or URL.")
+    str,
+    typer.Option(
+        "--atlas",
+        metavar="ATLAS",
+        help="Atlas of the embeddings: folder or URL.",
+        callback=wants("atlas"),
+    ),
 ]
 GenomeArgument = Annotated[
-    Path, typer.Argument(metavar="GENOME.fa[.gz]", help="FASTA of the genome, or of the peaks.")
+    Path,
+    typer.Argument(
+        metavar="GENOME.fa",
+        help="FASTA of the genome, or of the peaks; plain or gzip.",
+        callback=wants("genome"),
+    ),
 ]
-OutAtlasArgument = Annotated[Path, typer.Argument(metavar="OUT.zarr", help="Folder to write.")]
+OutAtlasArgument = Annotated[
+    Path, typer.Argument(metavar="OUT.zarr", help="Folder of the atlas to write.")
+]
+OutAtlasOption = Annotated[
+    Path, typer.Option("-o", "--out", metavar="OUT.zarr", help="Folder of the atlas to write.")
+]
 GenomeOption = Annotated[
     Path | None,
     typer.Option(
         "--genome",
         metavar="GENOME.fa",
         help="FASTA of the genome or of peaks: embeds peaks that miss the atlas.",
+        callback=wants("genome"),
     ),
 ]
 MaxOffsetOption = Annotated[
@@ -40,35 +76,84 @@ MaxOffsetOption = Annotated[
 ]
 MatchContigsOption = Annotated[
     bool,
-    typer.Option("--match-contigs", help="Rename contigs by style: chr1, 1."),
+    typer.Option("--match-contigs", help="Rename contigs of the peaks by style: chr1, 1."),
 ]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
 ModelOption = Annotated[
-    str, typer.Option("--model", help="Name from `peakatlas models`, hub id owner/name, or folder.")
+    str,
+    typer.Option(
+        "--model",
+        metavar="MODEL",
+        help="Name from `peakatlas models`, hub id owner/name, or folder.",
+        autocompletion=lambda: list(MODELS),
+        rich_help_panel=EMBEDDING,
+    ),
+]
+OwnModelOption = Annotated[
+    str | None,
+    typer.Option(
+        "--model",
+        metavar="MODEL",
+        help="Where the atlas's model is, if not where the atlas says.",
+        rich_help_panel=EMBEDDING,
+    ),
 ]
 WindowOption = Annotated[
-    str | None, typer.Option("--window", help="centre:<bp> or peak:<max bp>:<overlap bp>.")
+    str | None,
+    typer.Option(
+        "--window",
+        metavar="RULE",
+        help="centre:<bp> or peak:<max bp>:<overlap bp>; the model's own if not given.",
+        rich_help_panel=EMBEDDING,
+    ),
 ]
 PoolingOption = Annotated[
     Literal["mean", "cls"],
-    typer.Option("--pooling", help="Mean of the DNA tokens, or the CLS token."),
+    typer.Option(
+        "--pooling", help="Mean of the DNA tokens, or the CLS token.", rich_help_panel=EMBEDDING
+    ),
 ]
-LayerOption = Annotated[int, typer.Option("--layer", help="Layer that is pooled; -1 is the last.")]
+LayerOption = Annotated[
+    int,
+    typer.Option(
+        "--layer",
+        metavar="N",
+        help="Layer that is pooled; -1 is the last.",
+        rich_help_panel=EMBEDDING,
+    ),
+]
 MaxNFractionOption = Annotated[
     float | None,
-    typer.Option("--max-n-fraction", help="Leave windows out that are richer in N: 0.5."),
+    typer.Option(
+        "--max-n-fraction",
+        metavar="SHARE",
+        help="Leave windows out that are richer in N than this; 0.5 if not given.",
+        rich_help_panel=EMBEDDING,
+    ),
 ]
 PrecisionOption = Annotated[
-    Literal["bf16", "fp32"], typer.Option("--precision", help="Of the model's matrix products.")
+    Literal["bf16", "fp32"],
+    typer.Option("--precision", help="Of the model's matrix products.", rich_help_panel=EMBEDDING),
 ]
 StrandOption = Annotated[
-    Literal["forward", "both"], typer.Option("--strand", help="One strand, or the mean of both.")
+    Literal["forward", "both"],
+    typer.Option("--strand", help="One strand, or the mean of both.", rich_help_panel=EMBEDDING),
 ]
 RevisionOption = Annotated[
-    str | None, typer.Option("--revision", help="Branch, tag or commit of a hub model.")
+    str | None,
+    typer.Option(
+        "--revision",
+        metavar="REV",
+        help="Branch, tag or commit of a hub model.",
+        rich_help_panel=EMBEDDING,
+    ),
 ]
 TrustOption = Annotated[
     bool,
-    typer.Option("--trust-remote-code", help="Let the model run its own Python code; read it."),
+    typer.Option(
+        "--trust-remote-code",
+        help="Let the model run its own Python code; read it.",
+        rich_help_panel=EMBEDDING,
+    ),
 ]
-SeedOption = Annotated[int, typer.Option("--seed", help="Seed of all chance.")]
+SeedOption = Annotated[int, typer.Option("--seed", metavar="N", help="Seed of all chance.")]

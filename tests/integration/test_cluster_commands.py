@@ -120,4 +120,5 @@ def test_append_to_what_is_no_atlas(run, world, tmp_path):
                   world / "peaks.bed")  # fmt: skip
     assert refused.code == 1
     assert "does not exist" in refused.err
-    assert "is not an atlas that was begun" in run("atlas", "finalise", tmp_path / "none").err
+    (tmp_path / "empty").mkdir()
+    assert "is not an atlas that was begun" in run("atlas", "finalise", tmp_path / "empty").err

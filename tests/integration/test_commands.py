@@ -10,6 +10,7 @@ import anndata as ad
 import numpy as np
 import pandas as pd
 import pytest
+import typer
 
 from peakatlas.cli import app
 from peakatlas.engine.models.table import MODELS
@@ -29,8 +30,8 @@ def test_help_is_quick_and_lists_the_commands():
 
 
 def test_command_names_are_those_of_the_documentation():
-    assert {command.callback.__name__ for command in app.registered_commands} == {
-        "train", "annotate", "models", "benchmark", "demo",
+    assert set(typer.main.get_command(app).commands) == {
+        "atlas", "train", "annotate", "demo", "models", "benchmark", "doctor",
     }  # fmt: skip
 
 
@@ -226,7 +227,7 @@ def test_unforeseen_errors_say_so():
         "KeyError: 'x'. Not foreseen; --debug shows where it comes from."
     )
     assert error_line(FileNotFoundError(2, "No such file or directory", "a.bed")) == (
-        "No such file or directory: 'a.bed'"
+        "a.bed: no such file or directory. Check the path."
     )
 
 

@@ -1,0 +1,182 @@
+"""What all commands share: how their help looks, and what they leave behind when stopped."""
+
+from __future__ import annotations
+
+import signal
+import threading
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
+
+import typer
+from typer.core import TyperCommand, TyperGroup
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+# of click, of which typer has a private copy or not, depending on its version
+_Context: TypeAlias = Any
+_Formatter: TypeAlias = Any
+
+EVERYWHERE = {
+    "-q, --quiet": "No notes and no progress; results, warnings and errors only.",
+    "-v, --verbose": "More about what is done, how fast and with what.",
+    "--debug": "Show the traceback of an error.",
+    "--help": "Show this message and exit.",
+}
+"""Options that every command takes, anywhere on the line; `cli.main` acts on them."""
+_SHOWN_BY_US = ("help", "quiet", "verbose", "debug")
+_WIDTH = 100
+_CHECKS = "peakatlas.checks"
+_Value = TypeVar("_Value")
+
+
+class Stopped(BaseException):
+    """A signal asked the command to end. Like KeyboardInterrupt, it is no Exception.
+
+    Parameters
+    ----------
+    number : int
+        The signal.
+    """
+
+    def __init__(self, number: int) -> None:
+        super().__init__(number)
+        self.number = number
+        self.kept = Command.kept
+
+
+class Command(TyperCommand):
+    """A command whose help is plain text with examples."""
+
+    kept = "no file was left half-written; to start anew"
+    """What is true of the output, and what the same command does, after a signal."""
+
+    def format_help(self, ctx: _Context, formatter: _Formatter) -> None:
+        """Write usage, purpose, arguments, options and examples."""
+        write_help(self, ctx, formatter)
+
+    def collect_usage_pieces(self, ctx: _Context) -> list[str]:
+        """Names of the arguments, without the braces that typer puts about them."""
+        pieces = super().collect_usage_pieces(ctx)
+        return [piece.replace("{", "").replace("}", "") for piece in pieces]
+
+    def invoke(self, ctx: _Context) -> object:
+        """Run; a signal takes along what to say of the output."""
+        for check in ctx.meta.pop(_CHECKS, ()):
+            check()
+        try:
+            return super().invoke(ctx)
+        except Stopped as stop:
+            stop.kept = self.kept
+            raise
+
+
+class ResumableCommand(Command):
+    """A command that goes on where it stopped when it is run again."""
+
+    kept = "what is written is kept; to go on"
+
+
+class Group(TyperGroup):
+    """A group of commands whose help is plain text; without a command it prints that."""
+
+    def format_help(self, ctx: _Context, formatter: _Formatter) -> None:
+        """Write usage, purpose, commands and options."""
+        write_help(self, ctx, formatter)
+
+    def parse_args(self, ctx: _Context, args: list[str]) -> list[str]:
+        """Print the help and end with 2 where nothing was asked for."""
+        if not args and not ctx.resilient_parsing:
+            typer.echo(ctx.get_help(), err=True)
+            raise typer.Exit(2)
+        return super().parse_args(ctx, args)
+
+
+def write_help(command: Command | Group, ctx: _Context, formatter: _Formatter) -> None:
+    """Write the help of a command or group.
+
+    Parameters
+    ----------
+    command : Command or Group
+    ctx : its context
+    formatter : the help formatter of click that takes the text
+    """
+    formatter.width = min(_WIDTH, max(formatter.width, 40))
+    command.format_usage(ctx, formatter)
+    command.format_help_text(ctx, formatter)
+    for title, rows in (_parameters(command, ctx) | _commands(command)).items():
+        with formatter.section(title):
+            formatter.write_dl(rows)
+    with formatter.section("On every command"):
+        formatter.write_dl(list(EVERYWHERE.items()))
+    if command.epilog:
+        with formatter.section("Examples"):
+            for line in command.epilog.splitlines():
+                formatter.write(f"  {line}\n")
+
+
+def later(check: Callable[[_Value], None]) -> Callable[[typer.Context, _Value], _Value]:
+    """Callback of an argument or option: checks its value once the line is known to be complete.
+
+    Parameters
+    ----------
+    check : callable
+        Raises if the value, which is not None, cannot be used.
+    """
+
+    def callback(ctx: typer.Context, value: _Value) -> _Value:
+        if value is not None:
+            ctx.meta.setdefault(_CHECKS, []).append(lambda: check(value))
+        return value
+
+    return callback
+
+
+@contextmanager
+def stoppable() -> Iterator[None]:
+    """Let SIGINT and SIGTERM raise `Stopped` in the block, unless they are ignored."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = {
+        number: signal.signal(number, _stop)
+        for number in (signal.SIGINT, signal.SIGTERM)
+        if signal.getsignal(number) is not signal.SIG_IGN
+    }
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def _stop(number: int, _frame: object) -> None:
+    raise Stopped(number)
+
+
+def _parameters(command: Command | Group, ctx: _Context) -> dict[str, list[tuple[str, str]]]:
+    """Names and help of arguments and options by the heading that they stand under."""
+    found: dict[str, list[tuple[str, str]]] = {}
+    for param in command.get_params(ctx):
+        record = None if param.name in _SHOWN_BY_US else param.get_help_record(ctx)
+        if record is None:
+            continue
+        names, text = record
+        is_argument = param.param_type_name == "argument"
+        if is_argument:
+            names, text = names.partition(" <")[0], text.replace("[required]", "")
+        title = getattr(param, "rich_help_panel", None) or (
+            "Arguments" if is_argument else "Options"
+        )
+        found.setdefault(title, []).append((names.replace("<", "").replace(">", ""), text.strip()))
+    order = sorted(found, key=lambda title: title not in ("Arguments", "Options"))
+    return {title: found[title] for title in order}
+
+
+def _commands(command: Command | Group) -> dict[str, list[tuple[str, str]]]:
+    found: dict[str, list[tuple[str, str]]] = {}
+    commands = command.commands if isinstance(command, Group) else {}
+    for name, each in commands.items():
+        title = getattr(each, "rich_help_panel", None) or "Commands"
+        found.setdefault(title, []).append((name, each.help or ""))
+    return found

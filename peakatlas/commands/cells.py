@@ -1,0 +1,190 @@
+"""`peakatlas train` and `annotate`: learn from labelled cells, label others."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+import peakatlas
+from peakatlas.terminal import print_facts, say, steps, warn, working
+
+from .base import Command
+from .kinds import wants
+from .options import (
+    AlignmentName,
+    AtlasOption,
+    GenomeOption,
+    JsonOption,
+    MatchContigsOption,
+    MaxOffsetOption,
+    SeedOption,
+)
+from .outputs import writable, written_whole
+
+if TYPE_CHECKING:
+    import anndata as ad
+
+app = typer.Typer()
+
+PANEL = "Annotate cells"
+
+
+@app.command(
+    cls=Command,
+    rich_help_panel=PANEL,
+    epilog="peakatlas train reference.h5ad --labels cell_type --atlas atlas.zarr -o bundle/\n"
+    "peakatlas train reference.h5ad --labels cell_type --atlas atlas.zarr --genome hg38.fa "
+    "-o bundle/",
+)
+def train(
+    reference: Annotated[
+        Path,
+        typer.Argument(
+            metavar="REFERENCE.h5ad",
+            help="Labelled cells x peaks, counts.",
+            callback=wants("cells"),
+        ),
+    ],
+    labels: Annotated[
+        str, typer.Option("--labels", metavar="COLUMN", help="Column of obs with the cell types.")
+    ],
+    atlas: AtlasOption,
+    out: Annotated[Path, typer.Option("-o", "--out", metavar="BUNDLE/", help="Folder to write.")],
+    genome: GenomeOption = None,
+    max_offset: MaxOffsetOption = None,
+    match_contigs: MatchContigsOption = False,
+    seed: SeedOption = 0,
+    as_json: JsonOption = False,
+) -> None:
+    """Learn to annotate from a labelled reference."""
+    from peakatlas.classifier.registry import Sources  # noqa: PLC0415 - keeps the help fast
+
+    sources = Sources(genome=genome, max_offset=max_offset, match_contigs=match_contigs)
+    with peakatlas.Atlas.open(atlas) as opened, steps() as begin:
+        bundle = peakatlas.train(
+            reference, labels, opened, sources=sources, seed=seed, progress=begin
+        )
+    bundle.save(out)
+    print_facts(_bundle_facts(bundle, out, as_json=as_json), as_json=as_json)
+
+
+@app.command(
+    cls=Command,
+    rich_help_panel=PANEL,
+    epilog="peakatlas annotate query.h5ad --bundle bundle/ --atlas atlas.zarr -o annotated.h5ad\n"
+    "peakatlas annotate query.h5ad --bundle bundle/ --atlas atlas.zarr --genome hg38.fa "
+    "-o annotated.h5ad --report report.html",
+)
+def annotate(
+    query: Annotated[
+        Path,
+        typer.Argument(
+            metavar="QUERY.h5ad", help="Cells x peaks, counts.", callback=wants("cells")
+        ),
+    ],
+    bundle: Annotated[
+        Path,
+        typer.Option(
+            "--bundle",
+            "--model",
+            metavar="BUNDLE/",
+            help="What `peakatlas train` wrote.",
+            callback=wants("bundle"),
+        ),
+    ],
+    atlas: AtlasOption,
+    out: Annotated[
+        Path,
+        typer.Option("-o", "--out", metavar="OUT.h5ad", help="File to write.", callback=writable),
+    ],
+    genome: GenomeOption = None,
+    report: Annotated[
+        Path | None,
+        typer.Option(
+            "--report", metavar="REPORT.html", help="Page to write as well.", callback=writable
+        ),
+    ] = None,
+    append: Annotated[
+        bool, typer.Option("--append", help="Keep newly embedded peaks in the atlas.")
+    ] = False,
+    max_offset: MaxOffsetOption = None,
+    match_contigs: MatchContigsOption = False,
+    labels: Annotated[
+        str | None,
+        typer.Option(
+            "--labels",
+            metavar="COLUMN",
+            help="Column of obs with known types: compared in the report, else unread.",
+        ),
+    ] = None,
+    alignment: Annotated[
+        AlignmentName,
+        typer.Option("--alignment", help="How the network is pulled towards the query."),
+    ] = "adaptive",
+    assign_all: Annotated[
+        bool, typer.Option("--assign-all", help="Give every cell a type, however unsure.")
+    ] = False,
+    seed: SeedOption = 0,
+    as_json: JsonOption = False,
+) -> None:
+    """Label the cells of a query."""
+    from peakatlas.classifier.annotate import AnnotateOptions  # noqa: PLC0415 - as above
+
+    options = AnnotateOptions(
+        alignment=alignment,
+        reject=not assign_all,
+        max_offset=max_offset,
+        append=append,
+        match_contigs=match_contigs,
+        seed=seed,
+    )
+    with steps() as begin:
+        annotated = peakatlas.annotate(
+            query, bundle, atlas, genome, options=options, progress=begin
+        )
+    for text in json.loads(annotated.uns["peakatlas"]["record"])["warnings"]:
+        warn(text)
+    with working(f"writing {out}"), written_whole(out) as path:
+        annotated.write_h5ad(path, compression="gzip")
+    say(f"wrote {out}")
+    if report:
+        _write_report(annotated, report, labels)
+    print_facts(_query_facts(annotated, out, report, as_json=as_json), as_json=as_json)
+
+
+def _write_report(annotated: ad.AnnData, report: Path, labels: str | None) -> None:
+    from peakatlas.classifier.report import write_report  # noqa: PLC0415
+
+    with working(f"writing {report}"), written_whole(report) as path:
+        write_report(annotated, path, labels_key=labels)
+    say(f"wrote {report}")
+
+
+def _bundle_facts(bundle: peakatlas.Bundle, out: Path, *, as_json: bool) -> dict[str, Any]:
+    known = bundle.provenance
+    facts = {"path": str(out), "types": list(bundle.types)} | {
+        name: known[name] for name in ("cells", "peaks", "tiers", "cells_by_type") if name in known
+    }
+    if as_json:
+        return facts | {"validation": bundle.validation}
+    held_out = {
+        f"held-out accuracy, {route} route": f"{scores['fused_full_depth']['accuracy']:.3f}"
+        for route, scores in bundle.validation.items()
+        if "fused_full_depth" in scores
+    }
+    return facts | {"types": len(bundle.types)} | held_out
+
+
+def _query_facts(
+    annotated: ad.AnnData, out: Path, report: Path | None, *, as_json: bool
+) -> dict[str, Any]:
+    record = json.loads(annotated.uns["peakatlas"]["record"])
+    names = ("cells", "peaks", "tiers", "labels", "unassigned", "route")
+    facts: dict[str, Any] = {"path": str(out), "report": str(report) if report else None}
+    facts |= {name: record[name] for name in names}
+    if as_json:
+        return facts | {"warnings": record["warnings"], "options": record["options"]}
+    return {name: value for name, value in facts.items() if value not in (None, {})}
