@@ -205,7 +205,8 @@ def _fit_route(name: RouteName, mixed: CellEncoder, reference: _Reference) -> Ro
             return encoder
         return route_encoder(reference.fit_encoder(cells).with_mix(mixed.mix), name)
 
-    fit = FoldOptions(strengths=options.strengths, network=options.network, seed=seed)
+    strengths = _strengths(encoder, options.strengths)
+    fit = FoldOptions(strengths=strengths, network=options.network, seed=seed)
     held = hold_out(name, refit, shown, judged, types, fit=fit)
     strength, weight = choose_fusion(held, types)
     full = see_cells(name, encoder, reference.counts, reference.peaks)
@@ -224,6 +225,18 @@ def _fit_route(name: RouteName, mixed: CellEncoder, reference: _Reference) -> Ro
         sample_types=types[rows],
         validation=_validation(held, types, strength, weight),
     )
+
+
+def _strengths(encoder: CellEncoder, strengths: tuple[float, ...]) -> tuple[float, ...]:
+    """Profiles have one column a type and unit length in all: each is to count as one of unit size.
+
+    Held-out cells cannot say so, for the halves of the peaks that they are shown ask for more
+    penalty than all peaks do.
+    """
+    if encoder.representation != "profile":
+        return strengths
+    n_columns = len(encoder.profile_mean)
+    return tuple(n_columns * strength for strength in strengths)
 
 
 def _looks(name: RouteName, reference: _Reference) -> tuple[list[Look], list[Look]]:

@@ -1,0 +1,174 @@
+"""Real labelled cells, how they are split, and atlases that take the DNA away."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import anndata as ad
+import numpy as np
+import scipy.sparse as sp
+from numpy.typing import NDArray
+from sklearn.model_selection import StratifiedKFold
+
+import peakatlas
+from peakatlas.atlas.writer import AtlasWriter
+from peakatlas.classifier.sparse import thin
+
+LABELS = "cell_type"
+SCHEP = (
+    "schep2017/schep2017_600cells_5036peaks.h5ad",
+    "schep2017/schep2017_5036peaks_readconsensus.fa.gz",
+)
+FILES: dict[str, tuple[str, str | None]] = {
+    "schep2017": SCHEP,
+    "schep2017-halves": SCHEP,
+    "granja2019": (
+        "granja2019/granja2019_bmmc_569peaks_refseq.h5ad",
+        "granja2019/granja2019_569peaks.fa.gz",
+    ),
+    "granja2019-10k": ("granja2019/granja2019_bmmc_10kpeaks.h5ad", None),
+}
+HALVINGS_A_SEED = 2
+
+
+@dataclass(frozen=True, kw_only=True)
+class Dataset:
+    """Labelled cells, and the FASTA of their peaks if there is one."""
+
+    cells: ad.AnnData
+    peaks_fasta: Path | None
+
+    @property
+    def truth(self) -> NDArray[np.str_]:
+        """Cell types, str, shape (n_cells,)."""
+        return self.cells.obs[LABELS].to_numpy().astype(np.str_)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Split:
+    """Rows of reference and query cells, and the peaks that each side has."""
+
+    reference: NDArray[np.int64]
+    query: NDArray[np.int64]
+    reference_peaks: NDArray[np.int64] | None = None
+    """None for all."""
+    query_peaks: NDArray[np.int64] | None = None
+
+    def sides(self, dataset: Dataset) -> tuple[ad.AnnData, ad.AnnData]:
+        """Labelled reference and unlabelled query."""
+        every = np.arange(dataset.cells.n_vars)
+        here, there = (
+            every if peaks is None else peaks for peaks in (self.reference_peaks, self.query_peaks)
+        )
+        query = dataset.cells[self.query, there].copy()
+        del query.obs[LABELS]
+        return dataset.cells[self.reference, here].copy(), query
+
+
+def load_dataset(name: str, data: Path) -> Dataset:
+    """Read one of the data sets.
+
+    Parameters
+    ----------
+    name : str
+        A key of `FILES`.
+    data : Path
+        Folder with ``schep2017/`` and ``granja2019/``.
+    """
+    h5ad, fasta = FILES[name]
+    if not (data / h5ad).exists():
+        sys.exit(f"error: {data / h5ad} does not exist. Say where the data are with --data.")
+    return Dataset(
+        cells=ad.read_h5ad(data / h5ad), peaks_fasta=None if fasta is None else data / fasta
+    )
+
+
+def splits(name: str, dataset: Dataset, seed: int) -> dict[str, list[list[Split]]]:
+    """Tasks by name; each is a list of repeats, and the splits of a repeat are scored together."""
+    if name == "schep2017":
+        return {"5-fold": [_folds(dataset, 5, seed)]}
+    if name == "schep2017-halves":
+        seeds = range(HALVINGS_A_SEED * seed, HALVINGS_A_SEED * (seed + 1))
+        return {"no shared peaks": [_halves(dataset, each) for each in seeds]}
+    batch = dataset.cells.obs["batch"].to_numpy().astype(np.str_)
+    first, second = (np.flatnonzero(batch == f"BMMC_{donor}") for donor in ("D5T1", "D6T1"))
+    return {
+        "D6T1->D5T1": [[Split(reference=second, query=first)]],
+        "D5T1->D6T1": [[Split(reference=first, query=second)]],
+    }
+
+
+def permuted(atlas: peakatlas.Atlas, path: Path, seed: int) -> peakatlas.Atlas:
+    """Write an atlas with the same intervals and the embeddings shuffled over them."""
+    order = np.random.default_rng(seed).permutation(len(atlas))
+    return _rewritten(atlas, path, lambda values: values[order], order)
+
+
+def without_n(atlas: peakatlas.Atlas, path: Path) -> peakatlas.Atlas:
+    """Write an atlas whose embeddings have nothing left that follows the share of N in a peak.
+
+    Sequences that were put together from reads have N where nobody's reads fell, which tells of
+    accessibility by itself. A parabola in that share is taken out of every dimension.
+    """
+    share = atlas.n_fraction.astype(np.float64)
+    design = np.stack([np.ones_like(share), share, share**2], axis=1)
+
+    def residual(values: NDArray[np.float32]) -> NDArray[np.float32]:
+        known = np.isfinite(values[:, 0])
+        fit = np.linalg.lstsq(design[known], values[known].astype(np.float64), rcond=None)[0]
+        fit[0] = 0
+        return (values - design @ fit).astype(np.float32)
+
+    return _rewritten(atlas, path, residual, np.arange(len(atlas)))
+
+
+def thinned(query: ad.AnnData, keep: float, seed: int) -> ad.AnnData:
+    """The query with this share of its reads."""
+    counts = sp.csr_matrix(query.X, dtype=np.float32)
+    rng = np.random.default_rng(seed)
+    shallow = query.copy()
+    shallow.X = thin(counts, np.full(counts.shape[0], keep), rng)
+    return shallow
+
+
+def _folds(dataset: Dataset, n_folds: int, seed: int) -> list[Split]:
+    folds = StratifiedKFold(n_folds, shuffle=True, random_state=seed)
+    pairs = folds.split(dataset.truth, dataset.truth)
+    return [Split(reference=reference, query=query) for reference, query in pairs]
+
+
+def _halves(dataset: Dataset, seed: int) -> list[Split]:
+    """Two folds of cells; each side sees a random half of the peaks that the other does not."""
+    order = np.random.default_rng(1000 + seed).permutation(dataset.cells.n_vars)
+    here, there = np.sort(order[: len(order) // 2]), np.sort(order[len(order) // 2 :])
+    return [
+        Split(reference=s.reference, query=s.query, reference_peaks=here, query_peaks=there)
+        for s in _folds(dataset, 2, seed)
+    ]
+
+
+def _rewritten(
+    atlas: peakatlas.Atlas,
+    path: Path,
+    change: Callable[[NDArray[np.float32]], NDArray[np.float32]],
+    order: NDArray[np.int64],
+) -> peakatlas.Atlas:
+    record = atlas.provenance
+    writer = AtlasWriter.create(
+        path, atlas.intervals, atlas.spec, genome=record["genome"], model=record["model"]
+    )
+    values = change(atlas.gather(np.arange(len(atlas))))
+    for shard in range(writer.n_shards):
+        rows = writer.shard_rows_of(shard)
+        writer.write_shard(
+            shard,
+            values[rows],
+            atlas.digests[order][rows],
+            atlas.n_fraction[order][rows],
+            atlas.state[order][rows],
+        )
+    writer.finalise()
+    return peakatlas.Atlas.open(path)
