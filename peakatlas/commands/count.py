@@ -51,7 +51,7 @@ def count(
     fragments: Annotated[
         list[Path],
         typer.Argument(
-            metavar="FRAGMENTS...",
+            metavar="FRAGMENTS",
             help="Fragments files of scATAC-seq, plain or gzip; - is standard input.",
         ),
     ],
