@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from .route import Calibration, Cells, Route, RouteName
 
 MIN_SHARED_COUNTS = 0.3
+MIN_CELLS_FOR_STATISTICS = 20
 REASONS = ("", "uncertain", "novel", "empty")
 
 
@@ -63,6 +64,10 @@ def predict(
 ) -> Prediction:
     """Label cells.
 
+    A query that shares few peaks with the reference is told by the DNA in its peaks: its cells are
+    centred and scaled by themselves, if there are 20 or more, and probabilities are averaged over
+    cells that resemble each other by the query's own peaks.
+
     Parameters
     ----------
     bundle : Bundle
@@ -77,7 +82,8 @@ def predict(
         Of the alignment.
     """
     route, shared = choose_route(bundle, counts, peaks)
-    own = route.name == "sequence" and shared < MIN_SHARED_COUNTS
+    far = route.name == "sequence" and shared < MIN_SHARED_COUNTS
+    own = far and counts.shape[0] >= MIN_CELLS_FOR_STATISTICS
     cells = route.see(counts, peaks, own_statistics=own)
     calibration = route.calibration(peaks)
     network, adaptation = adapt(route, cells, alignment=alignment, seed=seed)
