@@ -39,7 +39,7 @@ class AnnotateOptions:
     """How a query is annotated."""
 
     alignment: Alignment = "adaptive"
-    """Alignment of the network to the query: ``adaptive``, ``none`` or a named loss."""
+    """Adaptation to the query: ``adaptive``, ``none``, a named loss or ``self-training``."""
     reject: bool = True
     """Whether uncertain and novel cells are left "Unassigned"."""
     max_offset: int | None = None
@@ -48,6 +48,8 @@ class AnnotateOptions:
     """Whether embeddings computed on the way are kept in the atlas."""
     match_contigs: bool = False
     """Whether contigs of the peaks are renamed by style (``chr1``, ``1``) to those of the atlas."""
+    chain: str | None = None
+    """Chain file by which the peaks are first lifted to the genome build of the atlas."""
     seed: int = 0
     """Of the alignment."""
 
@@ -68,8 +70,8 @@ def annotate(
 
     Parameters
     ----------
-    query : path of an h5ad file, or AnnData
-        Counts, cells × peaks. Not modified.
+    query : path, or AnnData
+        Counts, cells × peaks, in any format of `read_counts`. Not modified.
     bundle : Bundle, or path of one
     atlas : Atlas, or path of one, optional
         Needed when the bundle was trained with one.
@@ -113,6 +115,8 @@ def annotate(
         max_offset=options.max_offset,
         append=options.append,
         match_contigs=options.match_contigs,
+        chain=options.chain,
+        report=say,
     )
     named = sources.named(counts.peaks, store)
     found = resolve(named, store, sources)

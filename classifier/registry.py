@@ -9,11 +9,13 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from peakatlas.atlas.liftover import ChainFile
 from peakatlas.atlas.lookup import TIERS
 from peakatlas.atlas.overlap import OverlapIndex
 from peakatlas.atlas.reader import Atlas
 from peakatlas.atlas.resolve import resolve_peaks
 from peakatlas.engine.contig_names import match_contigs
+from peakatlas.engine.errors import IntervalError
 from peakatlas.engine.genome import open_genome
 from peakatlas.engine.intervals import Intervals
 from peakatlas.engine.models.table import MODELS
@@ -83,12 +85,36 @@ class Sources:
     """Whether new embeddings are kept in the atlas."""
     match_contigs: bool = False
     """Whether contigs of the peaks are renamed by style (``chr1``, ``1``) to those of the atlas."""
+    chain: str | Path | ChainFile | None = None
+    """Chain file by which the peaks are first lifted to the genome build of the atlas."""
+    report: Callable[[str], None] | None = None
+    """Called with what became of the peaks that were to be lifted."""
 
     def named(self, peaks: Intervals, atlas: Atlas | None) -> Intervals:
-        """Peaks with their contigs named as in the atlas, if that was asked for."""
+        """Peaks lifted, and with their contigs named as in the atlas, if that was asked for.
+
+        Raises
+        ------
+        ContigError, IntervalError
+            If the chain file cannot be used, or lifts none of the peaks.
+        """
+        if self.chain is not None:
+            peaks = self._lifted(peaks, self.chain)
         if atlas is None or not self.match_contigs:
             return peaks
         return match_contigs(peaks, atlas.intervals.contigs)
+
+    def _lifted(self, peaks: Intervals, chain: str | Path | ChainFile) -> Intervals:
+        file = chain if isinstance(chain, ChainFile) else ChainFile(chain)
+        found = file.lift(peaks, match_contigs=self.match_contigs)
+        if not found.lifted.any():
+            raise IntervalError(
+                f"{file.name}: {found.describe()}. Give the chain file that leads from the build "
+                "of the peaks to that of the atlas."
+            )
+        if self.report is not None:
+            self.report(f"{file.name}: {found.describe()}")
+        return found.intervals
 
 
 def resolve(
