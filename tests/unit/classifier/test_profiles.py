@@ -10,6 +10,7 @@ from cell_tools import DIM, types_of
 from peakatlas.classifier.annotate import annotate
 from peakatlas.classifier.bundle import Bundle
 from peakatlas.classifier.cells import CellEncoder, PeakTable
+from peakatlas.classifier.predict import predict
 from peakatlas.classifier.profiles import PRIOR_CELLS, TypeProfiles, type_log_odds
 from peakatlas.classifier.query_graph import neighbour_graph, share_among_neighbours
 
@@ -136,3 +137,13 @@ def test_bundles_carry_the_profiles(bundle, tmp_path, world, atlas):
     query = world.cells(types_of(10), seed=5)
     first, second = (annotate(query, model, atlas) for model in (bundle, again))
     assert first.obsm["X_peakatlas"].tobytes() == second.obsm["X_peakatlas"].tobytes()
+
+
+def test_a_lone_cell_with_other_peaks_is_told_by_the_references_statistics(world, bundle):
+    far = PeakTable(world.values, np.full(len(world.start), -1))
+    counts = sp.csr_matrix(world.cells(types_of(30), seed=9, depth=200).X)
+    lone = [predict(bundle, counts[[cell]], far).best[0] for cell in (0, 35, 65, 95)]
+    assert lone == ["type0", "type1", "type2", "type3"]
+    together = predict(bundle, counts, far)
+    assert together.route == "sequence"
+    assert np.mean(together.best == [f"type{t}" for t in types_of(30)]) > 0.95
