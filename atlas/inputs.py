@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, TypeAlias
 
 from peakatlas.engine.contig_names import match_contigs as rename_contigs
 from peakatlas.engine.genome import open_genome
-from peakatlas.engine.interval_readers import read_bed
+from peakatlas.engine.interval_readers import STANDARD_INPUT, read_bed
 from peakatlas.engine.intervals import Intervals
 
 from .ordering import sorted_unique
@@ -31,14 +31,15 @@ class PeakList:
 
     @classmethod
     def read(cls, path: str | Path) -> PeakList:
-        """Read a BED or narrowPeak file.
+        """Read a BED or narrowPeak file; ``-`` is standard input.
 
         Raises
         ------
         IntervalError
             If a line cannot be used; names it.
         """
-        return cls(intervals=read_bed(path), path=Path(path))
+        file = None if str(path) == STANDARD_INPUT else Path(path)
+        return cls(intervals=read_bed(path), path=file)
 
     def __len__(self) -> int:
         return len(self.intervals)

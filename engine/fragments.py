@@ -20,6 +20,7 @@ import numpy as np
 
 from .errors import IntervalError
 from .gzip_stream import BGZF_EOF, GZIP_MAGIC
+from .interval_readers import STANDARD_INPUT
 from .text_columns import MAX_DIGITS, TextColumns
 
 if TYPE_CHECKING:
@@ -29,7 +30,6 @@ if TYPE_CHECKING:
 
 BLOCK_BYTES = 8 << 20
 MIN_COLUMNS = 4
-STANDARD_INPUT = "-"
 _NUMBERED = ((1, "start"), (2, "end"))
 
 

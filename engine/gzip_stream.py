@@ -28,7 +28,11 @@ def read_maybe_gzip(path: Path) -> bytes:
     EOFError, zlib.error, OSError
         If the gzip data is truncated or damaged.
     """
-    data = path.read_bytes()
+    return gunzipped(path.read_bytes())
+
+
+def gunzipped(data: bytes) -> bytes:
+    """The same bytes, decompressed when they are gzip; raises as `read_maybe_gzip` does."""
     return gzip.decompress(data) if data.startswith(GZIP_MAGIC) else data
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import re
+import sys
 import zlib
 from io import StringIO
 from pathlib import Path
@@ -13,7 +14,7 @@ import numpy as np
 import pandas as pd
 
 from .errors import IntervalError
-from .gzip_stream import read_maybe_gzip
+from .gzip_stream import gunzipped, read_maybe_gzip
 from .intervals import Intervals
 
 if TYPE_CHECKING:
@@ -33,6 +34,7 @@ _ALIASES = {
     "end": ("end", "stop", "chromend"),
 }
 _SHOWN = 5
+STANDARD_INPUT = "-"
 _SKIPPED = ("#", "track ", "track\t", "browser ", "browser\t")
 
 
@@ -45,6 +47,7 @@ def read_bed(path: str | Path) -> Intervals:
     Parameters
     ----------
     path : str or Path
+        ``-`` is standard input.
 
     Raises
     ------
@@ -53,17 +56,16 @@ def read_bed(path: str | Path) -> Intervals:
         the first such line and counts them all.
     """
     source = Path(path)
-    lines = _read_text(source).splitlines()
+    name = "standard input" if str(path) == STANDARD_INPUT else source.name
+    lines = _read_text(source, name).splitlines()
     kept = [i for i, line in enumerate(lines) if line.strip() and not line.startswith(_SKIPPED)]
     if kept and _is_header(lines[kept[0]]):
         kept = kept[1:]
     if not kept:
-        raise IntervalError(
-            f"{source.name}: no intervals in the file. It is empty or all comments."
-        )
+        raise IntervalError(f"{name}: no intervals in the file. It is empty or all comments.")
     data = lines if len(kept) == len(lines) else [lines[i] for i in kept]
     columns = _tab_columns(data)
-    return Intervals.from_columns(*(columns or _checked_columns(source.name, kept, data)))
+    return Intervals.from_columns(*(columns or _checked_columns(name, kept, data)))
 
 
 def parse_names(names: Iterable[str], source: str = "names") -> Intervals:
@@ -154,18 +156,20 @@ def intervals_from_frame(frame: pd.DataFrame, source: str = "table") -> Interval
     return _checked(chrom, start, end, source)
 
 
-def _read_text(path: Path) -> str:
-    if not path.is_file():
+def _read_text(path: Path, name: str) -> str:
+    is_piped = str(path) == STANDARD_INPUT
+    if not is_piped and not path.is_file():
         raise IntervalError(f"{path}: no such file. Check the path.")
     try:
-        return read_maybe_gzip(path).decode("utf-8-sig")
+        data = gunzipped(sys.stdin.buffer.read()) if is_piped else read_maybe_gzip(path)
+        return data.decode("utf-8-sig")
     except (EOFError, OSError, zlib.error) as fault:
         raise IntervalError(
-            f"{path.name}: truncated or damaged gzip data ({fault}). Fetch the file again."
+            f"{name}: truncated or damaged gzip data ({fault}). Fetch the file again."
         ) from fault
     except UnicodeDecodeError as fault:
         raise IntervalError(
-            f"{path.name}: not a text file (byte {fault.start}). Give a BED or narrowPeak file."
+            f"{name}: not a text file (byte {fault.start}). Give a BED or narrowPeak file."
         ) from fault
 
 

@@ -109,6 +109,8 @@ def count(
         read_barcodes,
     )
 
+    if [*map(str, fragments), peaks].count("-") > 1:
+        raise typer.BadParameter("only one input can be standard input", param_hint="-")
     listed = None if barcodes is None else read_barcodes(barcodes)
     default = MIN_FRAGMENTS if listed is None else 1
     options = FragmentOptions(

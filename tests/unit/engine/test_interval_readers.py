@@ -1,6 +1,8 @@
 """Readers: what is read, and the text of every refusal."""
 
 import gzip
+import io
+import sys
 
 import pandas as pd
 import pytest
@@ -138,3 +140,15 @@ def test_frame_refuses_values_that_are_not_whole():
         IntervalError, match=r"q: 2 value\(s\) of column 'start' .* row 1 2.5, row 2 nan"
     ):
         intervals_from_frame(frame, "q")
+
+
+@pytest.mark.parametrize("pack", [bytes, gzip.compress])
+def test_standard_input(monkeypatch, pack):
+    def piped(text: bytes) -> None:
+        monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(pack(text))))
+
+    piped(b"chr1\t5\t9\n")
+    assert read_bed("-").names() == ["chr1:5-9"]
+    piped(b"chr1\t5\n")
+    with pytest.raises(IntervalError, match=r"standard input line 1: has 2 column\(s\)"):
+        read_bed("-")
