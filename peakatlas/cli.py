@@ -19,10 +19,12 @@ from .commands import (
     atlas_search,
     atlas_upkeep,
     cells,
+    count,
     doctor,
     machine,
 )
-from .commands.base import Group, Stopped, stoppable
+from .commands.base import Group
+from .commands.stopping import Stopped, stoppable
 from .terminal import NORMAL, QUIET, VERBOSE, complain, error_line, verbosity, warn
 
 # Passive waiting keeps threads off cores that other processes need; read once, when torch loads.
@@ -48,6 +50,7 @@ atlas_app = typer.Typer(
 )
 for part in (atlas_build, atlas_search, atlas_upkeep, atlas_cluster):
     atlas_app.add_typer(part.app)
+app.add_typer(count.app)
 app.add_typer(cells.app)
 app.add_typer(atlas_app, name="atlas", rich_help_panel="Atlases")
 app.add_typer(machine.app)

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 LINE_EVERY_S = 30.0
 """Least time between two lines of progress where there is no terminal for a bar."""
 QUIET, NORMAL, VERBOSE = -1, 0, 1
+_LEAST_SHOWN_S = 0.05
 _verbosity: ContextVar[int] = ContextVar("verbosity", default=NORMAL)
 
 
@@ -245,7 +246,8 @@ class Steps:
     def end(self) -> None:
         """Print the step that is under way, if any."""
         if self._text:
-            say(f"{self._text} ({time.monotonic() - self._began:.1f} s)")
+            took = time.monotonic() - self._began
+            say(f"{self._text} ({took:.1f} s)" if took >= _LEAST_SHOWN_S else self._text)
         self._text = ""
 
 
@@ -363,6 +365,9 @@ def _refusal(error: OSError) -> str:
     """What the system refused, of which file, and what to do about the usual cases."""
     remedy = {
         FileNotFoundError: " Check the path.",
+        FileExistsError: " Give another path.",
+        IsADirectoryError: " Give a file.",
+        NotADirectoryError: " Give a folder.",
         PermissionError: " Give another path, or permission.",
     }.get(type(error), "")
     if not error.strerror:

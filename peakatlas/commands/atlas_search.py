@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 import peakatlas
+from peakatlas.engine.errors import ContigError
 from peakatlas.terminal import bytes_bar, print_facts, say, working
 
 from .base import Command, ResumableCommand
@@ -28,6 +29,8 @@ if TYPE_CHECKING:
     from peakatlas.engine.intervals import Intervals
 
 app = typer.Typer()
+
+_SHOWN = 5
 
 
 @app.command(
@@ -182,4 +185,10 @@ def _parsed_region(text: str, atlas: Intervals | None = None) -> Intervals:
 
     if atlas is not None and text in atlas.contigs:
         return peakatlas.Intervals.from_columns([text], [0], [int(atlas.end.max())])
+    if atlas is not None and ":" not in text:
+        there = ", ".join(atlas.contigs[:_SHOWN]) + (", …" if len(atlas.contigs) > _SHOWN else "")
+        raise ContigError(
+            f"{text!r} is not a contig of the atlas ({there}). Give one of them, or a region such "
+            "as chr1:100-600."
+        )
     return parse_region(text)

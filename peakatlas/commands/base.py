@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import signal
-import threading
-from contextlib import contextmanager
+from difflib import get_close_matches
 from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
 
 import typer
 from typer.core import TyperCommand, TyperGroup
 
+from .stopping import Stopped
+
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
 
 # of click, of which typer has a private copy or not, depending on its version
 _Context: TypeAlias = Any
@@ -30,26 +30,11 @@ _CHECKS = "peakatlas.checks"
 _Value = TypeVar("_Value")
 
 
-class Stopped(BaseException):
-    """A signal asked the command to end. Like KeyboardInterrupt, it is no Exception.
-
-    Parameters
-    ----------
-    number : int
-        The signal.
-    """
-
-    def __init__(self, number: int) -> None:
-        super().__init__(number)
-        self.number = number
-        self.kept = Command.kept
-
-
 class Command(TyperCommand):
     """A command whose help is plain text with examples."""
 
-    kept = "no file was left half-written; to start anew"
-    """What is true of the output, and what the same command does, after a signal."""
+    kept = ""
+    """What is true of the output, and what the same command does, after a signal; if special."""
 
     def format_help(self, ctx: _Context, formatter: _Formatter) -> None:
         """Write usage, purpose, arguments, options and examples."""
@@ -67,7 +52,7 @@ class Command(TyperCommand):
         try:
             return super().invoke(ctx)
         except Stopped as stop:
-            stop.kept = self.kept
+            stop.kept = self.kept or stop.kept
             raise
 
 
@@ -90,6 +75,20 @@ class Group(TyperGroup):
             typer.echo(ctx.get_help(), err=True)
             raise typer.Exit(2)
         return super().parse_args(ctx, args)
+
+    def resolve_command(self, ctx: _Context, args: list[str]) -> Any:  # noqa: ANN401 (of typer)
+        """Find a command; one that is not there is looked for in the groups below as well."""
+        known = set(self.commands)
+        deeper = {
+            inner: f"{name} {inner}"
+            for name, group in self.commands.items()
+            if isinstance(group, Group)
+            for inner in group.commands
+        }
+        near = get_close_matches(args[0], [*known, *deeper], n=1)
+        if args[0] not in known and near and near[0] in deeper:
+            ctx.fail(f"No such command {args[0]!r}. Did you mean {deeper[near[0]]!r}?")
+        return super().resolve_command(ctx, args)
 
 
 def write_help(command: Command | Group, ctx: _Context, formatter: _Formatter) -> None:
@@ -130,28 +129,6 @@ def later(check: Callable[[_Value], None]) -> Callable[[typer.Context, _Value], 
         return value
 
     return callback
-
-
-@contextmanager
-def stoppable() -> Iterator[None]:
-    """Let SIGINT and SIGTERM raise `Stopped` in the block, unless they are ignored."""
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    before = {
-        number: signal.signal(number, _stop)
-        for number in (signal.SIGINT, signal.SIGTERM)
-        if signal.getsignal(number) is not signal.SIG_IGN
-    }
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
-
-
-def _stop(number: int, _frame: object) -> None:
-    raise Stopped(number)
 
 
 def _parameters(command: Command | Group, ctx: _Context) -> dict[str, list[tuple[str, str]]]:

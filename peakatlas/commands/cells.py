@@ -16,13 +16,14 @@ from .kinds import wants
 from .options import (
     AlignmentName,
     AtlasOption,
+    ChainOption,
     GenomeOption,
     JsonOption,
     MatchContigsOption,
     MaxOffsetOption,
     SeedOption,
 )
-from .outputs import writable, written_whole
+from .outputs import writable, writable_bundle, written_whole
 
 if TYPE_CHECKING:
     import anndata as ad
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
 app = typer.Typer()
 
 PANEL = "Annotate cells"
+FORMATS = "h5ad, h5mu, AnnData-Zarr, 10x h5 or folder"
 
 
 @app.command(
@@ -44,7 +46,7 @@ def train(
         Path,
         typer.Argument(
             metavar="REFERENCE.h5ad",
-            help="Labelled cells x peaks, counts.",
+            help=f"Labelled cells x peaks, counts: {FORMATS}.",
             callback=wants("cells"),
         ),
     ],
@@ -52,18 +54,30 @@ def train(
         str, typer.Option("--labels", metavar="COLUMN", help="Column of obs with the cell types.")
     ],
     atlas: AtlasOption,
-    out: Annotated[Path, typer.Option("-o", "--out", metavar="BUNDLE/", help="Folder to write.")],
+    out: Annotated[
+        Path,
+        typer.Option(
+            "-o", "--out", metavar="BUNDLE/", help="Folder to write.", callback=writable_bundle
+        ),
+    ],
     genome: GenomeOption = None,
     max_offset: MaxOffsetOption = None,
     match_contigs: MatchContigsOption = False,
+    chain: ChainOption = None,
     seed: SeedOption = 0,
     as_json: JsonOption = False,
 ) -> None:
     """Learn to annotate from a labelled reference."""
     from peakatlas.classifier.registry import Sources  # noqa: PLC0415 - keeps the help fast
 
-    sources = Sources(genome=genome, max_offset=max_offset, match_contigs=match_contigs)
     with peakatlas.Atlas.open(atlas) as opened, steps() as begin:
+        sources = Sources(
+            genome=genome,
+            max_offset=max_offset,
+            match_contigs=match_contigs,
+            chain=chain,
+            report=begin,
+        )
         bundle = peakatlas.train(
             reference, labels, opened, sources=sources, seed=seed, progress=begin
         )
@@ -76,13 +90,13 @@ def train(
     rich_help_panel=PANEL,
     epilog="peakatlas annotate query.h5ad --bundle bundle/ --atlas atlas.zarr -o annotated.h5ad\n"
     "peakatlas annotate query.h5ad --bundle bundle/ --atlas atlas.zarr --genome hg38.fa "
-    "-o annotated.h5ad --report report.html",
+    "-o out.h5ad --report report.html",
 )
 def annotate(
     query: Annotated[
         Path,
         typer.Argument(
-            metavar="QUERY.h5ad", help="Cells x peaks, counts.", callback=wants("cells")
+            metavar="QUERY.h5ad", help=f"Cells x peaks, counts: {FORMATS}.", callback=wants("cells")
         ),
     ],
     bundle: Annotated[
@@ -112,6 +126,7 @@ def annotate(
     ] = False,
     max_offset: MaxOffsetOption = None,
     match_contigs: MatchContigsOption = False,
+    chain: ChainOption = None,
     labels: Annotated[
         str | None,
         typer.Option(
@@ -131,6 +146,10 @@ def annotate(
     as_json: JsonOption = False,
 ) -> None:
     """Label the cells of a query."""
+    if append and genome is None:
+        raise typer.BadParameter("without --genome no peak is embedded", param_hint="--append")
+    if labels is not None and report is None:
+        raise typer.BadParameter("only --report reads them", param_hint="--labels")
     from peakatlas.classifier.annotate import AnnotateOptions  # noqa: PLC0415 - as above
 
     options = AnnotateOptions(
@@ -139,6 +158,7 @@ def annotate(
         max_offset=max_offset,
         append=append,
         match_contigs=match_contigs,
+        chain=None if chain is None else str(chain),
         seed=seed,
     )
     with steps() as begin:

@@ -31,7 +31,7 @@ NAMES: dict[Kind, str] = {
 WANTED: dict[Wanted, str] = {
     "atlas": "an atlas (the folder that `peakatlas atlas build` makes)",
     "bundle": "a trained bundle (the folder that `peakatlas train` makes)",
-    "cells": "a file of counts, cells x peaks (h5ad)",
+    "cells": "counts of cells x peaks (such as h5ad)",
     "genome": "a FASTA file",
     "peaks": "a BED or narrowPeak file",
 }

@@ -98,7 +98,9 @@ def benchmark(
     from peakatlas.engine.throughput import measure_ranks  # noqa: PLC0415 - keeps the help fast
 
     if not all(part.strip().isdecimal() for part in ranks.split(",")):
-        raise typer.BadParameter(f"{ranks!r} is not a list of numbers such as 1,2,4.")
+        raise typer.BadParameter(
+            f"{ranks!r} is not a list of numbers such as 1,2,4.", param_hint="--ranks"
+        )
     show_licence(model)
     options = {"model": model, "window": window, "strand": strand, "precision": precision,
                "revision": revision, "trust_remote_code": trust_remote_code}  # fmt: skip

@@ -78,6 +78,14 @@ MatchContigsOption = Annotated[
     bool,
     typer.Option("--match-contigs", help="Rename contigs of the peaks by style: chr1, 1."),
 ]
+ChainOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--chain",
+        metavar="FILE",
+        help="UCSC chain file: lift the peaks to the atlas's genome build first.",
+    ),
+]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
 ModelOption = Annotated[
     str,

@@ -24,14 +24,14 @@ def test_help_is_quick_and_lists_the_commands():
         began = time.perf_counter()
         done = subprocess.run(command, capture_output=True, text=True, check=True)
         seconds.append(time.perf_counter() - began)
-    for name in ("atlas", "train", "annotate", "models", "benchmark", "demo"):
+    for name in ("atlas", "count", "train", "annotate", "models", "benchmark", "demo"):
         assert name in done.stdout
     assert min(seconds) < 1.0  # 0.2 s on a quiet machine
 
 
 def test_command_names_are_those_of_the_documentation():
     assert set(typer.main.get_command(app).commands) == {
-        "atlas", "train", "annotate", "demo", "models", "benchmark", "doctor",
+        "atlas", "count", "train", "annotate", "demo", "models", "benchmark", "doctor",
     }  # fmt: skip
 
 

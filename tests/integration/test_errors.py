@@ -9,6 +9,8 @@ import numpy as np
 import pytest
 from scipy import sparse
 
+from peakatlas.terminal import error_line
+
 from .conftest import cells
 
 
@@ -185,3 +187,129 @@ def test_module_exits_1_from_the_shell(tmp_path):
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 1
     assert done.stderr.startswith("error: ")
+
+
+GENOME, PEAKS, ATLAS, BUNDLE, QUERY = "genome.fa", "peaks.bed", "atlas.zarr", "bundle", "query.h5ad"
+ANNOTATE = ("annotate", QUERY, "--bundle", BUNDLE, "--atlas", ATLAS)
+MIX_UPS = {
+    "genome and peaks swapped": (
+        ("atlas", "build", PEAKS, GENOME, "o.zarr"),
+        "peaks.bed is a table of intervals (such as BED); a FASTA file is wanted there.",
+    ),
+    "cells for peaks": (
+        ("atlas", "build", GENOME, QUERY, "o.zarr"),
+        "query.h5ad is an HDF5 file (such as h5ad); a BED or narrowPeak file is wanted there.",
+    ),
+    "cells for an atlas": (("atlas", "lookup", QUERY, PEAKS), "an atlas (the folder that"),
+    "bundle for an atlas": (
+        ("atlas", "lookup", BUNDLE, PEAKS),
+        "bundle is a trained bundle; an atlas (the folder that `peakatlas atlas build` makes)",
+    ),
+    "bundle among atlases": (("atlas", "merge", ATLAS, BUNDLE, "-o", "m.zarr"), "trained bundle"),
+    "model for an atlas": (("atlas", "info", "toy"), "the folder of a language model; an atlas"),
+    "atlas for a bundle": (
+        ("annotate", QUERY, "--bundle", ATLAS, "--atlas", BUNDLE),
+        "atlas.zarr is an atlas; a trained bundle (the folder that `peakatlas train` makes)",
+    ),
+    "model name for a bundle": (
+        ("annotate", QUERY, "--model", "peaklm-v1", "--atlas", ATLAS),
+        "peaklm-v1 does not exist; a trained bundle",
+    ),
+    "atlas for cells": (
+        ("train", ATLAS, "--labels", "cell_type", "--atlas", ATLAS, "-o", "b"),
+        "atlas.zarr is an atlas; counts of cells x peaks",
+    ),
+    "bed for the genome": ((*ANNOTATE, "--genome", PEAKS), "a FASTA file is wanted there"),
+    "absent atlas": (("atlas", "verify", "none.zarr"), "none.zarr does not exist; an atlas"),
+    "absent folder of a file": (
+        ("atlas", "lookup", ATLAS, PEAKS, "-o", "none/t.tsv"), "there is no folder ",
+    ),
+    "folder for a file": ((*ANNOTATE, "-o", BUNDLE), "bundle is a folder; a file is wanted"),
+    "bundle over other things": (
+        ("train", QUERY, "--labels", "cell_type", "--atlas", ATLAS, "-o", ATLAS),
+        "atlas.zarr exists and is not a bundle",
+    ),
+    "bundle over a file": (
+        ("train", QUERY, "--labels", "cell_type", "--atlas", ATLAS, "-o", QUERY),
+        "query.h5ad exists and is not a bundle",
+    ),
+    "contig that the atlas lacks": (
+        ("atlas", "neighbours", ATLAS, "chr1:1000-1500", "--region", "chr9"),
+        "'chr9' is not a contig of the atlas (chr1)",
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("mix_up", MIX_UPS)
+def test_mixed_up_files_are_named_before_any_work(run, world, trained, toy_esm, mix_up):
+    words, wanted = MIX_UPS[mix_up]
+    there = {path.name: path for path in (*world.iterdir(), toy_esm)}
+    done = run(*(there.get(word, word) for word in add_out(words)))
+    said = the_error(done)
+    assert wanted in said
+    assert done.out == ""
+    assert done.err.count("\n") == 1
+    assert {path.name for path in world.iterdir()} == there.keys() - {"toy"}
+
+
+def add_out(words):
+    return words if words[0] != "annotate" or "-o" in words else (*words, "-o", "out.h5ad")
+
+
+MISUSES = {
+    ("bild", "g.fa"): "No such command 'bild'. Did you mean 'atlas build'? See peakatlas --help.",
+    ("anotate", "q"): "No such command 'anotate'. Did you mean 'annotate'? See peakatlas --help.",
+    ("atlas", "lokup"): "No such command 'lokup'. Did you mean 'lookup'? See peakatlas atlas",
+    ("atlas", "build", "--modle", "x"): "No such option: --modle (did you mean --model).",
+    ("atlas", "lookup", "a.zarr"): "Missing argument 'PEAKS.bed'. See peakatlas atlas lookup --h",
+    ("train", "r.h5ad", "--labels", "x", "-o", "b"): "Missing option '--atlas'. See peakatlas tra",
+    ("benchmark", "--ranks", "two"): "Invalid value for --ranks: 'two' is not a list of numbers",
+    ("benchmark", "--precision", "fp16"): "'fp16' is not one of 'bf16', 'fp32'. See peakatlas be",
+}
+
+
+@pytest.mark.parametrize("words", MISUSES, ids=" ".join)
+def test_misuse_is_one_line_with_a_hint_and_exits_2(run, words):
+    done = run(*words)
+    assert done.code == 2
+    assert done.out == ""
+    assert done.err.startswith("error: ")
+    assert MISUSES[words] in done.err
+    assert done.err.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    ("options", "wanted"),
+    [
+        (["--append"], "--append: without --genome no peak is embedded"),
+        (["--labels", "cell_type"], "--labels: only --report reads them"),
+    ],
+)
+def test_options_without_effect_are_misuse(run, world, built, trained, options, wanted):
+    done = run("annotate", world / "query.h5ad", "--bundle", trained, "--atlas", built,
+               "-o", "out.h5ad", *options)  # fmt: skip
+    assert done.code == 2
+    assert wanted in done.err
+
+
+def test_what_cannot_be_told_is_left_to_its_reader(run, built, tmp_path):
+    odd = tmp_path / "peaks.txt"
+    odd.write_text("hello world\n")
+    assert "peaks.txt line 1" in the_error(run("atlas", "lookup", built, odd))
+    (tmp_path / "empty").mkdir()
+    said = the_error(run("atlas", "info", tmp_path / "empty"))
+    assert "is not an atlas (no manifest.json)" in said
+
+
+@pytest.mark.parametrize(
+    ("error", "line"),
+    [
+        (FileNotFoundError(2, "No such file or directory", "a"), "a: no such file or directory. C"),
+        (FileExistsError(17, "File exists", "a"), "a: file exists. Give another path."),
+        (PermissionError(13, "Permission denied", "a"), "a: permission denied. Give another path,"),
+        (OSError(28, "No space left on device"), "no space left on device."),
+        (OSError("odd"), "odd"),
+    ],
+)
+def test_what_the_system_refuses_is_one_line(error, line):
+    assert error_line(error).startswith(line)
