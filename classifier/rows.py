@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     import scipy.sparse as sp
     from numpy.typing import NDArray
 
-CELLS_A_BATCH = 64
+CELLS_A_BATCH = 128
 PEAKS_A_BLOCK = 2048
 MAX_STEPS = 30
 TOLERANCE = 1e-4
