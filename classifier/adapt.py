@@ -1,4 +1,4 @@
-"""Adapting the network to an unlabelled query, and deciding whether that helps."""
+"""Adapting a fitted route to an unlabelled query, and deciding whether that helps."""
 
 from __future__ import annotations
 
@@ -8,34 +8,56 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from sklearn.linear_model import LogisticRegression
 
-from .align import Alignment, adaptive_weight, class_weights, domain_separability
-from .network import Pull, adapt_network
+from .align import (
+    Alignment,
+    class_weights,
+    domain_separability,
+    loss_weights,
+    proportion_shift,
+)
+from .linear import fit_linear
+from .network import adapt_network
+from .pull import Pull
+from .self_training import confident, self_train, stacked
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from numpy.typing import NDArray
 
+    from .align import LossName
+    from .linear import Features
     from .network import AlignmentNetwork
-    from .route import Cells, Route
+    from .route import Calibration, Cells, Route
+    from .self_training import SelfTrained
 
 MIN_CELLS = 50
+MOST_CELLS = 20_000
 ADAPT_STEPS = 200
 ADAPT_RATE = 3e-4
 PROBE_CELLS = 1000
 AGREEMENT_MARGIN = 0.01
+HELD_OUT_MARGIN = 0.02
 
 
 @dataclass(frozen=True, kw_only=True)
 class Adaptation:
-    """What was done to the network for one query, and why."""
+    """What was done to a route for one query, and why."""
 
     wanted: Alignment
     """What was asked for."""
     used: bool
-    """Whether the adapted network labels the query."""
+    """Whether the aligned network labels the query."""
     reason: str
     """In words."""
-    weight: float
-    """Weight of the alignment loss."""
+    losses: dict[LossName, float]
+    """Weight of each alignment loss; none if the network was not aligned."""
+    self_trained: bool
+    """Whether joint axes and the query's own cells take part in its labels."""
+    self_reason: str
+    """Why, in words."""
+    shift: float | None
+    """Total variation distance of the sides' proportions of types; None if not asked."""
     separability: float | None
     """How well reference and query are told apart before, AUC in [0.5, 1]; None if not asked."""
     separability_after: float | None
@@ -44,6 +66,29 @@ class Adaptation:
     def to_json(self) -> dict[str, Any]:
         """All fields as JSON types."""
         return asdict(self)
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Adapted:
+    """A route as it labels one query."""
+
+    network: AlignmentNetwork
+    """The route's own, or one aligned to the query."""
+    self_trained: SelfTrained | None
+    told: Adaptation
+
+    def log_probabilities(self, cells: Cells, logs: NDArray[np.float32]) -> NDArray[np.float32]:
+        """What is finally said of cells.
+
+        Parameters
+        ----------
+        cells : Cells
+        logs : float32, shape (n_cells, n_types)
+            What network and linear head say, fused and calibrated.
+        """
+        if self.self_trained is None:
+            return logs
+        return self.self_trained.log_probabilities(cells.features, logs)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -57,15 +102,26 @@ class _Evidence:
 
 
 def adapt(
-    route: Route, query: Cells, *, alignment: Alignment = "adaptive", seed: int = 0
-) -> tuple[AlignmentNetwork, Adaptation]:
-    """Network for this query, and what was decided.
+    route: Route,
+    query: Cells,
+    calibration: Calibration,
+    *,
+    alignment: Alignment = "adaptive",
+    seed: int = 0,
+) -> Adapted:
+    """The route for this query, and what was decided.
 
-    ``adaptive`` aligns as hard as the two sides can be told apart, then keeps the result only if
-    the signs of a good alignment are clear: *reverse validation* (a model of the query's predicted
-    types, asked for the types of reference cells) does not fall, and the agreement of the network
-    with the linear head, which is not aligned, rises by a hundredth or more. A loss that is named
-    is always applied.
+    ``adaptive`` does nothing where the two sides can hardly be told apart. Elsewhere it does two
+    things, each kept only if unlabelled evidence speaks for it. It aligns the network, as hard as
+    the sides can be told apart and by the losses that their proportions of types allow
+    (`loss_weights`), and keeps it if *reverse validation* (a model of the query's predicted types,
+    asked for the types of reference cells) does not fall and the agreement with the linear head
+    rises by a hundredth or more. It trains on the query's own confident cells (`self_train`), and
+    keeps that if those cells, as they are labelled, do not make a head of one half of the reference
+    tell the other half worse by more than two hundredths. What is asked for by name is done alone,
+    and always.
+
+    Of a query of more than 20,000 cells, so many drawn by `seed` are adapted to.
 
     Parameters
     ----------
@@ -73,58 +129,167 @@ def adapt(
         Not modified.
     query : Cells
         Unlabelled.
-    alignment : {"adaptive", "none", "coral", "mmd", "coral+mmd"}
+    calibration : Calibration
+        Of the route for these peaks.
+    alignment : str
+        ``adaptive``, ``none``, ``coral``, ``mmd``, ``adversarial``, ``class-conditional`` or
+        ``self-training``.
     seed : int
+
+    Raises
+    ------
+    ValueError
+        If the name is not known.
 
     References
     ----------
     Zhong et al. (2010), Cross Validation Framework to Choose amongst Models and Datasets for
     Transfer Learning (reverse validation).
     """
+    named = loss_weights(alignment, 1.0, 0.0)
+    few = min(len(query.embedding), len(route.sample)) < MIN_CELLS
+    if alignment == "none" or few:
+        reason = f"fewer than {MIN_CELLS} cells" if few else "alignment is off"
+        told = _untouched(alignment, reason)
+        return Adapted(network=route.network, self_trained=None, told=told)
+    part = _drawn(query, seed)
+    network, told = route.network, _untouched(alignment, "not asked for")
+    if named:
+        network, told = _align(route, part, calibration, alignment, seed)
+    trained = None
+    wanted = alignment == "self-training" or (alignment == "adaptive" and bool(told.losses))
+    if wanted and route.sample_open is not None:
+        trained, reason = _train(route, network, part, calibration, alignment, seed)
+        told = replace(told, self_trained=trained is not None, self_reason=reason)
+    return Adapted(network=network, self_trained=trained, told=told)
+
+
+def _align(
+    route: Route, query: Cells, calibration: Calibration, alignment: Alignment, seed: int
+) -> tuple[AlignmentNetwork, Adaptation]:
     reference = route.sample.astype(np.float32)
-    if alignment == "none" or len(query.embedding) < MIN_CELLS or len(reference) < MIN_CELLS:
-        off = alignment == "none"
-        reason = "alignment is off" if off else f"fewer than {MIN_CELLS} cells"
-        return route.network, _untouched(alignment, reason)
     before = _separability(route.network, reference, query, seed)
-    weight = adaptive_weight(before) if alignment == "adaptive" else 1.0
-    if weight == 0:
-        reason = "query and reference can hardly be told apart"
-        return route.network, _untouched(alignment, reason, before)
-    adapted = _pulled(route, reference, query, alignment, weight, seed)
+    logs = _logs(route, route.network, query, calibration)
+    shift = proportion_shift(route.sample_types, np.exp(logs))
+    losses = loss_weights(alignment, before, shift)
+    told = replace(
+        _untouched(alignment, "query and reference can hardly be told apart"),
+        shift=shift,
+        separability=before,
+        separability_after=before,
+    )
+    if not losses:
+        return route.network, told
+    adapted = _pulled(route, query, logs, losses, seed)
     used, reason = True, f"{alignment} was asked for"
     if alignment == "adaptive":
         old = _evidence(route, route.network, reference, query)
         used, reason = _verdict(old, _evidence(route, adapted, reference, query))
-    network = adapted if used else route.network
-    return network, Adaptation(
-        wanted=alignment,
-        used=used,
-        reason=reason,
-        weight=weight,
-        separability=before,
-        separability_after=_separability(network, reference, query, seed),
-    )
+    told = replace(told, used=used, reason=reason, losses=losses)
+    if not used:
+        return route.network, told
+    after = _separability(adapted, reference, query, seed)
+    return adapted, replace(told, separability_after=after)
 
 
 def _pulled(
     route: Route,
-    reference: NDArray[np.float32],
     query: Cells,
-    alignment: Alignment,
-    weight: float,
+    logs: NDArray[np.float32],
+    losses: Mapping[LossName, float],
     seed: int,
 ) -> AlignmentNetwork:
-    _, network_logs = route.network.run(query.embedding)
-    logs = route.log_probabilities(query, network_logs, route.complete)
+    chance = np.exp(logs)
+    rows, types = confident(chance)
+    guesses = np.full(len(chance), -1, np.int64)
+    guesses[rows] = types
     return adapt_network(
         route.network,
-        [reference],
+        [route.sample.astype(np.float32)],
         route.sample_types,
-        Pull(query.embedding, alignment, weight, class_weights(route.sample_types, np.exp(logs))),
+        Pull(
+            cells=query.embedding,
+            guesses=guesses,
+            weights=losses,
+            draw=class_weights(route.sample_types, chance),
+        ),
         options=replace(route.network.options, steps=ADAPT_STEPS, learning_rate=ADAPT_RATE),
         seed=seed,
     )
+
+
+def _train(
+    route: Route,
+    network: AlignmentNetwork,
+    query: Cells,
+    calibration: Calibration,
+    alignment: Alignment,
+    seed: int,
+) -> tuple[SelfTrained | None, str]:
+    """Heads for the query, unless its cells as labelled contradict the reference."""
+    logs = _logs(route, network, query, calibration)
+    reference = route.sample_features(query, seed=seed)
+    trained = self_train(reference, route.sample_types, query.features, logs, seed=seed)
+    if alignment != "adaptive":
+        return trained, f"{alignment} was asked for"
+    said = trained.log_probabilities(query.features, logs)
+    old, new = with_query(reference[0], route.sample_types, query.features, np.exp(said))
+    told = f"held-out reference cells told {old:.3f} without the query's cells, {new:.3f} with them"
+    if new < old - HELD_OUT_MARGIN:
+        return None, f"it would hurt: {told}"
+    return trained, f"it does no harm: {told}"
+
+
+def with_query(
+    reference: Features,
+    types: NDArray[np.int64],
+    query: Features,
+    chance: NDArray[np.float32],
+) -> tuple[float, float]:
+    """Mean recall on half of the reference of a head of the other half, without and with the query.
+
+    Confident cells of the query take part as they are labelled. If their labels mean what the
+    reference's mean, they do not spoil the head.
+    """
+    n_types = chance.shape[1]
+    rows, guesses = confident(chance)
+    fitted, judged = _halves(types)
+    alone = (reference[fitted], types[fitted])
+    both = (stacked(reference[fitted], query[rows]), np.concatenate([types[fitted], guesses]))
+    told = [
+        fit_linear(features, codes, n_types, strength=1.0)
+        .log_probabilities(reference[judged])
+        .argmax(axis=1)
+        for features, codes in (alone, both)
+    ]
+    found = np.unique(types[judged])
+    first, second = (
+        float(np.mean([np.mean(each[types[judged] == code] == code) for code in found]))
+        for each in told
+    )
+    return first, second
+
+
+def _halves(types: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Every other cell of each type; the first of a type is in the first half."""
+    order = np.argsort(types, kind="stable")
+    start = np.searchsorted(types[order], types[order])
+    even = (np.arange(len(types)) - start) % 2 == 0
+    return np.sort(order[even]), np.sort(order[~even])
+
+
+def _logs(
+    route: Route, network: AlignmentNetwork, query: Cells, calibration: Calibration
+) -> NDArray[np.float32]:
+    return route.log_probabilities(query, network.run(query.embedding)[1], calibration)
+
+
+def _drawn(query: Cells, seed: int) -> Cells:
+    n_cells = len(query.embedding)
+    if n_cells <= MOST_CELLS:
+        return query
+    chosen = np.random.default_rng(seed).choice(n_cells, MOST_CELLS, replace=False)
+    return query.take(np.sort(chosen).astype(np.int64))
 
 
 def _evidence(
@@ -176,12 +341,15 @@ def _separability(
     return domain_separability(sides[0], sides[1], seed=seed)
 
 
-def _untouched(wanted: Alignment, reason: str, separability: float | None = None) -> Adaptation:
+def _untouched(wanted: Alignment, reason: str) -> Adaptation:
     return Adaptation(
         wanted=wanted,
         used=False,
         reason=reason,
-        weight=0.0,
-        separability=separability,
-        separability_after=separability,
+        losses={},
+        self_trained=False,
+        self_reason=reason,
+        shift=None,
+        separability=None,
+        separability_after=None,
     )

@@ -8,7 +8,6 @@ papers the formulas come from.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Literal
 
 import numpy as np
@@ -19,8 +18,11 @@ from sklearn.metrics import roc_auc_score
 from sklearn.model_selection import StratifiedKFold, cross_val_predict
 from torch import Tensor
 
-Alignment = Literal["adaptive", "none", "coral", "mmd", "coral+mmd"]
-AlignmentLoss = Callable[[Tensor, Tensor], Tensor]
+LossName = Literal["coral", "mmd", "adversarial", "class-conditional"]
+Alignment = Literal[
+    "adaptive", "none", "coral", "mmd", "adversarial", "class-conditional", "self-training"
+]
+LOSSES: tuple[LossName, ...] = ("coral", "mmd", "adversarial", "class-conditional")
 
 
 def coral_loss(source: Tensor, target: Tensor) -> Tensor:
@@ -96,24 +98,130 @@ def mean_loss(source: Tensor, target: Tensor) -> Tensor:
     return (source.mean(dim=0) - target.mean(dim=0)).square().mean()
 
 
-def alignment_loss(name: Alignment) -> AlignmentLoss:
-    """The loss of a name; ``none`` is zero, ``adaptive`` is ``coral+mmd``.
+def class_means_loss(
+    source: Tensor, source_types: Tensor, target: Tensor, target_types: Tensor
+) -> Tensor:
+    """Squared distance of a type's two means over ``d``, averaged over types of both sides.
+
+    Parameters
+    ----------
+    source, target : float32, shapes (n, d) and (m, d)
+    source_types, target_types : int64, shapes (n,) and (m,)
+        Known types of the source and confident guesses for the target; -1 for cells to leave out.
+
+    Returns
+    -------
+    float32, shape ()
+        0 if the sides have no type in common.
+
+    References
+    ----------
+    Xie et al. (2018), Learning Semantic Representations for Unsupervised Domain Adaptation,
+    equation 4 (here without the moving average of the means).
+    """
+    shared = sorted(set(source_types.tolist()) & set(target_types.tolist()) - {-1})
+    if not shared:
+        return source.new_zeros(())
+    gaps = [
+        source[source_types == code].mean(dim=0) - target[target_types == code].mean(dim=0)
+        for code in shared
+    ]
+    return torch.stack(gaps).square().mean()
+
+
+def reverse_gradient(cells: Tensor, scale: float) -> Tensor:
+    """The same values, whose gradient is turned round and multiplied by `scale`.
+
+    Parameters
+    ----------
+    cells : float32, any shape
+    scale : float
+
+    References
+    ----------
+    Ganin et al. (2016), Domain-Adversarial Training of Neural Networks, equation 18.
+    """
+    return (1 + scale) * cells.detach() - scale * cells
+
+
+def reversal_scale(progress: float) -> float:
+    """Strength of the reversal as the fit goes on, from 0 to 1.
+
+    Parameters
+    ----------
+    progress : float
+        Share of the steps done, in [0, 1].
+
+    References
+    ----------
+    Ganin et al. (2016), section 5.2.2.
+
+    Examples
+    --------
+    >>> reversal_scale(0.0), round(reversal_scale(1.0), 4)
+    (0.0, 0.9999)
+    """
+    return float(2 / (1 + np.exp(-10 * progress)) - 1)
+
+
+def loss_weights(alignment: Alignment, separability: float, shift: float) -> dict[LossName, float]:
+    """How much each loss counts; none at all is an empty table.
+
+    A named loss counts 1. ``adaptive`` counts all losses together as `adaptive_weight` says.
+    CORAL and MMD compare the sides as a whole, which moves types onto each other where
+    proportions differ, so they yield to the class-conditional loss by `shift`.
+
+    Parameters
+    ----------
+    alignment : str
+        A name of a loss, ``adaptive``, ``none`` or ``self-training``.
+    separability : float
+        From `domain_separability`.
+    shift : float
+        From `proportion_shift`.
 
     Raises
     ------
     ValueError
         If the name is not known.
+
+    References
+    ----------
+    Zhao et al. (2019), On Learning Invariant Representations for Domain Adaptation, theorem 4.3:
+    sides of other proportions, made alike, cost at least so much error.
     """
-    losses: dict[str, AlignmentLoss] = {
-        "none": lambda source, _: source.new_zeros(()),
-        "coral": lambda source, target: mean_loss(source, target) + coral_loss(source, target),
-        "mmd": mmd_loss,
-        "coral+mmd": lambda source, target: coral_loss(source, target) + mmd_loss(source, target),
-    }
-    losses["adaptive"] = losses["coral+mmd"]
-    if name not in losses:
-        raise ValueError(f"alignment {name!r} is not known; choose one of {', '.join(losses)}")
-    return losses[name]
+    if alignment in ("none", "self-training"):
+        return {}
+    if alignment == "adaptive":
+        weight = adaptive_weight(separability)
+        whole, each = weight * (1 - shift), weight * shift
+        mix: dict[LossName, float] = {"coral": whole, "mmd": whole, "class-conditional": each}
+        return {name: value for name, value in mix.items() if value > 0}
+    for name in LOSSES:
+        if name == alignment:
+            return {name: 1.0}
+    names = ", ".join(("adaptive", "none", *LOSSES, "self-training"))
+    raise ValueError(f"alignment {alignment!r} is not known; choose one of {names}")
+
+
+def proportion_shift(reference: NDArray[np.int64], probabilities: NDArray[np.float32]) -> float:
+    """Total variation distance of two sides' proportions of types, in [0, 1].
+
+    Parameters
+    ----------
+    reference : int64, shape (n,)
+        Type codes.
+    probabilities : float32, shape (m, n_types)
+        Of the query cells.
+
+    Examples
+    --------
+    >>> query = np.array([[1, 0], [0, 1]], np.float32)
+    >>> proportion_shift(np.array([0, 0, 0, 1]), query)
+    0.25
+    """
+    have = np.bincount(reference, minlength=probabilities.shape[1]) / len(reference)
+    return float(np.abs(probabilities.mean(axis=0, dtype=np.float64) - have).sum() / 2)
 
 
 def domain_separability(

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import scipy.sparse as sp
 import torch
 from safetensors import SafetensorError
 from safetensors.numpy import load as load_arrays
@@ -34,7 +35,7 @@ if TYPE_CHECKING:
 
     Arrays = dict[str, NDArray[Any]]
 
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
 SETTINGS_FILE = "bundle.json"
 ARRAYS_FILE = "arrays.safetensors"
 _PLAIN = ("linear_weight", "temperature", "min_confidence", "max_novelty", "usual_novelty")
@@ -156,7 +157,26 @@ def _route_arrays(route: Route) -> Arrays:
         **_calibration_arrays("partial", route.partial),
         "sample": route.sample,
         "sample_types": route.sample_types,
+        **_open_arrays(route),
     }
+
+
+def _open_arrays(route: Route) -> Arrays:
+    """Open peaks of the sample by row; ones need not be written."""
+    if route.sample_open is None:
+        return {}
+    return {
+        "sample_open.indices": route.sample_open.indices.astype(np.int32),
+        "sample_open.indptr": route.sample_open.indptr.astype(np.int64),
+    }
+
+
+def _restore_open(arrays: Arrays, n_rows: int) -> sp.csr_matrix | None:
+    if not arrays:
+        return None
+    ones = np.ones(len(arrays["indices"]), np.float32)
+    shape = (len(arrays["indptr"]) - 1, n_rows)
+    return sp.csr_matrix((ones, arrays["indices"], arrays["indptr"]), shape=shape)
 
 
 def _calibration_arrays(name: str, calibration: Calibration) -> Arrays:
@@ -268,6 +288,7 @@ def _restore_route(
         partial=_restore_calibration(_under(arrays, "partial"), settings["partial"]),
         sample=arrays["sample"],
         sample_types=arrays["sample_types"],
+        sample_open=_restore_open(_under(arrays, "sample_open"), len(encoder.rows)),
         validation=settings["validation"],
     )
 

@@ -51,7 +51,20 @@ def fit_linear(
     """
     model = LogisticRegression(C=strength, class_weight="balanced", max_iter=150, tol=1e-3)
     model.fit(features, types)
-    weights, bias = model.coef_, model.intercept_
+    return LinearHead(*class_columns(model.coef_, model.intercept_, n_types))
+
+
+def class_columns(
+    weights: NDArray[np.float64], bias: NDArray[np.float64], n_types: int
+) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """One column a type from scikit-learn's coefficients, which have one row for two types.
+
+    Parameters
+    ----------
+    weights : float64, shape (n_types, n_features), or (1, n_features) for two types
+    bias : float64, shape (n_types,) or (1,)
+    n_types : int
+    """
     if n_types == 2:
         weights, bias = np.concatenate([-weights, weights]) / 2, np.concatenate([-bias, bias]) / 2
-    return LinearHead(np.ascontiguousarray(weights.T, np.float32), np.asarray(bias, np.float32))
+    return np.ascontiguousarray(weights.T, np.float32), np.asarray(bias, np.float32)

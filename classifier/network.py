@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from .align import Alignment, alignment_loss
+from .pull import Pull, Puller
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 MINIBATCH = 256
 CELLS_A_STEP = 8
 FEWEST_STEPS = 250
+CRITIC_RATE = 10.0
+"""How much faster the critic learns than the encoder: Heusel et al. (2017), two time scales."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -96,28 +98,6 @@ class AlignmentNetwork(nn.Module):
             latent.append(part.numpy())
             logs.append(torch.log_softmax(self.classifier(part), dim=1).numpy())
         return np.concatenate(latent), np.concatenate(logs)
-
-
-@dataclass(frozen=True, eq=False)
-class Pull:
-    """What the encoder is aligned to while it is fitted.
-
-    Parameters
-    ----------
-    cells : float32, shape (n_query, n_inputs)
-        Unlabelled query cells.
-    loss : str
-        Name of an alignment loss.
-    weight : float
-        Its weight against the classification loss.
-    draw : float64, shape (n_reference,)
-        Chance of each reference cell to be compared with the query.
-    """
-
-    cells: NDArray[np.float32]
-    loss: Alignment
-    weight: float
-    draw: NDArray[np.float64]
 
 
 def fit_network(
@@ -201,20 +181,25 @@ def _optimise(
         torch.from_numpy(type_weights(types, network.classifier.out_features)),
         label_smoothing=options.smoothing,
     )
+    puller = None if pull is None else Puller(network.options.latent, pull.weights)
+    groups = [(network.parameters(), options.learning_rate)]
+    if puller is not None:
+        groups.append((puller.parameters(), options.learning_rate * CRITIC_RATE))
     optimiser = torch.optim.AdamW(
-        network.parameters(), lr=options.learning_rate, weight_decay=options.weight_decay
+        [{"params": list(fitted)} for fitted, _ in groups], weight_decay=options.weight_decay
     )
     steps = min(options.steps, max(FEWEST_STEPS, len(types) // CELLS_A_STEP))
     schedule = torch.optim.lr_scheduler.OneCycleLR(
-        optimiser, options.learning_rate, total_steps=steps
+        optimiser, [rate for _, rate in groups], total_steps=steps
     )
     network.train()
-    for _ in range(steps):
+    for step in range(steps):
         rows = rng.integers(len(types), size=min(MINIBATCH, len(types)))
         view = rng.integers(len(views), size=len(rows))
         loss = loss_of(network(stacked[view, rows]), target[rows])
-        if pull is not None:
-            loss = loss + pull.weight * _pull_loss(network, stacked, pull, rng)
+        if pull is not None and puller is not None:
+            sides, guesses = _sides(network, stacked, target, pull, rng)
+            loss = loss + puller(sides, guesses, step / steps)
         optimiser.zero_grad()
         loss.backward()
         optimiser.step()
@@ -222,12 +207,17 @@ def _optimise(
     network.eval()
 
 
-def _pull_loss(
-    network: AlignmentNetwork, views: Tensor, pull: Pull, rng: np.random.Generator
-) -> Tensor:
+def _sides(
+    network: AlignmentNetwork,
+    views: Tensor,
+    types: Tensor,
+    pull: Pull,
+    rng: np.random.Generator,
+) -> tuple[tuple[Tensor, Tensor], tuple[Tensor, Tensor]]:
+    """Minibatches of reference and query, as the encoder sees them, and their types."""
     size = min(MINIBATCH, len(pull.cells))
     rows = rng.choice(views.shape[1], size=min(MINIBATCH, views.shape[1]), p=pull.draw)
     query = rng.choice(len(pull.cells), size=size, replace=False)
     source = network.encode(views[rng.integers(views.shape[0], size=len(rows)), rows])
     target = network.encode(torch.from_numpy(pull.cells[query]))
-    return alignment_loss(pull.loss)(source, target)
+    return (source, target), (types[rows], torch.from_numpy(pull.guesses[query]))

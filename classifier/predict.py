@@ -74,7 +74,7 @@ def predict(
     counts : csr_matrix of float32, shape (n_cells, n_peaks)
     peaks : PeakTable, length n_peaks
         Rows are those of ``bundle.registry``.
-    alignment : {"adaptive", "none", "coral", "mmd", "coral+mmd"}
+    alignment : str
         See `adapt`.
     reject : bool
         Whether uncertain and novel cells are left "Unassigned".
@@ -86,10 +86,12 @@ def predict(
     own = far and counts.shape[0] >= MIN_CELLS_FOR_STATISTICS
     cells = route.see(counts, peaks, own_statistics=own)
     calibration = route.calibration(peaks)
-    network, adaptation = adapt(route, cells, alignment=alignment, seed=seed)
-    latent, network_logs = network.run(cells.embedding)
+    adapted = adapt(route, cells, calibration, alignment=alignment, seed=seed)
+    latent, network_logs = adapted.network.run(cells.embedding)
     logs = route.log_probabilities(cells, network_logs, calibration)
+    # Self-training makes a new type look like a known one, so novelty is judged before it.
     novelty = route.novelty(cells, logs, calibration)
+    logs = adapted.log_probabilities(cells, logs)
     if own:
         logs = share_among_neighbours(logs, counts, neighbours_of(len(logs)), seed=seed)
     best = np.asarray(bundle.types)[logs.argmax(axis=1)]
@@ -102,10 +104,10 @@ def predict(
         reason=reason,
         probabilities=np.exp(logs),
         latent=latent,
-        reference_latent=network.run(route.sample.astype(np.float32))[0],
+        reference_latent=adapted.network.run(route.sample.astype(np.float32))[0],
         route=route.name,
         shared=shared,
-        adaptation=adaptation,
+        adaptation=adapted.told,
     )
 
 

@@ -6,16 +6,17 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
+import scipy.sparse as sp
 from scipy.special import log_softmax
 
 from .cells import CellEncoder, PeakTable
 from .novelty import neighbours_of, smooth
+from .sparse import tf_idf, thin
 
 if TYPE_CHECKING:
-    import scipy.sparse as sp
     from numpy.typing import NDArray
 
-    from .linear import LinearHead
+    from .linear import Features, LinearHead
     from .network import AlignmentNetwork
     from .novelty import ReferenceShape, Surprise
 
@@ -88,6 +89,8 @@ class Route:
     """Embeddings of some reference cells, for alignment, shape (n_sample, dim)."""
     sample_types: NDArray[np.int64]
     """Type codes of these cells, shape (n_sample,)."""
+    sample_open: sp.csr_matrix | None
+    """1 where these cells are open, shape (n_sample, n_rows); None for the sequence route."""
     validation: dict[str, Any]
     """Scores on held-out reference cells."""
 
@@ -104,6 +107,26 @@ class Route:
             See `CellEncoder.transform`.
         """
         return see_cells(self.name, self.encoder, counts, peaks, own_statistics=own_statistics)
+
+    def sample_features(self, query: Cells, *, seed: int = 0) -> list[Features]:
+        """What the linear head sees of the sample: as it is, and as shallow as the query.
+
+        The sequence route has no counts to thin, so it gives the first alone.
+
+        Parameters
+        ----------
+        query : Cells
+        seed : int
+            Of the thinning.
+        """
+        if self.sample_open is None:
+            return [self.sample.astype(np.float32)]
+        keep = kept_shares(
+            np.diff(self.sample_open.indptr), np.diff(sp.csr_matrix(query.features).indptr)
+        )
+        shallow = thin(self.sample_open, keep, np.random.default_rng(seed))
+        weights = self.encoder.idf / np.float32(self.encoder.tfidf_scale)
+        return [tf_idf(part, weights) for part in (self.sample_open, shallow)]
 
     def calibration(self, peaks: PeakTable) -> Calibration:
         """The calibration for a query with these peaks."""
@@ -138,6 +161,27 @@ class Route:
             return novelty
         excess = float(np.quantile(novelty, 0.25)) - calibration.usual_novelty[str(neighbours)]
         return novelty - np.float32(max(0.0, excess))
+
+
+def kept_shares(reference: NDArray[np.int64], query: NDArray[np.int64]) -> NDArray[np.float64]:
+    """Share of its open peaks that a reference cell keeps to be as deep as the query's are.
+
+    The deepest tenth of the reference comes to the depth of the deepest tenth of the query, and so
+    on; a cell that is shallower already keeps all.
+
+    Parameters
+    ----------
+    reference, query : int64, shapes (n,) and (m,)
+        Open peaks of each cell.
+
+    Examples
+    --------
+    >>> kept_shares(np.array([100, 200, 300]), np.array([50, 100, 150])).tolist()
+    [0.5, 0.5, 0.5]
+    """
+    rank = np.argsort(np.argsort(reference, kind="stable"), kind="stable")
+    want = np.quantile(query, rank / max(len(reference) - 1, 1))
+    return np.asarray(np.minimum(1, want / np.maximum(reference, 1)), np.float64)
 
 
 def route_encoder(encoder: CellEncoder, name: RouteName) -> CellEncoder:

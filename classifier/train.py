@@ -16,7 +16,7 @@ from .linear import fit_linear
 from .network import NetworkOptions, fit_network
 from .novelty import ReferenceShape
 from .registry import Sources, build_registry, registry_rows, resolve
-from .route import Look, Route, RouteName, fuse, route_encoder, see_cells
+from .route import Cells, Look, Route, RouteName, fuse, route_encoder, see_cells
 from .selection import (
     FoldOptions,
     HeldOut,
@@ -26,7 +26,7 @@ from .selection import (
     hold_out,
     sample_rows,
 )
-from .sparse import thin
+from .sparse import binary, thin
 from .versions import versions
 
 if TYPE_CHECKING:
@@ -39,6 +39,7 @@ if TYPE_CHECKING:
     from peakatlas.atlas.reader import Atlas
 
 SAMPLE_CELLS = 4000
+SAMPLE_OPEN = 20_000_000
 MIN_PEAKS_TO_HALVE = 20
 
 
@@ -212,7 +213,7 @@ def _fit_route(name: RouteName, mixed: CellEncoder, reference: _Reference) -> Ro
     full = see_cells(name, encoder, reference.counts, reference.peaks)
     views = [full.embedding, *(look.see(name, encoder).embedding for look in shown[1:])]
     n_types = int(types.max()) + 1
-    rows = sample_rows(types, SAMPLE_CELLS, seed)
+    rows = sample_rows(types, _sample_size(full), seed)
     return Route(
         name=name,
         encoder=encoder,
@@ -223,8 +224,17 @@ def _fit_route(name: RouteName, mixed: CellEncoder, reference: _Reference) -> Ro
         partial=calibrate(held[2:] or held, types, strength, weight, options.error_rate),
         sample=full.embedding[rows].astype(np.float16),
         sample_types=types[rows],
+        sample_open=binary(full.features[rows]) if sp.issparse(full.features) else None,
         validation=_validation(held, types, strength, weight),
     )
+
+
+def _sample_size(cells: Cells) -> int:
+    """4,000 cells, or fewer (500 at least) where these have more than 20 million open peaks."""
+    if not sp.issparse(cells.features):
+        return SAMPLE_CELLS
+    mean = cells.features.nnz / max(1, cells.features.shape[0])
+    return min(SAMPLE_CELLS, max(500, int(SAMPLE_OPEN / max(mean, 1.0))))
 
 
 def _strengths(encoder: CellEncoder, strengths: tuple[float, ...]) -> tuple[float, ...]:

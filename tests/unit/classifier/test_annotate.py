@@ -9,11 +9,9 @@ import pytest
 from atlas_tools import ToyEmbedder, write_toy_genome
 from cell_tools import types_of
 
-from peakatlas.classifier.adapt import adapt
 from peakatlas.classifier.annotate import AnnotateOptions, annotate
 from peakatlas.classifier.bundle import ARRAYS_FILE, SETTINGS_FILE, Bundle
 from peakatlas.classifier.metrics import score
-from peakatlas.classifier.route import Cells
 from peakatlas.classifier.train import TrainOptions, train
 from peakatlas.engine.errors import BundleError, LabelsError, SpecMismatchError
 
@@ -192,36 +190,3 @@ def test_options_are_checked():
         TrainOptions(shallowest=0)
     with pytest.raises(ValueError, match="strengths must be above 0"):
         TrainOptions(strengths=())
-
-
-def cells_of(route, rows, offset=0.0) -> Cells:
-    embedding = route.sample[rows].astype(np.float32) + np.float32(offset)
-    features = np.zeros((len(rows), len(route.linear.coefficients)), np.float32)
-    return Cells(embedding, features, np.full(len(rows), 50, np.float32))
-
-
-def test_alignment_is_off_when_asked_or_for_few_cells(bundle):
-    route = bundle.routes["shared"]
-    network, told = adapt(route, cells_of(route, np.arange(100)), alignment="none")
-    assert network is route.network and told.reason == "alignment is off"
-    network, told = adapt(route, cells_of(route, np.arange(20)))
-    assert network is route.network and told.reason == "fewer than 50 cells"
-
-
-def test_adaptive_alignment_leaves_equal_sides_alone_and_falls_back_when_it_would_hurt(bundle):
-    route = bundle.routes["shared"]
-    rows = np.random.default_rng(0).permutation(len(route.sample))
-    network, told = adapt(route, cells_of(route, rows[:120]))
-    assert network is route.network and told.weight == 0
-    assert told.reason == "query and reference can hardly be told apart"
-    # The linear head is constant here, so alignment can never make the two agree more.
-    network, told = adapt(route, cells_of(route, rows[:120], offset=0.4))
-    assert network is route.network and told.weight > 0 and not told.used
-    assert told.reason.startswith("it does not clearly help: reverse validation")
-
-
-def test_named_alignment_is_applied(bundle):
-    route = bundle.routes["shared"]
-    network, told = adapt(route, cells_of(route, np.arange(100), 0.2), alignment="coral")
-    assert network is not route.network and told.used and told.reason == "coral was asked for"
-    assert told.separability_after < told.separability

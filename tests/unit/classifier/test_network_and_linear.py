@@ -11,11 +11,11 @@ from sklearn.linear_model import LogisticRegression
 from peakatlas.classifier.linear import fit_linear
 from peakatlas.classifier.network import (
     NetworkOptions,
-    Pull,
     adapt_network,
     fit_network,
     type_weights,
 )
+from peakatlas.classifier.pull import Pull
 
 OPTIONS = NetworkOptions(steps=60, hidden=16, latent=4)
 
@@ -54,12 +54,22 @@ def test_type_weights_give_each_type_the_same_total():
     np.testing.assert_allclose(totals, len(types) / 3, rtol=1e-6)
 
 
-def test_adapting_moves_the_query_closer_and_leaves_the_network_alone(cells):
+@pytest.mark.parametrize(
+    "weights",
+    [{"coral": 1.0, "mmd": 1.0}, {"class-conditional": 1.0}, {"adversarial": 1.0}],
+    ids="+".join,
+)
+def test_adapting_moves_the_query_closer_and_leaves_the_network_alone(cells, weights):
     values, types = cells
     network = fit_network([values], types, 3, options=OPTIONS, seed=0)
     query = values + np.float32(0.5)
     before = network.run(values)[1].tobytes()
-    pull = Pull(query, "coral+mmd", 1.0, np.full(len(types), 1 / len(types)))
+    pull = Pull(
+        cells=query,
+        guesses=types,
+        weights=weights,
+        draw=np.full(len(types), 1 / len(types)),
+    )
     adapted = adapt_network(network, [values], types, pull, options=OPTIONS, seed=0)
     assert network.run(values)[1].tobytes() == before
 
