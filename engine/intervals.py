@@ -224,7 +224,8 @@ class Intervals:
 
     def names(self) -> list[str]:
         """``chrom:start-end`` of each interval."""
-        return [self._name(i) for i in range(len(self))]
+        columns = zip(self.chrom.tolist(), self.start.tolist(), self.end.tolist(), strict=True)
+        return [f"{chrom}:{start}-{end}" for chrom, start, end in columns]
 
     def to_frame(self) -> pd.DataFrame:
         """Columns ``chrom`` (str), ``start``, ``end`` (int64), one row an interval."""

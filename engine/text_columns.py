@@ -32,7 +32,7 @@ class TextColumns:
     Raises
     ------
     ValueError
-        If the lines differ in their number of columns, or the text has zero bytes.
+        If the lines differ in their number of columns, or hold control characters below 9.
 
     Examples
     --------
@@ -48,20 +48,20 @@ class TextColumns:
         # Words are read from up to 16 bytes before a field's end and 8 after its begin.
         self._text = b"".join((bytes(_FRONT), lines, bytes(_BACK)))
         letters = np.frombuffer(self._text, np.uint8)
-        if b"\0" in lines:
-            raise ValueError("the text has zero bytes")
         self._words = np.ndarray(len(letters) - 7, "<u8", self._text, strides=(1,))
-        ends = np.flatnonzero(letters == _NEWLINE)
-        tabs = np.flatnonzero(letters == _TAB)
-        self.n_lines = len(ends)
-        self.n_columns = len(tabs) // max(self.n_lines, 1) + 1
-        if len(tabs) != self.n_lines * (self.n_columns - 1):
+        # Other characters as low are faults, so one comparison finds tabs and line ends.
+        marks = np.flatnonzero(letters[_FRONT:-_BACK] <= _NEWLINE) + _FRONT
+        self.n_lines = lines.count(b"\n")
+        self.n_columns = len(marks) // max(self.n_lines, 1)
+        if len(marks) != self.n_lines * self.n_columns:
             raise ValueError("lines differ in their number of columns")
-        starts = np.concatenate([[_FRONT], ends[:-1] + 1])
-        inner = tabs.reshape(self.n_lines, self.n_columns - 1)
-        if self.n_columns > 1 and not ((inner[:, 0] >= starts) & (inner[:, -1] < ends)).all():
+        ends = marks.reshape(self.n_lines, self.n_columns)
+        kinds = letters[ends]
+        if (kinds[:, :-1] != _TAB).any() or (kinds[:, -1] != _NEWLINE).any():
             raise ValueError("lines differ in their number of columns")
-        self._bounds = np.concatenate([starts[:, None] - 1, inner, ends[:, None]], axis=1)
+        # What ends a field is followed by the next, over the ends of lines.
+        before = np.concatenate([[_FRONT - 1], marks[:-1]])
+        self._begins, self._ends = before.reshape(ends.shape) + 1, ends
 
     def integers(self, column: int) -> NDArray[np.int64]:
         """Whole numbers of a column, shape (n_lines,).
@@ -111,7 +111,7 @@ class TextColumns:
         return [text[i:j] for i, j in zip(begin, end, strict=True)]
 
     def _fields(self, column: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-        return self._bounds[:, column] + 1, self._bounds[:, column + 1]
+        return self._begins[:, column], self._ends[:, column]
 
 
 def _word(byte: int) -> np.uint64:
