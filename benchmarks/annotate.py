@@ -51,14 +51,14 @@ from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import make_pipeline
 
 import peakatlas
-from peakatlas.classifier.align import Alignment
+from peakatlas.classifier.align import LOSSES, Alignment
 from peakatlas.classifier.annotate import AnnotateOptions
 from peakatlas.classifier.cells import REPRESENTATIONS, Representation
 from peakatlas.classifier.metrics import score
 from peakatlas.classifier.train import TrainOptions
 
 KEPT_READS = 0.25
-ALIGNMENTS: tuple[Alignment, ...] = ("none", "adaptive")
+ALIGNMENTS: tuple[Alignment, ...] = ("none", *LOSSES, "self-training", "adaptive")
 Atlases = dict[str, peakatlas.Atlas | None]
 Run = tuple[str, Representation, str]
 

@@ -12,6 +12,7 @@ import scipy.sparse as sp
 from peakatlas.classifier import adapt as adapting
 from peakatlas.classifier.adapt import adapt, with_query
 from peakatlas.classifier.annotate import AnnotateOptions, annotate
+from peakatlas.classifier.bundle import Bundle
 from peakatlas.classifier.linear import LinearHead
 from peakatlas.classifier.route import Cells, kept_shares
 from peakatlas.classifier.self_training import self_train
@@ -161,6 +162,19 @@ def test_depth_is_matched_rank_by_rank():
         pytest.approx([0.2, 0.1, 0.1])
     )
     assert kept_shares(np.array([10, 0]), np.array([50])).tolist() == [1, 1]
+
+
+def test_a_saved_bundle_adapts_as_the_one_that_was_saved(world, reference, fast, tmp_path):
+    bundle = train(reference, "cell_type", options=fast)
+    bundle.save(tmp_path / "b")
+    loaded = Bundle.load(tmp_path / "b")
+    opened = [each.routes["shared"].sample_open for each in (bundle, loaded)]
+    assert opened[0].shape == opened[1].shape and (opened[0] != opened[1]).nnz == 0
+    options = AnnotateOptions(alignment="self-training")
+    first, second = (
+        annotate(shifted(world), each, options=options).obs for each in (bundle, loaded)
+    )
+    assert first.equals(second)
 
 
 def test_the_sample_is_thinned_to_the_depth_of_the_query(route):
