@@ -183,13 +183,13 @@ def progress_bar(
 @contextmanager
 def bytes_bar(text: str) -> Iterator[Callable[[int], None]]:
     """Show how many bytes went by: a bar, or a line now and then; none when quiet."""
-    from rich.progress import DownloadColumn, TransferSpeedColumn  # noqa: PLC0415 - slow
+    from rich.progress import FileSizeColumn, TransferSpeedColumn  # noqa: PLC0415 - slow
 
     console = _console()
     if console is None:
         yield lambda _: None
     elif console.is_terminal:
-        with _spinner(console, text, DownloadColumn(), TransferSpeedColumn()) as advance:
+        with _spinner(console, text, FileSizeColumn(), TransferSpeedColumn()) as advance:
             yield advance
     else:
         yield _byte_lines(text)

@@ -33,6 +33,23 @@ app = typer.Typer()
 PANEL = "Annotate cells"
 FORMATS = "h5ad, h5mu, AnnData-Zarr, 10x h5 or folder"
 
+BundleOption = Annotated[
+    Path,
+    typer.Option(
+        "--bundle",
+        "--model",
+        metavar="BUNDLE/",
+        help="What `peakatlas train` wrote.",
+        callback=wants("bundle"),
+    ),
+]
+ReportOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--report", metavar="REPORT.html", help="Page to write as well.", callback=writable
+    ),
+]
+
 
 @app.command(
     cls=Command,
@@ -99,28 +116,14 @@ def annotate(
             metavar="QUERY.h5ad", help=f"Cells x peaks, counts: {FORMATS}.", callback=wants("cells")
         ),
     ],
-    bundle: Annotated[
-        Path,
-        typer.Option(
-            "--bundle",
-            "--model",
-            metavar="BUNDLE/",
-            help="What `peakatlas train` wrote.",
-            callback=wants("bundle"),
-        ),
-    ],
+    bundle: BundleOption,
     atlas: AtlasOption,
     out: Annotated[
         Path,
         typer.Option("-o", "--out", metavar="OUT.h5ad", help="File to write.", callback=writable),
     ],
     genome: GenomeOption = None,
-    report: Annotated[
-        Path | None,
-        typer.Option(
-            "--report", metavar="REPORT.html", help="Page to write as well.", callback=writable
-        ),
-    ] = None,
+    report: ReportOption = None,
     append: Annotated[
         bool, typer.Option("--append", help="Keep newly embedded peaks in the atlas.")
     ] = False,

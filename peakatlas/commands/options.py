@@ -29,7 +29,9 @@ SourceArgument = Annotated[
 PeaksArgument = Annotated[
     Path,
     typer.Argument(
-        metavar="PEAKS.bed", help="BED or narrowPeak, plain or gzip.", callback=wants("peaks")
+        metavar="PEAKS.bed",
+        help="BED or narrowPeak, plain or gzip; - is standard input.",
+        callback=wants("peaks"),
     ),
 ]
 AtlasOption = Annotated[
@@ -82,7 +84,7 @@ ChainOption = Annotated[
     Path | None,
     typer.Option(
         "--chain",
-        metavar="FILE",
+        metavar="CHAIN",
         help="UCSC chain file: lift the peaks to the atlas's genome build first.",
     ),
 ]
