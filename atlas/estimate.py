@@ -183,7 +183,7 @@ def shard_bytes(n_rows: int, shard_rows: int, dim: int) -> int:
     Examples
     --------
     >>> shard_bytes(1024, 1024, 256)
-    545920
+    545888
     """
     chunk_rows = min(CHUNK_ROWS, shard_rows)
     n_chunks, n_places = -(-n_rows // chunk_rows), shard_rows // chunk_rows
