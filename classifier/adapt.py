@@ -33,6 +33,7 @@ if TYPE_CHECKING:
 
 MIN_CELLS = 50
 MOST_CELLS = 20_000
+FEWEST_TO_TRAIN = 300
 ADAPT_STEPS = 200
 ADAPT_RATE = 3e-4
 PROBE_CELLS = 1000
@@ -118,8 +119,8 @@ def adapt(
     asked for the types of reference cells) does not fall and the agreement with the linear head
     rises by a hundredth or more. It trains on the query's own confident cells (`self_train`), and
     keeps that if those cells, as they are labelled, do not make a head of one half of the reference
-    tell the other half worse by more than two hundredths. What is asked for by name is done alone,
-    and always.
+    tell the other half worse by more than two hundredths; 300 cells are the fewest to learn from.
+    What is asked for by name is done alone, and always.
 
     Of a query of more than 20,000 cells, so many drawn by `seed` are adapted to.
 
@@ -157,7 +158,12 @@ def adapt(
     if named:
         network, told = _align(route, part, calibration, alignment, seed)
     trained = None
-    wanted = alignment == "self-training" or (alignment == "adaptive" and bool(told.losses))
+    many = len(part.embedding) >= FEWEST_TO_TRAIN
+    if alignment == "adaptive" and not many:
+        told = replace(told, self_reason=f"fewer than {FEWEST_TO_TRAIN} cells to learn from")
+    wanted = alignment == "self-training" or (
+        alignment == "adaptive" and many and bool(told.losses)
+    )
     if wanted and route.sample_open is not None:
         trained, reason = _train(route, network, part, calibration, alignment, seed)
         told = replace(told, self_trained=trained is not None, self_reason=reason)

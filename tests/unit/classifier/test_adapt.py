@@ -94,7 +94,7 @@ def shifted(world, seed=21):
 
     No type of the reference marks these. In the query each type has a quarter of them.
     """
-    types = np.repeat([0, 1, 2, 3], [100, 40, 30, 60])
+    types = np.repeat([0, 1, 2, 3], [150, 60, 40, 90])
     query = world.cells(types, seed=seed, depth=10)
     rng = np.random.default_rng(seed)
     counts = query.X.toarray()
@@ -155,6 +155,14 @@ def test_with_query_measures_what_its_labels_do_to_the_reference():
     again, bad = with_query(cells, types, query, np.roll(right, 1, axis=1))
     assert alone == again > 0.8 and good > alone - 0.05
     assert bad < alone - 0.2
+
+
+def test_few_cells_are_not_learnt_from(world, reference, fast):
+    bundle = train(reference, "cell_type", options=fast)
+    few = annotate(shifted(world)[::2].copy(), bundle)
+    told = json.loads(few.uns["peakatlas"]["record"])["alignment"]
+    assert not told["self_trained"]
+    assert told["self_reason"] == "fewer than 300 cells to learn from"
 
 
 def test_depth_is_matched_rank_by_rank():
