@@ -141,8 +141,7 @@ class ChainFile:
         old = rename_contigs(intervals, self.contigs) if match_contigs else intervals
         self._require_contigs(old)
         peak, chain, shared, begin, end = self._by_chain(old)
-        least = np.maximum((min_match * old.widths).astype(np.int64), 1)
-        enough = shared >= least[peak]
+        enough = shared >= min_match * old.widths[peak]
         n_enough = np.bincount(peak[enough], minlength=len(old))
         n_partial = np.bincount(peak[~enough], minlength=len(old))
         status = np.select(
