@@ -16,6 +16,7 @@ from .packing import pack
 from .pipeline import run_pipeline
 from .pooling import first_token, mean_by_owner, segment_mean
 from .reading import Reader
+from .sequences import Sequences
 from .spec import MAX_N_FRACTION, EmbeddingSpec
 from .windows import combine_digests, parse_window
 
@@ -28,7 +29,6 @@ if TYPE_CHECKING:
     from .intervals import Intervals
     from .models.encoder import LoadedModel
     from .models.table import ModelCard
-    from .sequences import Sequences
     from .spec import Pooling, Precision, Strand
     from .tokens import Tokens
 
@@ -148,14 +148,16 @@ class Embedder:
             Whether the model's own Python code may be run; needs a commit as `revision` if the
             model comes from the hub.
         token_budget : int, optional
-            Most tokens in one pack: 1536 on a CPU, 65536 on a GPU. Does not change the result.
+            Most tokens in one pack; by default what the model is fastest with. Does not change
+            the result.
         device : str, optional
             ``cpu``, ``cuda``, ``cuda:1``, …; a GPU if there is one, each local rank its own.
 
         Raises
         ------
         ModelError
-            If the model cannot be found, loaded or trusted, or an option does not fit it.
+            If the model cannot be found, loaded or trusted, or an option does not fit it, such as
+            a centre window that is longer than it reads.
         IntervalError
             If `window` is not a window rule.
         """
@@ -177,7 +179,10 @@ class Embedder:
             config_sha256=config_digest(card, path),
             max_n_fraction=MAX_N_FRACTION if max_n_fraction is None else max_n_fraction,
         )
-        return cls(loaded, spec, card, token_budget or loaded.encoder.pack_tokens)
+        embedder = cls(loaded, spec, card, token_budget or loaded.encoder.pack_tokens)
+        if rule.kind == "centre":  # every window will be so long
+            embedder._reader.read(Sequences.from_strings(["A" * rule.width]))
+        return embedder
 
     @classmethod
     def for_spec(

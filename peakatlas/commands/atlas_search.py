@@ -129,6 +129,7 @@ def atlas_neighbours(
     n_probe: Annotated[
         int, typer.Option("--probe", metavar="N", min=1, help="Lists that --index ivf looks into.")
     ] = 16,
+    match_contigs: MatchContigsOption = False,
     measure_recall: Annotated[
         bool, typer.Option("--recall", help="Say what share of neighbours --index ivf finds.")
     ] = False,
@@ -136,9 +137,13 @@ def atlas_neighbours(
 ) -> None:
     """Rows whose embeddings are nearest, by cosine about the mean of the atlas."""
     from peakatlas.atlas.neighbours import query_rows, recall  # noqa: PLC0415 - keeps the help fast
+    from peakatlas.engine.contig_names import match_contigs as renamed  # noqa: PLC0415
 
     with working("searching"), peakatlas.Atlas.open(atlas) as opened:
-        row = query_rows(opened, _parsed_region(peak))
+        asked = _parsed_region(peak)
+        if match_contigs:
+            asked = renamed(asked, opened.intervals.contigs)
+        row = query_rows(opened, asked)
         within = None if region is None else _parsed_region(region, opened.intervals)
         found = opened.neighbours(row, k=k, region=within, index=index, n_probe=n_probe)
         table = found.to_frame().drop(columns="query")

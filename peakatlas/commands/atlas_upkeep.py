@@ -97,7 +97,8 @@ def atlas_verify(
         for note in report.notes:
             say(f"note: {note}")
         facts = ", ".join(f"{name} {value:,}" for name, value in report.facts.items())
-        say(f"{atlas}: {f'{len(report.faults)} fault(s)' if report.faults else 'sound'} ({facts})")
+        fine = "sound" if deep or repair else "no fault found; --deep reads every byte"
+        say(f"{atlas}: {f'{len(report.faults)} fault(s)' if report.faults else fine} ({facts})")
     if report.faults:
         raise typer.Exit(1)
 

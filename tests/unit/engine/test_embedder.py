@@ -216,3 +216,9 @@ def test_spec_changes_with_every_option_that_changes_the_result(toy_esm):
     assert len(set(digests)) == len(options)
     assert Embedder.load(str(toy_esm), token_budget=99).spec.digest == digests[0]
     json.dumps(Embedder.load(str(toy_esm)).spec.to_json())
+
+
+def test_a_centre_window_longer_than_the_model_reads_is_refused_at_once(toy_absolute):
+    with pytest.raises(ModelError, match=r"of 999999 bp is \d+ tokens, the most are"):
+        Embedder.load(str(toy_absolute), window="centre:999999")
+    Embedder.load(str(toy_absolute), window="peak:999999:0")  # an upper bound only
