@@ -29,6 +29,14 @@ main()
 """
 
 
+@pytest.fixture(autouse=True)
+def heard():
+    """A shell starts background jobs with SIGINT ignored; here it is heard, by children too."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
 @pytest.fixture
 def many_peaks(tmp_path):
     peaks = tmp_path / "peaks.bed"
