@@ -14,6 +14,7 @@ ROOT = Path(__file__).resolve().parents[1]
 RESULTS = ROOT / "benchmarks" / "results"
 TITLES = {
     "schep2017": "Schep 2017, 600 cells, 10 types, 5-fold",
+    "schep2017-halves": "Schep 2017, no peak in common",
     "granja2019": "Granja 2019, the 569 peaks with known sequence",
     "granja2019-10k": "Granja 2019, 10,000 peaks, no sequence",
 }
