@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -59,6 +59,15 @@ class _Job:
     match_contigs: bool
 
 
+def load_model(model: str, **rules: Any) -> peakatlas.Embedder:  # noqa: ANN401 (those of Embedder.load)
+    """Load a model by the options of a command; its licence is shown if it forbids some uses."""
+    show_licence(model)
+    embedder = peakatlas.Embedder.load(model, **rules)
+    if embedder.card.name not in MODELS:
+        show_licence(embedder.card)
+    return embedder
+
+
 @app.command(
     "build",
     cls=ResumableCommand,
@@ -104,9 +113,8 @@ def atlas_build(
     """Embed every peak and store the embeddings; the same command again finishes the job."""
     from peakatlas.atlas.inputs import PeakList  # noqa: PLC0415 - keeps the help fast
 
-    show_licence(model)
     given = PeakList.read(peaks)
-    embedder = peakatlas.Embedder.load(
+    embedder = load_model(
         model,
         window=window,
         strand=strand,
@@ -117,8 +125,6 @@ def atlas_build(
         revision=revision,
         trust_remote_code=trust_remote_code,
     )
-    if embedder.card.name not in MODELS:
-        show_licence(embedder.card)
     if plan:
         print_plan(
             (genome, given, out), embedder, match_contigs=match_contigs, measure=not no_measure,

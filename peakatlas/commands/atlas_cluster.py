@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 import peakatlas
-from peakatlas.terminal import print_facts, progress_bar, say, show_licence
+from peakatlas.terminal import print_facts, progress_bar, say
 
-from .atlas_build import meter_of
+from .atlas_build import load_model, meter_of
 from .base import ResumableCommand
 from .options import (
     AtlasArgument,
@@ -69,8 +69,7 @@ def atlas_init(
     """Lay an atlas out and say how many shards there are to write."""
     from peakatlas.atlas.cluster import init_atlas  # noqa: PLC0415 - keeps the help fast
 
-    show_licence(model)
-    embedder = peakatlas.Embedder.load(
+    embedder = load_model(
         model,
         window=window,
         strand=strand,
