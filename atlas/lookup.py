@@ -164,7 +164,7 @@ def look_up(
     """
     peaks = as_intervals(peaks)
     _check_arguments(len(peaks), max_offset, digests)
-    _check_naming(peaks, atlas.intervals.contigs, atlas.name)
+    check_naming(peaks, atlas.intervals.contigs, atlas.name)
     best = _best_overlaps(index or atlas.coordinate_index, atlas.intervals, peaks)
     row, tier = best.exact.copy(), np.full(len(peaks), MISSING, np.int8)
     tier[row >= 0] = EXACT
@@ -243,7 +243,21 @@ def _check_arguments(
         )
 
 
-def _check_naming(peaks: Intervals, contigs: tuple[str, ...], where: str) -> None:
+def check_naming(peaks: Intervals, contigs: tuple[str, ...], where: str) -> None:
+    """Refuse peaks none of whose contigs is known, if they are under another naming style.
+
+    Parameters
+    ----------
+    peaks : Intervals
+    contigs : tuple of str
+        Names that there are.
+    where : str
+        What has these names, for the text.
+
+    Raises
+    ------
+    ContigError
+    """
     if not len(peaks) or (contig_codes(peaks, contigs) >= 0).any():
         return
     if (contig_codes(match_contigs(peaks, contigs), contigs) >= 0).any():

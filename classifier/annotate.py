@@ -118,7 +118,7 @@ def annotate(
         chain=options.chain,
         report=say,
     )
-    named = sources.named(counts.peaks, store)
+    named = sources.named(counts.peaks, store, model.registry)
     found = resolve(named, store, sources)
     say(f"peaks: {found.describe(named)}")
     peaks = PeakTable(found.values, registry_rows(named, model.registry))

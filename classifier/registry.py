@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from peakatlas.atlas.liftover import ChainFile
-from peakatlas.atlas.lookup import TIERS
+from peakatlas.atlas.lookup import TIERS, check_naming
 from peakatlas.atlas.overlap import OverlapIndex
 from peakatlas.atlas.reader import Atlas
 from peakatlas.atlas.resolve import resolve_peaks
@@ -90,19 +90,34 @@ class Sources:
     report: Callable[[str], None] | None = None
     """Called with what became of the peaks that were to be lifted."""
 
-    def named(self, peaks: Intervals, atlas: Atlas | None) -> Intervals:
+    def named(
+        self, peaks: Intervals, atlas: Atlas | None, registry: Intervals | None = None
+    ) -> Intervals:
         """Peaks lifted, and with their contigs named as in the atlas, if that was asked for.
+
+        Parameters
+        ----------
+        peaks : Intervals
+        atlas : Atlas or None
+        registry : Intervals, optional
+            Stands in for the rows of an atlas where there is none.
 
         Raises
         ------
         ContigError, IntervalError
-            If the chain file cannot be used, or lifts none of the peaks.
+            If the chain file cannot be used, or lifts none of the peaks; if the registry names
+            all of their contigs in another style.
         """
         if self.chain is not None:
             peaks = self._lifted(peaks, self.chain)
-        if atlas is None or not self.match_contigs:
+        known = registry if atlas is None else atlas.intervals
+        if known is None:
             return peaks
-        return match_contigs(peaks, atlas.intervals.contigs)
+        if self.match_contigs:
+            return match_contigs(peaks, known.contigs)
+        if atlas is None:
+            check_naming(peaks, known.contigs, "the reference")
+        return peaks
 
     def _lifted(self, peaks: Intervals, chain: str | Path | ChainFile) -> Intervals:
         file = chain if isinstance(chain, ChainFile) else ChainFile(chain)

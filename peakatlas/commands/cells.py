@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -26,6 +27,8 @@ from .options import (
 from .outputs import writable, writable_bundle, written_whole
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     import anndata as ad
 
 app = typer.Typer()
@@ -56,7 +59,8 @@ ReportOption = Annotated[
     rich_help_panel=PANEL,
     epilog="peakatlas train reference.h5ad --labels cell_type --atlas atlas.zarr -o bundle/\n"
     "peakatlas train reference.h5ad --labels cell_type --atlas atlas.zarr --genome hg38.fa "
-    "-o bundle/",
+    "-o bundle/\n"
+    "peakatlas train reference.h5ad --labels cell_type -o bundle/",
 )
 def train(
     reference: Annotated[
@@ -70,13 +74,13 @@ def train(
     labels: Annotated[
         str, typer.Option("--labels", metavar="COLUMN", help="Column of obs with the cell types.")
     ],
-    atlas: AtlasOption,
     out: Annotated[
         Path,
         typer.Option(
             "-o", "--out", metavar="BUNDLE/", help="Folder to write.", callback=writable_bundle
         ),
     ],
+    atlas: AtlasOption = None,
     genome: GenomeOption = None,
     max_offset: MaxOffsetOption = None,
     match_contigs: MatchContigsOption = False,
@@ -85,9 +89,10 @@ def train(
     as_json: JsonOption = False,
 ) -> None:
     """Learn to annotate from a labelled reference."""
+    _check_genome(genome, atlas)
     from peakatlas.classifier.registry import Sources  # noqa: PLC0415 - keeps the help fast
 
-    with peakatlas.Atlas.open(atlas) as opened, steps() as begin:
+    with _opened(atlas) as opened, steps() as begin:
         sources = Sources(
             genome=genome,
             max_offset=max_offset,
@@ -117,11 +122,11 @@ def annotate(
         ),
     ],
     bundle: BundleOption,
-    atlas: AtlasOption,
     out: Annotated[
         Path,
         typer.Option("-o", "--out", metavar="OUT.h5ad", help="File to write.", callback=writable),
     ],
+    atlas: AtlasOption = None,
     genome: GenomeOption = None,
     report: ReportOption = None,
     append: Annotated[
@@ -151,6 +156,7 @@ def annotate(
     """Label the cells of a query."""
     if append and genome is None:
         raise typer.BadParameter("without --genome no peak is embedded", param_hint="--append")
+    _check_genome(genome, atlas)
     if labels is not None and report is None:
         raise typer.BadParameter("only --report reads them", param_hint="--labels")
     from peakatlas.classifier.annotate import AnnotateOptions  # noqa: PLC0415 - as above
@@ -164,9 +170,9 @@ def annotate(
         chain=None if chain is None else str(chain),
         seed=seed,
     )
-    with steps() as begin:
+    with _opened(atlas) as opened, steps() as begin:
         annotated = peakatlas.annotate(
-            query, bundle, atlas, genome, options=options, progress=begin
+            query, bundle, opened, genome, options=options, progress=begin
         )
     for text in json.loads(annotated.uns["peakatlas"]["record"])["warnings"]:
         warn(text)
@@ -176,6 +182,23 @@ def annotate(
     if report:
         _write_report(annotated, report, labels)
     print_facts(_query_facts(annotated, out, report, as_json=as_json), as_json=as_json)
+
+
+def _check_genome(genome: Path | None, atlas: str | None) -> None:
+    """A genome serves to embed peaks by the model of an atlas."""
+    if genome is not None and atlas is None:
+        raise typer.BadParameter("without --atlas no peak is embedded", param_hint="--genome")
+
+
+@contextmanager
+def _opened(path: str | None) -> Iterator[peakatlas.Atlas | None]:
+    """The atlas, if one was given; else say what goes without it."""
+    if path is None:
+        say("no atlas: peaks are matched by coordinates, DNA is not read")
+        yield None
+        return
+    with peakatlas.Atlas.open(path) as atlas:
+        yield atlas
 
 
 def _write_report(annotated: ad.AnnData, report: Path, labels: str | None) -> None:

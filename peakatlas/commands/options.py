@@ -35,11 +35,12 @@ PeaksArgument = Annotated[
     ),
 ]
 AtlasOption = Annotated[
-    str,
+    str | None,
     typer.Option(
         "--atlas",
         metavar="ATLAS",
-        help="Atlas of the embeddings: folder or URL.",
+        help="Atlas of the embeddings: folder or URL. Without it DNA is not read, and peaks are "
+        "matched by coordinates.",
         callback=wants("atlas"),
     ),
 ]
