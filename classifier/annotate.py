@@ -90,8 +90,9 @@ def annotate(
         A copy of the query with ``obs["peakatlas_label"]``, ``["peakatlas_confidence"]``,
         ``["peakatlas_best"]``, ``["peakatlas_novelty"]``, ``["peakatlas_reason"]``,
         ``var["peakatlas_tier"]`` (what served each peak), ``obsm["X_peakatlas"]`` (aligned
-        embedding) and ``uns["peakatlas"]`` (provenance, as JSON text under ``"record"``, and a
-        sample of the reference in the same embedding).
+        embedding) and ``uns["peakatlas"]`` (provenance as JSON text: ``"record"``, and under
+        ``"inputs"`` the paths that were given; and a sample of the reference in the same
+        embedding).
 
     Raises
     ------
@@ -133,7 +134,16 @@ def annotate(
     )
     annotated = _written(counts, model, said, _record(counts, model, found, said, options))
     annotated.var["peakatlas_tier"] = pd.Categorical(found.tier_names(), categories=TIERS)
+    inputs = {"query": query, "bundle": bundle, "atlas": atlas, "genome": genome}
+    annotated.uns["peakatlas"]["inputs"] = json.dumps({k: _path(v) for k, v in inputs.items()})
     return annotated
+
+
+def _path(given: object) -> str | None:
+    """How to name an input on a command line; None for what is not given or lies in memory."""
+    if isinstance(given, Atlas):
+        return given.name
+    return str(given) if isinstance(given, str | Path) else None
 
 
 def _record(

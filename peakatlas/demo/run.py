@@ -122,7 +122,7 @@ def run_demo(
         note("3/4 annotating the simulated query: other peaks, less depth, one type more")
         annotated = annotate(
             DATA / QUERY_FILE,
-            bundle,
+            folder / "bundle",
             atlas,
             GENOME,
             embedder=embedder,

@@ -72,6 +72,8 @@ def test_training_is_repeatable_and_saved_bundles_say_the_same(
     assert said(loaded) == said(annotated)
     assert loaded.obsm["X_peakatlas"].tobytes() == annotated.obsm["X_peakatlas"].tobytes()
     assert loaded.uns["peakatlas"]["record"] == annotated.uns["peakatlas"]["record"]
+    paths = {"query": None, "bundle": str(tmp_path / "first"), "atlas": atlas.name, "genome": None}
+    assert json.loads(loaded.uns["peakatlas"]["inputs"]) == paths
 
 
 def test_a_type_that_the_reference_lacks_is_left_open(world, bundle, atlas):
