@@ -5,6 +5,7 @@ from __future__ import annotations
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
+from peakatlas.classifier.bundle_folder import check_bundle_folder
 from peakatlas.engine.errors import PeakAtlasError
 
 from .base import later
@@ -35,26 +36,9 @@ def check_writable(path: Path) -> None:
         raise PeakAtlasError(f"{path} is a folder; a file is wanted there. Give another path.")
 
 
-def check_writable_bundle(folder: Path) -> None:
-    """Refuse a folder that a bundle could not be written to in the end.
-
-    Parameters
-    ----------
-    folder : Path
-
-    Raises
-    ------
-    PeakAtlasError
-        If it is a file, or holds other things than a bundle.
-    """
-    is_other = folder.is_dir() and any(folder.iterdir()) and not (folder / "bundle.json").exists()
-    if is_other or folder.is_file():
-        raise PeakAtlasError(f"{folder} exists and is not a bundle. Give another folder.")
-
-
 writable = later(check_writable)
 """Callback of an option that names a file to write."""
-writable_bundle = later(check_writable_bundle)
+writable_bundle = later(check_bundle_folder)
 """Callback of an option that names the folder of a bundle to write."""
 
 

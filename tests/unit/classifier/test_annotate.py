@@ -6,11 +6,12 @@ import json
 
 import numpy as np
 import pytest
-from atlas_tools import ToyEmbedder, write_toy_genome
+from atlas_tools import ToyEmbedder, tree_bytes, write_toy_genome
 from cell_tools import types_of
 
 from peakatlas.classifier.annotate import AnnotateOptions, annotate
-from peakatlas.classifier.bundle import ARRAYS_FILE, SETTINGS_FILE, Bundle
+from peakatlas.classifier.bundle import Bundle
+from peakatlas.classifier.bundle_folder import SETTINGS_FILE, arrays_path
 from peakatlas.classifier.metrics import score
 from peakatlas.classifier.train import TrainOptions, train
 from peakatlas.engine.errors import BundleError, LabelsError, SpecMismatchError
@@ -66,8 +67,7 @@ def test_training_is_repeatable_and_saved_bundles_say_the_same(
 ):
     bundle.save(tmp_path / "first")
     train(reference, "cell_type", atlas, options=fast, seed=0).save(tmp_path / "second")
-    for name in (ARRAYS_FILE, SETTINGS_FILE):
-        assert (tmp_path / "first" / name).read_bytes() == (tmp_path / "second" / name).read_bytes()
+    assert tree_bytes(tmp_path / "first") == tree_bytes(tmp_path / "second")
     loaded = annotate(query, tmp_path / "first", atlas)
     assert said(loaded) == said(annotated)
     assert loaded.obsm["X_peakatlas"].tobytes() == annotated.obsm["X_peakatlas"].tobytes()
@@ -157,8 +157,8 @@ def test_damaged_bundles_are_refused(bundle, tmp_path):
     with pytest.raises(BundleError, match=r"is not a bundle: it has no bundle.json"):
         Bundle.load(tmp_path)
     bundle.save(tmp_path / "b")
-    payload = (tmp_path / "b" / ARRAYS_FILE).read_bytes()
-    (tmp_path / "b" / ARRAYS_FILE).write_bytes(payload[:-1] + bytes([payload[-1] ^ 1]))
+    payload = arrays_path(tmp_path / "b").read_bytes()
+    arrays_path(tmp_path / "b").write_bytes(payload[:-1] + bytes([payload[-1] ^ 1]))
     with pytest.raises(BundleError, match="SHA-256 differs"):
         Bundle.load(tmp_path / "b")
     settings = json.loads((tmp_path / "b" / SETTINGS_FILE).read_text())
@@ -179,7 +179,9 @@ def test_saving_over_something_else_is_refused(bundle, tmp_path):
 
 def test_no_pickle_is_written(bundle, tmp_path):
     bundle.save(tmp_path / "b")
-    assert sorted(p.name for p in (tmp_path / "b").iterdir()) == [ARRAYS_FILE, SETTINGS_FILE]
+    written = sorted(p.name for p in (tmp_path / "b").iterdir())
+    assert written == [arrays_path(tmp_path / "b").name, SETTINGS_FILE]
+    assert written[0].endswith(".safetensors")
 
 
 def test_missing_labels_column(reference, atlas):

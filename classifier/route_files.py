@@ -1,0 +1,131 @@
+"""A route as arrays and JSON, and back."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import scipy.sparse as sp
+import torch
+
+from .linear import LinearHead
+from .network import AlignmentNetwork, NetworkOptions
+from .novelty import ReferenceShape, Surprise, restore_shape
+from .route import Calibration, Route, RouteName, route_encoder
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from numpy.typing import NDArray
+
+    from .cells import CellEncoder
+
+    Arrays = dict[str, NDArray[Any]]
+
+_PLAIN = ("linear_weight", "temperature", "min_confidence", "max_novelty", "usual_novelty")
+
+
+def route_arrays(route: Route) -> Arrays:
+    """The arrays of a route by name; its encoder is kept elsewhere."""
+    state = route.network.state_dict()
+    return {
+        **{f"network.{k}": v.detach().cpu().numpy() for k, v in state.items()},
+        **{f"shape.{k}": v for k, v in route.shape.arrays().items()},
+        "linear.coefficients": route.linear.coefficients,
+        "linear.intercept": route.linear.intercept,
+        **_calibration_arrays("complete", route.complete),
+        **_calibration_arrays("partial", route.partial),
+        "sample": route.sample,
+        "sample_types": route.sample_types,
+        **_open_arrays(route),
+    }
+
+
+def _open_arrays(route: Route) -> Arrays:
+    """Open peaks of the sample by row; ones need not be written."""
+    if route.sample_open is None:
+        return {}
+    return {
+        "sample_open.indices": route.sample_open.indices.astype(np.int32),
+        "sample_open.indptr": route.sample_open.indptr.astype(np.int64),
+    }
+
+
+def _restore_open(arrays: Arrays, n_rows: int) -> sp.csr_matrix | None:
+    if not arrays:
+        return None
+    ones = np.ones(len(arrays["indices"]), np.float32)
+    shape = (len(arrays["indptr"]) - 1, n_rows)
+    return sp.csr_matrix((ones, arrays["indices"], arrays["indptr"]), shape=shape)
+
+
+def _calibration_arrays(name: str, calibration: Calibration) -> Arrays:
+    return {
+        f"{name}.vague.edges": calibration.vague.edges,
+        f"{name}.vague.levels": calibration.vague.levels,
+        f"{name}.strange.edges": calibration.strange.edges,
+        f"{name}.strange.levels": calibration.strange.levels,
+    }
+
+
+def _restore_calibration(arrays: Arrays, settings: Mapping[str, Any]) -> Calibration:
+    return Calibration(
+        **settings,
+        vague=Surprise(arrays["vague.edges"], arrays["vague.levels"]),
+        strange=Surprise(arrays["strange.edges"], arrays["strange.levels"]),
+    )
+
+
+def route_settings(route: Route) -> dict[str, Any]:
+    """The rest of a route as JSON types."""
+    return {
+        "complete": {key: getattr(route.complete, key) for key in _PLAIN},
+        "partial": {key: getattr(route.partial, key) for key in _PLAIN},
+        "network": asdict(route.network.options),
+        "validation": route.validation,
+    }
+
+
+def restore_route(
+    name: RouteName,
+    encoder: CellEncoder,
+    arrays: Arrays,
+    settings: Mapping[str, Any],
+    n_types: int,
+) -> Route:
+    """Inverse of `route_arrays` and `route_settings`.
+
+    Parameters
+    ----------
+    name : {"shared", "sequence"}
+    encoder : CellEncoder
+        Of the bundle.
+    arrays, settings : mappings
+    n_types : int
+    """
+    shape: ReferenceShape = restore_shape(under(arrays, "shape"))
+    network = AlignmentNetwork(shape.means.shape[1], n_types, NetworkOptions(**settings["network"]))
+    network.load_state_dict(
+        {key: torch.from_numpy(value) for key, value in under(arrays, "network").items()}
+    )
+    network.eval()
+    return Route(
+        name=name,
+        encoder=route_encoder(encoder, name),
+        network=network,
+        linear=LinearHead(arrays["linear.coefficients"], arrays["linear.intercept"]),
+        shape=shape,
+        complete=_restore_calibration(under(arrays, "complete"), settings["complete"]),
+        partial=_restore_calibration(under(arrays, "partial"), settings["partial"]),
+        sample=arrays["sample"],
+        sample_types=arrays["sample_types"],
+        sample_open=_restore_open(under(arrays, "sample_open"), len(encoder.rows)),
+        validation=settings["validation"],
+    )
+
+
+def under(arrays: Arrays, prefix: str) -> Arrays:
+    """The arrays whose names begin with a prefix and a dot, without these."""
+    start = f"{prefix}."
+    return {key[len(start) :]: value for key, value in arrays.items() if key.startswith(start)}
