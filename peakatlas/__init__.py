@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from .classifier.annotate import annotate
     from .classifier.bundle import Bundle
     from .classifier.counts import read_counts
+    from .classifier.explain_elements import marker_elements
     from .classifier.train import train
     from .engine.embedder import Embedder
     from .engine.errors import PeakAtlasError
@@ -39,6 +40,7 @@ __all__ = [
     "PeakAtlasError",
     "annotate",
     "build_atlas",
+    "marker_elements",
     "open_genome",
     "parse_names",
     "read_bed",
@@ -55,6 +57,7 @@ _MODULE_OF = {
     "PeakAtlasError": ".engine.errors",
     "annotate": ".classifier.annotate",
     "build_atlas": ".atlas.build",
+    "marker_elements": ".classifier.explain_elements",
     "open_genome": ".engine.genome",
     "parse_names": ".engine.interval_readers",
     "read_bed": ".engine.interval_readers",
