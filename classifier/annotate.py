@@ -18,6 +18,7 @@ from .align import Alignment
 from .bundle import Bundle
 from .cells import PeakTable
 from .counts import read_counts
+from .explain_elements import marker_elements
 from .predict import Prediction, predict
 from .registry import Sources, registry_rows, resolve
 from .versions import versions
@@ -92,7 +93,7 @@ def annotate(
         ``var["peakatlas_tier"]`` (what served each peak), ``obsm["X_peakatlas"]`` (aligned
         embedding) and ``uns["peakatlas"]`` (provenance as JSON text: ``"record"``, and under
         ``"inputs"`` the paths that were given; and a sample of the reference in the same
-        embedding).
+        embedding; ``"markers"``: the `marker_elements` of each type).
 
     Raises
     ------
@@ -189,7 +190,9 @@ def _written(
     obs["peakatlas_novelty"] = said.novelty
     obs["peakatlas_reason"] = pd.Categorical(said.reason)
     annotated.obsm["X_peakatlas"] = said.latent
+    markers = {"markers": marker_elements(bundle)} if "shared" in bundle.routes else {}
     annotated.uns["peakatlas"] = {
+        **markers,
         "record": json.dumps(record, sort_keys=True),
         "reference_embedding": said.reference_latent.astype(np.float16),
         "reference_types": np.asarray(bundle.types)[bundle.routes[said.route].sample_types],

@@ -2,10 +2,13 @@
 
 from dataclasses import replace
 
+import anndata as ad
 import numpy as np
+import pandas as pd
 import pytest
 from scipy.special import log_softmax
 
+from peakatlas.classifier.annotate import annotate
 from peakatlas.classifier.explain_elements import element_scores, marker_elements
 from peakatlas.classifier.sparse import binary
 from peakatlas.engine.errors import BundleError
@@ -74,3 +77,10 @@ def test_a_bundle_of_dna_alone_has_no_elements(bundle):
 def test_top_below_one_is_refused(bundle):
     with pytest.raises(ValueError, match="top must be 1 or more, not 0"):
         marker_elements(bundle, top=0)
+
+
+def test_annotated_query_keeps_the_markers_in_its_file(bundle, atlas, world, tmp_path):
+    annotated = annotate(world.cells([0, 1, 2, 3] * 3, seed=5), bundle, atlas)
+    annotated.write_h5ad(tmp_path / "out.h5ad")
+    kept = ad.read_h5ad(tmp_path / "out.h5ad").uns["peakatlas"]["markers"]
+    pd.testing.assert_frame_equal(kept.reset_index(drop=True), marker_elements(bundle))
