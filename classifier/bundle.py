@@ -17,6 +17,7 @@ from peakatlas.engine.spec import EmbeddingSpec
 
 from .bundle_folder import FORMAT_VERSION, read_bundle_files, write_bundle_files
 from .cells import CellEncoder
+from .levels import Levels
 from .route_files import restore_route, route_arrays, route_settings, under
 
 if TYPE_CHECKING:
@@ -32,8 +33,8 @@ if TYPE_CHECKING:
 class Bundle:
     """Everything that annotation needs."""
 
-    types: tuple[str, ...]
-    """Cell types, sorted."""
+    levels: Levels
+    """Cell types, coarse to fine."""
     registry: Intervals
     """Intervals to which counts are carried."""
     spec: EmbeddingSpec | None
@@ -43,6 +44,11 @@ class Bundle:
     """``shared``, ``sequence`` or both."""
     provenance: dict[str, Any]
     """What the bundle was trained on, how, and with which software."""
+
+    @property
+    def types(self) -> tuple[str, ...]:
+        """Cell types of the finest level, sorted."""
+        return self.levels.finest
 
     @property
     def validation(self) -> dict[str, dict[str, Any]]:
@@ -133,7 +139,7 @@ def _settings(bundle: Bundle) -> dict[str, Any]:
     return {
         "format": "peakatlas-bundle",
         "format_version": FORMAT_VERSION,
-        "types": list(bundle.types),
+        "levels": bundle.levels.to_json(),
         "contigs": list(bundle.registry.contigs),
         "spec": None if bundle.spec is None else bundle.spec.to_json(),
         "spec_digest": None if bundle.spec is None else bundle.spec.digest,
@@ -145,9 +151,10 @@ def _settings(bundle: Bundle) -> dict[str, Any]:
 
 def _restore(settings: Mapping[str, Any], arrays: Arrays) -> Bundle:
     encoder = CellEncoder.restore(under(arrays, "encoder"), settings["encoder"])
-    types = tuple(settings["types"])
+    levels = Levels.from_json(settings["levels"])
+    n_types = len(levels.finest)
     return Bundle(
-        types=types,
+        levels=levels,
         registry=Intervals(
             tuple(settings["contigs"]),
             arrays["registry.contig_ids"],
@@ -157,7 +164,7 @@ def _restore(settings: Mapping[str, Any], arrays: Arrays) -> Bundle:
         spec=None if settings["spec"] is None else EmbeddingSpec.from_json(settings["spec"]),
         encoder=encoder,
         routes={
-            name: restore_route(name, encoder, under(arrays, name), values, len(types))
+            name: restore_route(name, encoder, under(arrays, name), values, n_types)
             for name, values in settings["routes"].items()
         },
         provenance=settings["provenance"],

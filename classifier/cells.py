@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from .measured import Measured
+
 Representation = Literal["hybrid", "sequence", "profile", "trunk", "reindexed"]
 REPRESENTATIONS: tuple[Representation, ...] = (
     "hybrid",
@@ -106,7 +108,7 @@ class CellEncoder:
     trunk_scale: NDArray[np.float32] = field(default_factory=_blank)
 
     @classmethod
-    def fit(
+    def fit(  # noqa: PLR0913 - options are keyword-only
         cls,
         counts: sp.csr_matrix,
         peaks: PeakTable,
@@ -116,6 +118,7 @@ class CellEncoder:
         n_sequence: int = 64,
         n_reindexed: int = 50,
         seed: int = 0,
+        measured: Measured | None = None,
     ) -> CellEncoder:
         """Fit on reference cells.
 
@@ -130,6 +133,8 @@ class CellEncoder:
         n_sequence, n_reindexed : int
             Dimensions of the two blocks, at most.
         seed : int
+        measured : Measured, optional
+            Which peaks each cell's experiment could show; all if not given.
 
         Raises
         ------
@@ -140,7 +145,8 @@ class CellEncoder:
         """
         chosen = _representation(representation, peaks)
         rows = np.unique(peaks.rows[peaks.rows >= 0])
-        idf = inverse_document_frequency(carry(counts, peaks.rows, rows))
+        could = None if measured is None else measured.cells_by_row(peaks.rows, rows)
+        idf = inverse_document_frequency(carry(counts, peaks.rows, rows), could)
         peak_mean, peak_axes = whitening(peaks.values[peaks.embedded], n_sequence)
         draft = cls(
             representation=chosen,
@@ -162,7 +168,7 @@ class CellEncoder:
         if chosen == "trunk":
             return pooled._with_trunk(counts, peaks, seed)
         if chosen == "profile" or (chosen == "hybrid" and types is not None):
-            return pooled._with_profiles(counts, peaks, types)
+            return pooled._with_profiles(counts, peaks, types, measured)
         return pooled
 
     def transform(
@@ -295,7 +301,11 @@ class CellEncoder:
         return replace(self, sequence_mean=mean, sequence_scale=scale)
 
     def _with_profiles(
-        self, counts: sp.csr_matrix, peaks: PeakTable, types: NDArray[np.int64] | None
+        self,
+        counts: sp.csr_matrix,
+        peaks: PeakTable,
+        types: NDArray[np.int64] | None,
+        measured: Measured | None,
     ) -> CellEncoder:
         keep = np.flatnonzero(peaks.embedded)
         if types is None or len(keep) < MIN_PEAKS:
@@ -307,7 +317,10 @@ class CellEncoder:
             )
         fold = self._fold(peaks.rows[keep])
         part = sp.csr_matrix(counts[:, keep])
-        profiles = TypeProfiles.fit(part, peaks.values[keep], fold, types)
+        could = None
+        if measured is not None:
+            could = measured.cells_by_peak(types, int(types.max()) + 1)[:, keep]
+        profiles = TypeProfiles.fit(part, peaks.values[keep], fold, types, could)
         fitted = replace(self, profiles=profiles)
         mean, scale = used_moments(*fitted._dna_means("profile", counts, peaks))
         return replace(fitted, profile_mean=mean, profile_scale=scale)

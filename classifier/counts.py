@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from difflib import get_close_matches
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -147,31 +148,60 @@ def labels_of(counts: CellCounts, labels_key: str) -> NDArray[np.str_]:
     LabelsError
         If there is no such column, a cell has no label, or there are too few cells or labels.
     """
-    if labels_key not in counts.obs:
-        there = ", ".join(map(str, counts.obs.columns)) or "none"
-        raise LabelsError(
-            f"{counts.source}: obs has no column {labels_key!r}; columns there are: {there}. "
-            "Name one of them with --labels."
-        )
-    return checked_labels(counts.obs[labels_key], f"{counts.source}: obs[{labels_key!r}]")
+    labels = column_of(counts, labels_key, "--labels")
+    check_labels(labels, f"{counts.source}: obs[{labels_key!r}]")
+    return labels
 
 
-def checked_labels(column: pd.Series, where: str) -> NDArray[np.str_]:
-    """Labels as strings.
+def column_of(counts: CellCounts, name: str, option: str) -> NDArray[np.str_]:
+    """A column of `obs` as strings.
+
+    Parameters
+    ----------
+    counts : CellCounts
+    name : str
+    option : str
+        That named the column, for the error.
+
+    Returns
+    -------
+    str, shape (n_cells,)
 
     Raises
     ------
     LabelsError
-        If a cell has no label, a label has fewer than 3 cells, or there is only one label.
+        If there is no such column, or a cell has no value in it.
     """
-    labels = np.asarray(column.astype(str).to_numpy(), dtype=np.str_)
-    absent = np.asarray(column.isna()) | np.isin(labels, list(UNKNOWN_NAMES))
+    if name not in counts.obs:
+        there = [str(column) for column in counts.obs.columns]
+        plain = {_plain(column): column for column in there}
+        near = get_close_matches(_plain(name), plain, n=1, cutoff=0.75)
+        like = f" ({plain[near[0]]!r} is like it)" if near else ""
+        raise LabelsError(
+            f"{counts.source}: obs has no column {name!r}; columns there are: "
+            f"{', '.join(there) or 'none'}{like}. Name one of them with {option}."
+        )
+    column = counts.obs[name]
+    values = np.asarray(column.astype(str).to_numpy(), dtype=np.str_)
+    absent = np.asarray(column.isna()) | np.isin(values, list(UNKNOWN_NAMES))
     if absent.any():
         cells = ", ".join(map(str, column.index[absent][:SHOWN]))
+        what = "label" if option == "--labels" else "value"
         raise LabelsError(
-            f"{where}: {int(absent.sum())} cell(s) have no label: {cells}. "
+            f"{counts.source}: obs[{name!r}]: {int(absent.sum())} cell(s) have no {what}: {cells}. "
             "Remove these cells, or label them."
         )
+    return values
+
+
+def check_labels(labels: NDArray[np.str_], where: str) -> None:
+    """Refuse labels that cannot be learnt.
+
+    Raises
+    ------
+    LabelsError
+        If a label has fewer than 3 cells, or there is only one label.
+    """
     names, sizes = np.unique(labels, return_counts=True)
     if len(names) < 2:
         raise LabelsError(f"{where}: only one label ({names[0]}). Training needs at least two.")
@@ -184,7 +214,10 @@ def checked_labels(column: pd.Series, where: str) -> NDArray[np.str_]:
             f"{where}: {int(few.sum())} label(s) have fewer than {MIN_CELLS_PER_LABEL} cells: "
             f"{shown}. Merge or remove them."
         )
-    return labels
+
+
+def _plain(name: str) -> str:
+    return name.lower().replace(" ", "_").replace(".", "_")
 
 
 def _open(data: str | Path | ad.AnnData) -> tuple[ad.AnnData, str]:

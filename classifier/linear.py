@@ -36,7 +36,12 @@ class LinearHead:
 
 
 def fit_linear(
-    features: Features, types: NDArray[np.int64], n_types: int, *, strength: float
+    features: Features,
+    types: NDArray[np.int64],
+    n_types: int,
+    *,
+    strength: float,
+    weights: NDArray[np.float32] | None = None,
 ) -> LinearHead:
     """Fit with every type weighing the same.
 
@@ -48,9 +53,11 @@ def fit_linear(
     n_types : int
     strength : float
         Inverse of the ridge penalty.
+    weights : float32, shape (n_cells,), optional
+        Of each cell among those of its type, mean 1 a type.
     """
     model = LogisticRegression(C=strength, class_weight="balanced", max_iter=150, tol=1e-3)
-    model.fit(features, types)
+    model.fit(features, types, sample_weight=weights)
     return LinearHead(*class_columns(model.coef_, model.intercept_, n_types))
 
 

@@ -107,6 +107,7 @@ def fit_network(
     *,
     options: NetworkOptions,
     seed: int = 0,
+    weights: NDArray[np.float32] | None = None,
 ) -> AlignmentNetwork:
     """Fit encoder and classifier on reference cells, every type weighing the same.
 
@@ -118,11 +119,13 @@ def fit_network(
     n_types : int
     options : NetworkOptions
     seed : int
+    weights : float32, shape (n_cells,), optional
+        Of each cell among those of its type, mean 1 a type.
     """
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         network = AlignmentNetwork(views[0].shape[1], n_types, options)
-        _optimise(network, views, types, options=options, pull=None, seed=seed)
+        _optimise(network, views, types, options=options, pull=None, seed=seed, weights=weights)
     return network
 
 
@@ -166,6 +169,36 @@ def type_weights(types: NDArray[np.int64], n_types: int) -> NDArray[np.float32]:
     return (len(types) / (n_types * sizes)).astype(np.float32)
 
 
+class _Loss:
+    """Cross-entropy of cells in which every type, and within a type every batch, counts its due."""
+
+    def __init__(
+        self,
+        types: NDArray[np.int64],
+        weights: NDArray[np.float32] | None,
+        n_types: int,
+        smoothing: float,
+    ) -> None:
+        self._types = torch.from_numpy(types)
+        self._by_type = torch.from_numpy(type_weights(types, n_types))
+        self._by_cell = None if weights is None else torch.from_numpy(weights)
+        self._smoothing = smoothing
+
+    def __call__(self, logits: Tensor, rows: NDArray[np.int64]) -> Tensor:
+        wanted = self._types[rows]
+        each = nn.functional.cross_entropy(
+            logits,
+            wanted,
+            self._by_type,
+            reduction="mean" if self._by_cell is None else "none",
+            label_smoothing=self._smoothing,
+        )
+        if self._by_cell is None:
+            return each
+        weights = self._by_cell[rows]
+        return (each * weights).sum() / (self._by_type[wanted] * weights).sum()
+
+
 def _optimise(
     network: AlignmentNetwork,
     views: Sequence[NDArray[np.float32]],
@@ -174,13 +207,11 @@ def _optimise(
     options: NetworkOptions,
     pull: Pull | None,
     seed: int,
+    weights: NDArray[np.float32] | None = None,
 ) -> None:
     rng = np.random.default_rng(seed)
     stacked, target = torch.from_numpy(np.stack(views)), torch.from_numpy(types)
-    loss_of = nn.CrossEntropyLoss(
-        torch.from_numpy(type_weights(types, network.classifier.out_features)),
-        label_smoothing=options.smoothing,
-    )
+    loss_of = _Loss(types, weights, network.classifier.out_features, options.smoothing)
     puller = None if pull is None else Puller(network.options.latent, pull.weights)
     groups = [(network.parameters(), options.learning_rate)]
     if puller is not None:
@@ -196,12 +227,12 @@ def _optimise(
     for step in range(steps):
         rows = rng.integers(len(types), size=min(MINIBATCH, len(types)))
         view = rng.integers(len(views), size=len(rows))
-        loss = loss_of(network(stacked[view, rows]), target[rows])
+        loss = loss_of(network(stacked[view, rows]), rows)
         if pull is not None and puller is not None:
             sides, guesses = _sides(network, stacked, target, pull, rng)
             loss = loss + puller(sides, guesses, step / steps)
         optimiser.zero_grad()
-        loss.backward()
+        loss.backward()  # type: ignore[no-untyped-call]
         optimiser.step()
         schedule.step()
     network.eval()

@@ -51,6 +51,7 @@ class TypeProfiles:
         values: NDArray[np.float32],
         fold: NDArray[np.int64],
         types: NDArray[np.int64],
+        could: NDArray[np.int64] | None = None,
     ) -> TypeProfiles:
         """Fit on labelled cells.
 
@@ -62,10 +63,12 @@ class TypeProfiles:
         fold : int64, shape (n_peaks,)
             0, 1 or 2: the map that does not see the peak.
         types : int64, shape (n_cells,)
+        could : int64, shape (n_types, n_peaks), optional
+            See `type_log_odds`.
         """
         mean, axes = whitening(values, MAX_AXES)
         white = (values - mean).astype(np.float64) @ axes
-        wanted = type_log_odds(counts, types)
+        wanted = type_log_odds(counts, types, could)
         maps = [axes @ _ridge(white[fold != k], wanted[fold != k]) for k in range(FOLDS)]
         return cls(mean, np.ascontiguousarray(np.stack(maps), np.float32))
 
@@ -86,7 +89,9 @@ class TypeProfiles:
         return np.asarray(predicted, np.float32)
 
 
-def type_log_odds(counts: sp.csr_matrix, types: NDArray[np.int64]) -> NDArray[np.float64]:
+def type_log_odds(
+    counts: sp.csr_matrix, types: NDArray[np.int64], could: NDArray[np.int64] | None = None
+) -> NDArray[np.float64]:
     """Log-odds that a type opens a peak, less the mean over types, shape (n_peaks, n_types).
 
     Shares are drawn towards that of all cells by four cells' worth.
@@ -95,14 +100,18 @@ def type_log_odds(counts: sp.csr_matrix, types: NDArray[np.int64]) -> NDArray[np
     ----------
     counts : csr_matrix of float32, shape (n_cells, n_peaks)
     types : int64, shape (n_cells,)
+    could : int64, shape (n_types, n_peaks), optional
+        Cells of a type whose experiment could show a peak; all of the type if not given.
     """
     opened = binary(counts)
-    overall = (np.asarray(opened.sum(axis=0), np.float64).ravel() + 0.5) / (len(types) + 1)
+    if could is None:
+        could = np.repeat(np.bincount(types)[:, None], counts.shape[1], axis=1)
+    seen = could.sum(axis=0)
+    overall = (np.asarray(opened.sum(axis=0), np.float64).ravel() + 0.5) / (seen + 1)
     columns = []
-    for code in range(int(types.max()) + 1):
-        cells = np.flatnonzero(types == code)
-        total = np.asarray(opened[cells].sum(axis=0), np.float64).ravel()
-        share = (total + PRIOR_CELLS * overall) / (len(cells) + PRIOR_CELLS)
+    for code, cells in enumerate(could):
+        total = np.asarray(opened[np.flatnonzero(types == code)].sum(axis=0), np.float64).ravel()
+        share = (total + PRIOR_CELLS * overall) / (cells + PRIOR_CELLS)
         columns.append(np.log(share / (1 - share)))
     odds = np.stack(columns, axis=1)
     centred: NDArray[np.float64] = odds - odds.mean(axis=1, keepdims=True)

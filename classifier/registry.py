@@ -21,7 +21,7 @@ from peakatlas.engine.intervals import Intervals
 from peakatlas.engine.models.table import MODELS
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from numpy.typing import NDArray
 
@@ -171,22 +171,32 @@ def resolve(
     return ResolvedValues(np.asarray(found.values, np.float32), found.lookup)
 
 
-def build_registry(peaks: Intervals, found: ResolvedValues, atlas: Atlas | None) -> Intervals:
+def shared_registry(
+    named: Sequence[Intervals], found: Sequence[ResolvedValues], atlas: Atlas | None
+) -> Intervals:
     """Intervals to which counts are carried: the atlas rows that peaks overlap, else the peaks.
+
+    A peak of a later reference is not added if it is carried to what is there already.
 
     Parameters
     ----------
-    peaks : Intervals
-        Peaks of the reference.
-    found : ResolvedValues
+    named : sequence of Intervals
+        Peaks of each reference.
+    found : sequence of ResolvedValues
         Of the same peaks.
     atlas : Atlas or None
     """
-    if atlas is None or found.lookup is None:
-        return peaks
-    rows = np.asarray(found.lookup.overlap_row)
-    own = peaks.take(np.flatnonzero(rows < 0))
-    return Intervals.concatenate([atlas.intervals.take(np.unique(rows[rows >= 0])), own])
+    parts = []
+    own = list(named)
+    if atlas is not None:
+        rows = [np.asarray(each.lookup.overlap_row) for each in found if each.lookup is not None]
+        parts.append(atlas.intervals.take(np.unique(np.concatenate([r[r >= 0] for r in rows]))))
+        own = [peaks.take(np.flatnonzero(r < 0)) for peaks, r in zip(named, rows, strict=True)]
+    registry = Intervals.concatenate([*parts, own[0]])
+    for peaks in own[1:]:
+        new = np.flatnonzero(registry_rows(peaks, registry) < 0)
+        registry = Intervals.concatenate([registry, peaks.take(new)])
+    return registry
 
 
 def registry_rows(peaks: Intervals, registry: Intervals) -> NDArray[np.int64]:

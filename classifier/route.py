@@ -16,6 +16,7 @@ from .sparse import tf_idf, thin
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from .level_rules import LevelRules
     from .linear import Features, LinearHead
     from .network import AlignmentNetwork
     from .novelty import ReferenceShape, Surprise
@@ -85,6 +86,8 @@ class Route:
     """For queries that have nearly all peaks of the reference."""
     partial: Calibration
     """For queries that lack some: from held-out cells that were denied a third of the peaks."""
+    rules: LevelRules
+    """When a cell gets a label at each level."""
     sample: NDArray[np.float16]
     """Embeddings of some reference cells, for alignment, shape (n_sample, dim)."""
     sample_types: NDArray[np.int64]

@@ -9,6 +9,7 @@ import numpy as np
 import scipy.sparse as sp
 import torch
 
+from .level_rules import LevelRules
 from .linear import LinearHead
 from .network import AlignmentNetwork, NetworkOptions
 from .novelty import ReferenceShape, Surprise, restore_shape
@@ -83,6 +84,7 @@ def route_settings(route: Route) -> dict[str, Any]:
         "complete": {key: getattr(route.complete, key) for key in _PLAIN},
         "partial": {key: getattr(route.partial, key) for key in _PLAIN},
         "network": asdict(route.network.options),
+        "rules": route.rules.to_json(),
         "validation": route.validation,
     }
 
@@ -118,6 +120,7 @@ def restore_route(
         shape=shape,
         complete=_restore_calibration(under(arrays, "complete"), settings["complete"]),
         partial=_restore_calibration(under(arrays, "partial"), settings["partial"]),
+        rules=LevelRules.from_json(settings["rules"]),
         sample=arrays["sample"],
         sample_types=arrays["sample_types"],
         sample_open=_restore_open(under(arrays, "sample_open"), len(encoder.rows)),

@@ -9,15 +9,15 @@ import numpy as np
 from scipy.optimize import minimize_scalar
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import f1_score
-from sklearn.model_selection import StratifiedKFold
 
+from .batches import batch_weights, folds
 from .linear import fit_linear
 from .network import NetworkOptions, fit_network
 from .novelty import NEIGHBOURS, ReferenceShape, Surprise, smooth
 from .route import Calibration, fuse, rarity_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Sequence
 
     import scipy.sparse as sp
     from numpy.typing import NDArray
@@ -85,6 +85,7 @@ def choose_mix(
     refit: Refit,
     *,
     seed: int,
+    batches: NDArray[np.int64] | None = None,
 ) -> CellEncoder:
     """Set the share of the sequence block that labels held-out reference cells best.
 
@@ -101,12 +102,14 @@ def choose_mix(
     refit : callable
         Encoder fitted on the cells of these rows alone.
     seed : int
+    batches : int64, shape (n_cells,), optional
+        Where there are several, whole batches are held out: see `folds`.
     """
     if encoder.representation != "hybrid":
         return encoder
-    rows = sample_rows(types, MIX_CELLS, seed)
+    rows = sample_rows(types, MIX_CELLS, seed, batches)
     told = {mix: np.zeros(len(rows), np.int64) for mix in MIXES}
-    for seen, held in _folds(types[rows], seed):
+    for seen, held in folds(types[rows], seed, None if batches is None else batches[rows]):
         fold = refit(rows[seen])
         for mix in MIXES:
             cells = fold.with_mix(mix).transform(counts[rows], peaks)
@@ -126,8 +129,9 @@ def hold_out(
     types: NDArray[np.int64],
     *,
     fit: FoldOptions,
+    groups: NDArray[np.int64] | None = None,
 ) -> list[HeldOut]:
-    """Fit on two thirds of the cells, judge the third, three times over.
+    """Fit on two thirds of the cells, judge the third, three times over; or leave batches out.
 
     Parameters
     ----------
@@ -140,10 +144,14 @@ def hold_out(
         The same cells as the held-out third is shown.
     types : int64, shape (n_cells,)
     fit : FoldOptions
+    groups : int64, shape (n_cells,), optional
+        Batch of each cell. Where there are several, whole batches are held out (see `folds`), and
+        those that are seen are balanced within each type.
     """
     n_types = int(types.max()) + 1
     found = [_blank(len(types), n_types, fit.strengths) for _ in judged]
-    for seen, held in _folds(types, fit.seed):
+    for seen, held in folds(types, fit.seed, groups):
+        weights = None if groups is None else batch_weights(types[seen], groups[seen])
         encoder = refit(seen)
         part = [look.see(name, encoder).take(seen) for look in shown]
         network = fit_network(
@@ -152,10 +160,12 @@ def hold_out(
             n_types,
             options=fit.network,
             seed=fit.seed,
+            weights=weights,
         )
         shape = ReferenceShape.fit(part[0].embedding, types[seen], n_types)
         heads = {
-            s: fit_linear(part[0].features, types[seen], n_types, strength=s) for s in fit.strengths
+            s: fit_linear(part[0].features, types[seen], n_types, strength=s, weights=weights)
+            for s in fit.strengths
         }
         for result, look in zip(found, judged, strict=True):
             cells = look.see(name, encoder).take(held)
@@ -270,7 +280,9 @@ def quality(types: NDArray[Any], predicted: NDArray[Any]) -> float:
     return (accuracy + float(f1_score(types, predicted, average="macro", zero_division=0))) / 2
 
 
-def sample_rows(types: NDArray[np.int64], size: int, seed: int) -> NDArray[np.int64]:
+def sample_rows(
+    types: NDArray[np.int64], size: int, seed: int, batches: NDArray[np.int64] | None = None
+) -> NDArray[np.int64]:
     """Some cells of every type, as evenly as the types allow, in ascending order.
 
     Parameters
@@ -279,21 +291,24 @@ def sample_rows(types: NDArray[np.int64], size: int, seed: int) -> NDArray[np.in
     size : int
         Cells wanted, at most.
     seed : int
+    batches : int64, shape (n_cells,), optional
+        The cells of a type are taken as evenly from its batches.
     """
     rng = np.random.default_rng(seed)
     order = rng.permutation(len(types))
-    rank = np.empty(len(types), np.int64)
-    for code in np.unique(types):
-        cells = order[types[order] == code]
+    if batches is not None:
+        within = _rank(types * (int(batches.max()) + 1) + batches, order)
+        order = order[np.argsort(within[order], kind="stable")]
+    return np.sort(np.lexsort((types, _rank(types, order)))[:size])
+
+
+def _rank(codes: NDArray[np.int64], order: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Place of each row among those of its code, in this order."""
+    rank = np.empty(len(codes), np.int64)
+    for code in np.unique(codes):
+        cells = order[codes[order] == code]
         rank[cells] = np.arange(len(cells))
-    return np.sort(np.lexsort((types, rank))[:size])
-
-
-def _folds(
-    types: NDArray[np.int64], seed: int
-) -> Iterator[tuple[NDArray[np.int64], NDArray[np.int64]]]:
-    folds = StratifiedKFold(3, shuffle=True, random_state=seed)
-    yield from folds.split(np.zeros(len(types)), types)
+    return rank
 
 
 def _blank(n_cells: int, n_types: int, strengths: Sequence[float]) -> HeldOut:

@@ -54,10 +54,20 @@ def thin(
     return thinned
 
 
-def inverse_document_frequency(counts: sp.csr_matrix) -> NDArray[np.float32]:
-    """``log(1 + cells / (1 + cells in which a column is open))``, shape (n_columns,)."""
+def inverse_document_frequency(
+    counts: sp.csr_matrix, could: NDArray[np.int64] | None = None
+) -> NDArray[np.float32]:
+    """``log(1 + cells / (1 + cells in which a column is open))``, shape (n_columns,).
+
+    Parameters
+    ----------
+    counts : csr_matrix, shape (n_cells, n_columns)
+    could : int64, shape (n_columns,), optional
+        Cells whose experiment could show a column; all if not given.
+    """
     open_in = np.bincount(counts.indices, minlength=counts.shape[1])
-    return np.log1p(counts.shape[0] / (1 + open_in)).astype(np.float32)
+    cells = counts.shape[0] if could is None else could
+    return np.asarray(np.log1p(cells / (1 + open_in)), np.float32)
 
 
 def tf_idf(counts: sp.csr_matrix, idf: NDArray[np.float32]) -> sp.csr_matrix:

@@ -132,8 +132,8 @@ def test_labels():
 def test_no_labels_column_names_those_there_are():
     text = labels_refusal(list("aaabbb"), key="celltype")
     assert text == (
-        "AnnData: obs has no column 'celltype'; columns there are: cell_type, donor. "
-        "Name one of them with --labels."
+        "AnnData: obs has no column 'celltype'; columns there are: cell_type, donor "
+        "('cell_type' is like it). Name one of them with --labels."
     )
 
 

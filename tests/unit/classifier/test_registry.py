@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from peakatlas.classifier.registry import Sources, build_registry, registry_rows, resolve
+from peakatlas.classifier.registry import Sources, registry_rows, resolve, shared_registry
 from peakatlas.engine.intervals import Intervals
 
 
@@ -44,13 +44,13 @@ def test_registry_without_atlas_is_the_peaks():
     peaks = Intervals.from_columns(["chr1", "chr1"], [0, 500], [200, 700])
     found = resolve(peaks, None, Sources())
     assert found.values.shape == (2, 0) and found.tiers() == {"missing": 2}
-    assert build_registry(peaks, found, None) == peaks
+    assert shared_registry([peaks], [found], None) == peaks
 
 
 def test_registry_holds_atlas_rows_and_peaks_that_miss_it(atlas, world):
     start = np.array([world.start[5] + 20, world.start[5] + 40, 10_000_000])
     peaks = Intervals.from_columns(["chr1"] * 3, start, start + 200)
-    registry = build_registry(peaks, resolve(peaks, atlas, Sources()), atlas)
+    registry = shared_registry([peaks], [resolve(peaks, atlas, Sources())], atlas)
     assert registry.start.tolist() == [world.start[5], 10_000_000]
     assert registry_rows(peaks, registry).tolist() == [0, 0, 1]
 

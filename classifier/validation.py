@@ -1,0 +1,122 @@
+"""What held-out reference cells say of a route: for the report and for who trained it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from sklearn.metrics import f1_score
+
+from .metrics import per_type
+from .route import fuse
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from numpy.typing import NDArray
+
+    from .levels import First, Levels
+    from .selection import HeldOut
+
+LOOKS = ("full_depth", "thinned", "fewer_peaks")
+CONFUSED_WITH = 3
+
+
+def validate(
+    held: Sequence[HeldOut], types: NDArray[np.int64], strength: float, weight: float
+) -> dict[str, Any]:
+    """Accuracy and macro-F1 of each member and of both, at each look.
+
+    Parameters
+    ----------
+    held : sequence of HeldOut
+    types : int64, shape (n_cells,)
+    strength, weight : float
+        From `choose_fusion`.
+    """
+    scores: dict[str, Any] = {"strength": strength, "linear_weight": weight}
+    for look, part in zip(LOOKS, held, strict=False):
+        fused = fuse(part.network, part.linear[strength], weight)
+        for member, logs in (
+            ("fused", fused),
+            ("network", part.network),
+            ("linear", part.linear[strength]),
+        ):
+            scores[f"{member}_{look}"] = _scores(types, logs.argmax(axis=1))
+    return scores
+
+
+def validate_types(
+    levels: Levels, types: NDArray[np.int64], probabilities: NDArray[np.float32], first: First
+) -> dict[str, Any]:
+    """Scores of each type, what it was mistaken for, and scores of each level.
+
+    Parameters
+    ----------
+    levels : Levels
+    types : int64, shape (n_cells,)
+    probabilities : float32, shape (n_cells, n_finest)
+        Of held-out cells at full depth.
+    first : {"fine", "coarse"}
+        See `Levels.best`.
+    """
+    best = levels.best(probabilities, first)
+    names = np.asarray(levels.finest)
+    rows = per_type(names[types], names[best]).set_index("label").to_dict("index")
+    found: dict[str, Any] = {
+        "by_type": {
+            name: {
+                "cells": int(rows[name]["n_cells"]),
+                **{key: float(rows[name][key]) for key in ("precision", "recall", "f1")},
+                "mistaken_for": _mistaken(names, best[types == code], code),
+            }
+            for code, name in enumerate(levels.finest)
+        }
+    }
+    if len(levels.columns) > 1:
+        found["by_level"] = {
+            column: _scores(levels.parents(i)[types], levels.parents(i)[best])
+            for i, column in enumerate(levels.columns)
+        }
+    return found
+
+
+def validate_batches(
+    types: NDArray[np.int64],
+    best: NDArray[np.int64],
+    batches: NDArray[np.int64],
+    names: Sequence[str],
+) -> dict[str, Any]:
+    """Scores of each batch; macro-F1 is over the types that it has.
+
+    Parameters
+    ----------
+    types, best, batches : int64, shape (n_cells,)
+        Codes of the true types, of those told by models that did not see the cell, of batches.
+    names : sequence of str
+        Of the batches.
+    """
+    return {
+        name: {
+            "cells": int((batches == b).sum()),
+            **_scores(types[batches == b], best[batches == b]),
+        }
+        for b, name in enumerate(names)
+    }
+
+
+def _scores(types: NDArray[np.int64], best: NDArray[np.int64]) -> dict[str, float]:
+    return {
+        "accuracy": float(np.mean(best == types)),
+        "macro_f1": float(
+            f1_score(types, best, labels=np.unique(types), average="macro", zero_division=0)
+        ),
+    }
+
+
+def _mistaken(names: NDArray[np.str_], told: NDArray[np.int64], code: int) -> dict[str, int]:
+    """The types that cells of one type were most often mistaken for, and how many were."""
+    times = np.bincount(told, minlength=len(names))
+    times[code] = 0
+    order = np.argsort(-times, kind="stable")[:CONFUSED_WITH]
+    return {str(names[i]): int(times[i]) for i in order if times[i]}
