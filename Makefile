@@ -1,5 +1,6 @@
 # make demo   install into .venv and run the packaged demonstration
 # make test   install into .venv and run the whole test suite
+# make docs   install into .venv and build the documentation site into site/
 # make check  install into .venv; format, lint, types, import contracts, tests
 
 PYTHON ?= python3
@@ -9,13 +10,16 @@ BIN := $(VENV)/bin
 EXTRA := $(shell nvidia-smi >/dev/null 2>&1 && echo gpu || echo cpu)
 PIP_INSTALL := $(BIN)/python -m pip install --disable-pip-version-check --quiet -c constraints.txt
 
-.PHONY: demo test check install clean
+.PHONY: demo test docs check install clean
 
 demo: $(VENV)/.installed
 	$(BIN)/peakatlas demo
 
 test: $(VENV)/.installed-dev
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2
+
+docs: $(VENV)/.installed-dev
+	PATH="$(CURDIR)/$(BIN):$$PATH" scripts/docs
 
 check: $(VENV)/.installed-dev
 	PATH="$(CURDIR)/$(BIN):$$PATH" scripts/check
@@ -35,4 +39,4 @@ $(VENV)/.installed-dev: $(VENV)/.installed
 	touch $@
 
 clean:
-	rm -rf $(VENV) demo-output dist build
+	rm -rf $(VENV) demo-output dist build site

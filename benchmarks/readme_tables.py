@@ -1,4 +1,6 @@
-"""Write the measured tables of README.md from the JSON objects in ``benchmarks/results/``.
+"""Measured tables in Markdown, from the JSON objects in ``benchmarks/results/``.
+
+Run, it writes those of README.md; the site (``scripts/site``) takes them all.
 
 python benchmarks/annotate.py --dataset schep2017 --json > benchmarks/results/schep2017.json
 python benchmarks/readme_tables.py
@@ -133,10 +135,7 @@ def with_block(text: str, name: str, block: str) -> str:
 
 def with_tables(text: str) -> str:
     """README text with all tables made anew from the committed results."""
-    text = with_block(text, "annotate", annotate_table([_read(name) for name in TITLES]))
-    text = with_block(text, "embed", embed_table(_read("embed")))
-    atlas = atlas_table(_read("lookup"), _read("atlas_io"), _read("faults"))
-    return with_block(text, "lookup", atlas)
+    return with_block(text, "annotate", annotate_table([_read(name) for name in TITLES]))
 
 
 def _read(name: str) -> dict[str, Any]:

@@ -1,0 +1,162 @@
+"""Pages of the site that are made from the code, the results, and files kept elsewhere."""
+
+from __future__ import annotations
+
+import re
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import typer
+from tables import RESULTS, result, table
+
+import peakatlas
+from peakatlas.cli import NAME, app
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+ROOT = Path(__file__).resolve().parents[2]
+_WIDTH = 100
+_OPTIONS = (
+    "peakatlas.classifier.train.TrainOptions",
+    "peakatlas.classifier.annotate.AnnotateOptions",
+    "peakatlas.classifier.registry.Sources",
+)
+_PLACES = {
+    "README.md": "index.md",
+    "CONTRIBUTING.md": "contributing.md",
+    "CHANGELOG.md": "changelog.md",
+    "atlas/FORMAT.md": "format.md",
+    "engine/models/peaklm-v1/README.md": "model-card.md",
+}
+"""Pages of the site by the file that they are made of."""
+_LINK = re.compile(r"\[([^\]]*)\]\((?!https?://|#)([^)\s]+)\)")
+
+
+def commands_page() -> str:
+    """The help of every command, as it is printed."""
+    lines = [
+        "# Commands",
+        "",
+        "What `--help` prints, command by command. Exit codes: 0 done, 1 cannot, 2 misused, 130 or "
+        "143 stopped by Ctrl-C or SIGTERM, with the line that goes on.",
+    ]
+    for path, text in _helps(typer.main.get_command(app), (NAME,), None):
+        lines += ["", f"## {' '.join(path)}", "", "```text", text.rstrip(), "```"]
+    return "\n".join(lines) + "\n"
+
+
+def benchmarks_page() -> str:
+    """Every figure of every committed result."""
+    lines = [
+        "# Benchmarks",
+        "",
+        "Made from the JSON objects in `benchmarks/results/` when this site is built. Each was "
+        "printed by the command above its table, on the machine and commit below it. What the "
+        "figures mean stands at the head of each script; how accuracy was measured, and how far "
+        "it can be believed, on [another page](accuracy.md).",
+    ]
+    for file in sorted(RESULTS.glob("*.json")):
+        lines += ["", f"## {file.stem}", "", *_result(result(file.stem), file.stem)]
+    return "\n".join(lines) + "\n"
+
+
+def api_page() -> str:
+    """Every public name, documented from its docstring."""
+    lines = [
+        "# Python",
+        "",
+        "`import peakatlas` costs nothing: each name is loaded when it is first used.",
+    ]
+    for name in (*peakatlas.__all__, *_OPTIONS):
+        lines += ["", f"::: {name if '.' in name else f'peakatlas.{name}'}"]
+    return "\n".join(lines) + "\n"
+
+
+def included(name: str) -> str:
+    """A Markdown file of the repository, with its links as they are on the site.
+
+    Parameters
+    ----------
+    name : str
+        Path below the root.
+    """
+    return relinked((ROOT / name).read_text(), name)
+
+
+def relinked(text: str, name: str) -> str:
+    """Links of a file to its neighbours as links to their pages; what has no page loses its link.
+
+    Parameters
+    ----------
+    text : str
+    name : str
+        Path of the file below the root.
+    """
+
+    def link(match: re.Match[str]) -> str:
+        path, hash_sign, anchor = match[2].partition("#")
+        target = ((ROOT / name).parent / path).resolve().relative_to(ROOT).as_posix()
+        if target not in _PLACES and not target.startswith("docs/"):
+            return match[1]
+        page = _PLACES.get(target, target.removeprefix("docs/"))
+        return f"[{match[1]}]({page}{hash_sign}{anchor})"
+
+    return _LINK.sub(link, text)
+
+
+def _helps(
+    command: Any,  # noqa: ANN401 - a click command, of which typer may have its own copy
+    path: tuple[str, ...],
+    parent: Any,  # noqa: ANN401 - its context
+) -> Iterator[tuple[tuple[str, ...], str]]:
+    """Help of a command and of all below it."""
+    context = command.make_context(
+        path[-1], [], parent=parent, resilient_parsing=True, terminal_width=_WIDTH
+    )
+    yield path, command.get_help(context)
+    for name, inner in getattr(command, "commands", {}).items():
+        yield from _helps(inner, (*path, name), context)
+
+
+def _result(found: dict[str, Any], name: str) -> list[str]:
+    where = found.get("provenance", {})
+    tasks: dict[str, dict[str, Any]] = found.get("tasks", {"": found})
+    keys = [key for key in next(iter(tasks.values())) if _is_figure(key, found, tasks)]
+    rows = [
+        [f"`{key}`", *(_shown(each.get(key), each.get(f"{key}_sd")) for each in tasks.values())]
+        for key in keys
+    ]
+    script = found.get("benchmark", name)
+    command = where.get("command", f"python benchmarks/{script}.py --json")
+    return [
+        f"`{command}`",
+        "",
+        table(["figure", *(task.replace("->", " → ") or "value" for task in tasks)], rows),
+        "",
+        f"Measured {where.get('date', '?')}, {where.get('machine', '?')}, commit "
+        f"{where.get('commit', '?')}.",
+    ]
+
+
+def _is_figure(key: str, found: dict[str, Any], tasks: dict[str, dict[str, Any]]) -> bool:
+    if key.endswith("_sd") or key in ("provenance", "tasks", "benchmark"):
+        return False
+    return any(not isinstance(figures.get(key), dict | list) for figures in tasks.values())
+
+
+def _shown(value: object, sd: float | None = None) -> str:
+    if isinstance(value, float):
+        text = f"{value:,.3f}" if abs(value) < 100 else f"{value:,.0f}"
+        return text if sd is None else f"{text} ± {sd:.3f}"
+    return f"{value:,}" if isinstance(value, int) and not isinstance(value, bool) else str(value)
+
+
+PAGES: dict[str, Callable[[], str]] = {
+    "api.md": api_page,
+    "commands.md": commands_page,
+    "benchmarks.md": benchmarks_page,
+    **{page: partial(included, name) for name, page in _PLACES.items() if name != "README.md"},
+}
+"""Makers of pages by name."""

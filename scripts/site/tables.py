@@ -1,0 +1,85 @@
+"""Tables of the site that are made from the code and from measured results."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+from benchmarks.readme_tables import (
+    RESULTS,
+    TITLES,
+    annotate_table,
+    atlas_table,
+    embed_table,
+)
+from peakatlas.atlas.lookup import TIERS
+from peakatlas.engine import errors
+from peakatlas.engine.models.table import MODELS
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+_TIERS = {
+    "exact": "the atlas has the same interval",
+    "sequence": "the atlas has the same DNA elsewhere, or in another build",
+    "overlap": "a neighbour within `--max-offset` stands in; off by default, a poor approximation",
+    "embedded": "the model ran now, because `--genome` was given",
+    "missing": "none of these; the peak is used by its coordinates only",
+}
+
+
+def models() -> str:
+    """Every model that has a name."""
+    rows = [
+        [
+            f"`{card.name}`",
+            f"{card.n_parameters / 1e6:,.0f} M",
+            str(card.dim),
+            f"{card.context_tokens:,}",
+            f"`{card.default_window}`",
+            f"{card.licence}{' (**non-commercial**)' if card.non_commercial else ''}",
+        ]
+        for card in MODELS.values()
+    ]
+    return table(["name", "parameters", "dimensions", "tokens at most", "window", "licence"], rows)
+
+
+def tiers() -> str:
+    """What may serve a peak."""
+    return table(["tier", "what served the peak"], [[f"`{name}`", _TIERS[name]] for name in TIERS])
+
+
+def error_tree() -> str:
+    """The tree of errors, as its module draws it."""
+    return f"```text\n{(errors.__doc__ or '').partition(chr(10))[2].strip()}\n```"
+
+
+def table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """A Markdown table.
+
+    Examples
+    --------
+    >>> print(table(["a", "b"], [["1", "2"]]))
+    | a | b |
+    | --- | --- |
+    | 1 | 2 |
+    """
+    lines = [header, ["---"] * len(header), *rows]
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+
+def result(name: str) -> dict[str, Any]:
+    """Object of a file in ``benchmarks/results``."""
+    found: dict[str, Any] = json.loads((RESULTS / f"{name}.json").read_text())
+    return found
+
+
+TABLES: dict[str, Callable[[], str]] = {
+    "models": models,
+    "tiers": tiers,
+    "errors": error_tree,
+    "annotate": lambda: annotate_table([result(name) for name in TITLES]),
+    "embed": lambda: embed_table(result("embed")),
+    "lookup": lambda: atlas_table(result("lookup"), result("atlas_io"), result("faults")),
+}
+"""Makers of tables by name."""
