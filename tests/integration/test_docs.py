@@ -133,7 +133,7 @@ def test_commands_and_python_of_a_page_run(run, desk, has_run, tmp_path, monkeyp
 
 def parse(words: list[str]) -> None:
     """Parse a line as a run would: names, options and values; files are not looked at."""
-    command, context, left = COMMAND, None, [word for word in words if word != "--help"]
+    command, context, left = COMMAND, None, list(words)
     while hasattr(command, "commands"):
         context = command.make_context(command.name, left, parent=context)
         left = [*context._protected_args, *context.args]
@@ -153,7 +153,7 @@ def test_a_line_that_does_not_parse_is_noticed():
     parse(["atlas", "info", "a.zarr", "--json"])
     with pytest.raises(Exception, match="--jsen"):
         parse(["atlas", "info", "a.zarr", "--jsen"])
-    with pytest.raises(Exception, match="-o"):
+    with pytest.raises(Exception, match="out"):
         parse(["annotate", "query.h5ad", "--bundle", "bundle"])
 
 

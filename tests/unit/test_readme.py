@@ -1,9 +1,8 @@
-"""The README's figures are those of the committed results, and its commands exist."""
+"""The README's figures are those of the committed results."""
 
 import re
 
 import pytest
-import typer
 
 from benchmarks.readme_tables import (
     ROOT,
@@ -13,7 +12,6 @@ from benchmarks.readme_tables import (
     with_block,
     with_tables,
 )
-from peakatlas.cli import app
 
 README = (ROOT / "README.md").read_text()
 
@@ -65,16 +63,3 @@ def test_table_shows_mean_and_sd_and_leaves_out_what_was_not_run():
 def test_missing_marker_is_named():
     with pytest.raises(ValueError, match=re.escape("<!-- end: benchmarks/x.py -->")):
         with_block("text <!-- begin: benchmarks/x.py --> text", "x", "table")
-
-
-def test_every_command_of_the_readme_exists_with_its_options():
-    root = typer.main.get_command(app)
-    lines = re.findall(r"^peakatlas ([^#`\n]+)", README, re.MULTILINE)
-    lines += re.findall(r"-m peakatlas ([^#`\n]+)", README)
-    assert len(lines) >= 4
-    for line in lines:
-        words, command = line.split(), root
-        while hasattr(command, "commands"):
-            command = command.commands[words.pop(0)]
-        known = {name for option in command.params for name in option.opts}
-        assert {word for word in words if word.startswith("-")} <= known, line
