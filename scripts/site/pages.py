@@ -31,6 +31,7 @@ _PLACES = {
     "engine/models/peaklm-v1/README.md": "model-card.md",
 }
 """Pages of the site by the file that they are made of."""
+_NO_FIGURES = ("provenance", "tasks", "benchmark", "dataset")
 _LINK = re.compile(r"\[([^\]]*)\]\((?!https?://|#)([^)\s]+)\)")
 
 
@@ -123,32 +124,44 @@ def _helps(
 def _result(found: dict[str, Any], name: str) -> list[str]:
     where = found.get("provenance", {})
     tasks: dict[str, dict[str, Any]] = found.get("tasks", {"": found})
-    keys = [key for key in next(iter(tasks.values())) if _is_figure(key, found, tasks)]
+    columns = {task: dict(_flat(figures)) for task, figures in tasks.items()}
+    keys = dict.fromkeys(key for figures in columns.values() for key in figures)
     rows = [
-        [f"`{key}`", *(_shown(each.get(key), each.get(f"{key}_sd")) for each in tasks.values())]
+        [f"`{key}`", *(_shown(each.get(key), each.get(f"{key}_sd")) for each in columns.values())]
         for key in keys
+        if not key.endswith("_sd")
     ]
-    script = found.get("benchmark", name)
-    command = where.get("command", f"python benchmarks/{script}.py --json")
     return [
-        f"`{command}`",
+        f"`{_command(found, name)}`",
         "",
-        table(["figure", *(task.replace("->", " → ") or "value" for task in tasks)], rows),
+        table(["figure", *(task.replace("->", " → ") or "value" for task in columns)], rows),
         "",
         f"Measured {where.get('date', '?')}, {where.get('machine', '?')}, commit "
         f"{where.get('commit', '?')}.",
     ]
 
 
-def _is_figure(key: str, found: dict[str, Any], tasks: dict[str, dict[str, Any]]) -> bool:
-    if key.endswith("_sd") or key in ("provenance", "tasks", "benchmark"):
-        return False
-    return any(not isinstance(figures.get(key), dict | list) for figures in tasks.values())
+def _command(found: dict[str, Any], name: str) -> str:
+    """What printed a result."""
+    dataset = f" --dataset {found['dataset']}" if "dataset" in found else ""
+    script, _, option = str(found.get("benchmark", name)).partition("-")
+    return f"python benchmarks/{script}.py{dataset}{f' --{option}' if option else ''} --json"
+
+
+def _flat(figures: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """Figures of nested objects by their path; lists and what is about the run are left out."""
+    for key, value in figures.items():
+        if isinstance(value, dict):
+            if key not in _NO_FIGURES:
+                yield from _flat(value, f"{prefix}{key} / ")
+        elif key not in _NO_FIGURES and not isinstance(value, list):
+            yield f"{prefix}{key}", value
 
 
 def _shown(value: object, sd: float | None = None) -> str:
     if isinstance(value, float):
-        text = f"{value:,.3f}" if abs(value) < 100 else f"{value:,.0f}"
+        digits = 4 if 0.99 < value < 1 else 3 if abs(value) < 100 else 0
+        text = f"{value:,.{digits}f}"
         return text if sd is None else f"{text} ± {sd:.3f}"
     return f"{value:,}" if isinstance(value, int) and not isinstance(value, bool) else str(value)
 

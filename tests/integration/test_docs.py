@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import re
 import shutil
+import tarfile
 from pathlib import Path
 
 import anndata as ad
@@ -46,6 +47,16 @@ def write_fragments(cells: ad.AnnData, folder: Path) -> None:
     (folder / "barcodes.tsv.gz").write_bytes(gzip.compress(names.encode()))
 
 
+def write_sdist(cells: ad.AnnData, folder: Path) -> None:
+    """The fragments and types of the cells, where the sources of chromatinhd have theirs."""
+    inside = "chromatinhd-0.4.3/src/chromatinhd/data/examples/pbmc10ktiny"
+    obs = cells.obs[["cell_type"]].rename(columns={"cell_type": "celltype"})
+    ad.AnnData(obs=obs).write_h5ad(folder / "transcriptome.h5ad")
+    with tarfile.open(folder / "chromatinhd-0.4.3.tar.gz", "w:gz") as archive:
+        for name in ("fragments.tsv.gz", "transcriptome.h5ad"):
+            archive.add(folder / name, f"{inside}/{name}")
+
+
 def write_beds(folder: Path) -> int:
     """Peaks, others, regions, and a chain that moves nothing; where the peaks end, in bp."""
     bed = (DATA / "peaks.bed").read_text().splitlines(keepends=True)
@@ -72,6 +83,7 @@ def desk(tmp_path_factory) -> Path:
     for name in ("query.h5ad", "counts.h5ad"):
         query.write_h5ad(folder / name)
     write_fragments(reference, folder)
+    write_sdist(reference, folder)
     for name in ("hg38.fa.gz", "genome.fa.gz"):
         shutil.copy(DATA / "slice.fa.gz", folder / name)
     embedder = Embedder.load("peaklm-v1")
