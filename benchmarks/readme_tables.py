@@ -28,6 +28,15 @@ COLUMNS = {
     "its control": "sequence_permuted_",
 }
 
+PEERS = {
+    ("celltypist", ""): "CellTypist {}",
+    ("celltypist", "majority_voting_"): "CellTypist {}, majority voting",
+    ("scmingle", ""): "scMINGLE {}",
+    ("scanvi", ""): "scANVI (scvi-tools {})",
+}
+"""Rows of the table of peers: peer, prefix of its figures, title."""
+SHARED_PEAKS = ("granja2019-10k", "schep2017")
+
 SPEEDS = {
     "ratio_vs_naive": "× Hugging Face, fp32, one sequence at a time",
     "ratio_vs_sentence_transformers": "× sentence-transformers, bf16, sorted",
@@ -103,11 +112,36 @@ def annotate_table(results: list[dict[str, Any]]) -> str:
     head = ["accuracy / macro-F1", *COLUMNS]
     lines = [_row(head), _row(["---"] * len(head))]
     for result in results:
-        title = TITLES[result["dataset"]]
-        for task, figures in result.get("tasks", {"": result}).items():
-            name = f"{title}, {task.replace('->', ' → ')}" if task else title
-            lines.append(_row([name, *(_cell(figures, prefix) for prefix in COLUMNS.values())]))
+        for task, figures in _by_task([result]).items():
+            cells = [_cell(figures, prefix) for prefix in COLUMNS.values()]
+            lines.append(_row([_task_title(*task), *cells]))
     return "\n".join([*lines, "", _provenance(results)])
+
+
+def peers_table(annotate: list[dict[str, Any]], peers: list[dict[str, Any]]) -> str:
+    """Markdown table of other tools beside peakatlas, a column for each task.
+
+    Parameters
+    ----------
+    annotate : list of dict
+        Objects printed by ``annotate.py --json``; their tasks are the columns.
+    peers : list of dict
+        Objects printed by ``peers/run.py --json`` for the same data sets.
+    """
+    ours = _by_task(annotate)
+    head = ["accuracy / macro-F1", *(_task_title(*task) for task in ours)]
+    rows = [
+        [title, *(_cell(figures, prefix) for figures in ours.values())]
+        for title, prefix in (("peakatlas", ""), ("TF-IDF + LR", "baseline_"))
+    ]
+    for (peer, prefix), title in PEERS.items():
+        results = [result for result in peers if result["peer"] == peer]
+        if results:
+            theirs, version = _by_task(results), results[0]["version"]
+            cells = [_cell(theirs.get(task, {}), prefix) for task in ours]
+            rows.append([title.format(version), *cells])
+    lines = [_row(head), _row(["---"] * len(head)), *map(_row, rows)]
+    return "\n".join([*lines, "", _provenance([*annotate, *peers])])
 
 
 def with_block(text: str, name: str, block: str) -> str:
@@ -135,7 +169,27 @@ def with_block(text: str, name: str, block: str) -> str:
 
 def with_tables(text: str) -> str:
     """README text with all tables made anew from the committed results."""
-    return with_block(text, "annotate", annotate_table([_read(name) for name in TITLES]))
+    text = with_block(text, "annotate", annotate_table([_read(name) for name in TITLES]))
+    return with_block(text, "peers/run", all_peers())
+
+
+def all_peers() -> str:
+    """The table of peers from the committed results."""
+    theirs = [_read(path.stem) for path in sorted(RESULTS.glob("peers-*.json"))]
+    return peers_table([_read(name) for name in SHARED_PEAKS], theirs)
+
+
+def _by_task(results: list[dict[str, Any]]) -> dict[tuple[str, str], dict[str, Any]]:
+    """Figures by data set and task; one that is the only task of its data set has no name."""
+    return {
+        (result["dataset"], task): figures
+        for result in results
+        for task, figures in result.get("tasks", {"": result}).items()
+    }
+
+
+def _task_title(dataset: str, task: str) -> str:
+    return f"{TITLES[dataset]}, {task.replace('->', ' → ')}" if task else TITLES[dataset]
 
 
 def _read(name: str) -> dict[str, Any]:
