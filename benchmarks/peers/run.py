@@ -143,8 +143,11 @@ def benchmark(
                 by_task.setdefault(task, []).append(found)
     figures = {task: summary(by_seed) for task, by_seed in by_task.items()}
     installed = versions(python)
+    command = (
+        f"python benchmarks/peers/run.py --dataset {name} --peer {peer} --seeds {seeds} --json"
+    )
     return {
-        "benchmark": "peers",
+        "benchmark": "peers/run",
         "peer": peer,
         "version": installed[PEERS[peer].package],
         "settings": PEERS[peer].settings,
@@ -154,7 +157,7 @@ def benchmark(
         "seeds": seeds,
         **(next(iter(figures.values())) if len(figures) == 1 else {"tasks": figures}),
         "rss_mb": round(resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1024),
-        "provenance": where | {"peer_versions": installed},
+        "provenance": where | {"command": command, "peer_versions": installed},
     }
 
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from benchmarks.readme_tables import (
     RESULTS,
     TITLES,
+    all_peers,
     annotate_table,
     atlas_table,
     embed_table,
@@ -78,6 +79,7 @@ TABLES: dict[str, Callable[[], str]] = {
     "models": models,
     "tiers": tiers,
     "errors": error_tree,
+    "peers": all_peers,
     "annotate": lambda: annotate_table([result(name) for name in TITLES]),
     "embed": lambda: embed_table(result("embed")),
     "lookup": lambda: atlas_table(result("lookup"), result("atlas_io"), result("faults")),
