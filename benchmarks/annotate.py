@@ -53,8 +53,8 @@ from sklearn.pipeline import make_pipeline
 import peakatlas
 from peakatlas.classifier.align import LOSSES, Alignment
 from peakatlas.classifier.annotate import AnnotateOptions
-from peakatlas.classifier.cells import REPRESENTATIONS, Representation
 from peakatlas.classifier.metrics import score
+from peakatlas.classifier.representations import REPRESENTATIONS, Representation
 from peakatlas.classifier.train import TrainOptions
 
 KEPT_READS = 0.25

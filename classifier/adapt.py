@@ -18,7 +18,7 @@ from .align import (
 from .linear import fit_linear
 from .network import adapt_network
 from .pull import Pull
-from .self_training import confident, self_train, stacked
+from .self_training import as_sure_as, confident, self_train, stacked
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -32,7 +32,6 @@ if TYPE_CHECKING:
     from .self_training import SelfTrained
 
 MIN_CELLS = 50
-MOST_CELLS = 20_000
 FEWEST_TO_TRAIN = 300
 ADAPT_STEPS = 200
 ADAPT_RATE = 3e-4
@@ -79,7 +78,7 @@ class Adapted:
     told: Adaptation
 
     def log_probabilities(self, cells: Cells, logs: NDArray[np.float32]) -> NDArray[np.float32]:
-        """What is finally said of cells.
+        """What is finally said of cells, but for how surely; see `tempered`.
 
         Parameters
         ----------
@@ -89,7 +88,23 @@ class Adapted:
         """
         if self.self_trained is None:
             return logs
-        return self.self_trained.log_probabilities(cells.features, logs)
+        return self.self_trained.untempered(cells.features, logs)
+
+    def tempered(
+        self, said: NDArray[np.float32], logs: NDArray[np.float32], drawn: NDArray[np.int64]
+    ) -> NDArray[np.float32]:
+        """What was said of all cells, as sure on the whole as `logs` are.
+
+        Parameters
+        ----------
+        said : float32, shape (n_cells, n_types)
+            From `log_probabilities`.
+        logs : float32, shape (n_cells, n_types)
+            As given to it.
+        drawn : int64, shape (n,)
+            Rows that stand for all.
+        """
+        return said if self.self_trained is None else as_sure_as(said, logs, drawn)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -122,14 +137,12 @@ def adapt(
     tell the other half worse by more than two hundredths; 300 cells are the fewest to learn from.
     What is asked for by name is done alone, and always.
 
-    Of a query of more than 20,000 cells, so many drawn by `seed` are adapted to.
-
     Parameters
     ----------
     route : Route
         Not modified.
     query : Cells
-        Unlabelled.
+        Unlabelled; of a large query, cells that stand for all (`survey.draw`).
     calibration : Calibration
         Of the route for these peaks.
     alignment : str
@@ -153,19 +166,18 @@ def adapt(
         reason = f"fewer than {MIN_CELLS} cells" if few else "alignment is off"
         told = _untouched(alignment, reason)
         return Adapted(network=route.network, self_trained=None, told=told)
-    part = _drawn(query, seed)
     network, told = route.network, _untouched(alignment, "not asked for")
     if named:
-        network, told = _align(route, part, calibration, alignment, seed)
+        network, told = _align(route, query, calibration, alignment, seed)
     trained = None
-    many = len(part.embedding) >= FEWEST_TO_TRAIN
+    many = len(query.embedding) >= FEWEST_TO_TRAIN
     if alignment == "adaptive" and not many:
         told = replace(told, self_reason=f"fewer than {FEWEST_TO_TRAIN} cells to learn from")
     wanted = alignment == "self-training" or (
         alignment == "adaptive" and many and bool(told.losses)
     )
     if wanted and route.sample_open is not None:
-        trained, reason = _train(route, network, part, calibration, alignment, seed)
+        trained, reason = _train(route, network, query, calibration, alignment, seed)
         told = replace(told, self_trained=trained is not None, self_reason=reason)
     return Adapted(network=network, self_trained=trained, told=told)
 
@@ -288,14 +300,6 @@ def _logs(
     route: Route, network: AlignmentNetwork, query: Cells, calibration: Calibration
 ) -> NDArray[np.float32]:
     return route.log_probabilities(query, network.run(query.embedding)[1], calibration)
-
-
-def _drawn(query: Cells, seed: int) -> Cells:
-    n_cells = len(query.embedding)
-    if n_cells <= MOST_CELLS:
-        return query
-    chosen = np.random.default_rng(seed).choice(n_cells, MOST_CELLS, replace=False)
-    return query.take(np.sort(chosen).astype(np.int64))
 
 
 def _evidence(

@@ -16,9 +16,9 @@ from peakatlas.atlas.reader import Atlas
 from .advice import warnings_of
 from .align import Alignment
 from .bundle import Bundle
-from .cells import PeakTable
 from .counts import read_counts
 from .explain_elements import marker_elements
+from .peak_table import PeakTable
 from .predict import Prediction, predict
 from .registry import Sources, registry_rows, resolve
 from .versions import versions
@@ -124,14 +124,14 @@ def annotate(
     found = resolve(named, store, sources)
     say(f"peaks: {found.describe(named)}")
     peaks = PeakTable(found.values, registry_rows(named, model.registry))
-    say("labelling its cells")
     said = predict(
         model,
-        counts.matrix,
+        counts.rows,
         peaks,
         alignment=options.alignment,
         reject=options.reject,
         seed=options.seed,
+        progress=progress,
     )
     annotated = _written(counts, model, said, _record(counts, model, found, said, options))
     annotated.var["peakatlas_tier"] = pd.Categorical(found.tier_names(), categories=TIERS)
@@ -161,7 +161,7 @@ def _record(
         "query": counts.source,
         "cells": counts.n_cells,
         "peaks": counts.n_peaks,
-        "median_depth": float(np.median(counts.depth)),
+        "median_depth": float(np.median(said.depth)),
         "types": list(bundle.types),
         "labels": dict(zip(map(str, names), sizes.tolist(), strict=True)),
         "unassigned": dict(zip(map(str, reasons), times.tolist(), strict=True)),

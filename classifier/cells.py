@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import scipy.sparse as sp
@@ -11,7 +11,9 @@ from sklearn.decomposition import TruncatedSVD
 
 from peakatlas.engine.errors import BundleError
 
+from .peak_table import PeakTable
 from .profiles import FOLDS, TypeProfiles
+from .representations import checked_representation, usual_mix
 from .sparse import binary, carry, inverse_document_frequency, tf_idf, unit_rows, unit_sums
 from .trunk import Trunk
 from .whitening import moments, used_moments, whitening
@@ -22,51 +24,15 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from .measured import Measured
+    from .representations import DnaBlock, Representation
 
-Representation = Literal["hybrid", "sequence", "profile", "trunk", "reindexed"]
-REPRESENTATIONS: tuple[Representation, ...] = (
-    "hybrid",
-    "sequence",
-    "profile",
-    "trunk",
-    "reindexed",
-)
-DnaBlock = Literal["sequence", "profile", "trunk"]
+    Moments = tuple[NDArray[np.float32], NDArray[np.float32]]
+
 MIN_PEAKS = 20
 
 
 def _blank() -> NDArray[np.float32]:
     return np.zeros(0, np.float32)
-
-
-@dataclass(frozen=True, eq=False)
-class PeakTable:
-    """What is known of the peaks of one count matrix.
-
-    Parameters
-    ----------
-    values : float32, shape (n_peaks, dim)
-        Embeddings; a row of NaN where there is none. `dim` may be 0.
-    rows : int64, shape (n_peaks,)
-        Registry row that a peak is carried to, -1 if none.
-    """
-
-    values: NDArray[np.float32]
-    rows: NDArray[np.int64]
-
-    def __len__(self) -> int:
-        return len(self.rows)
-
-    @property
-    def embedded(self) -> NDArray[np.bool_]:
-        """Which peaks have an embedding, shape (n_peaks,)."""
-        if self.values.shape[1] == 0:
-            return np.zeros(len(self), np.bool_)
-        return np.asarray(np.isfinite(self.values[:, 0]))
-
-    def take(self, peaks: NDArray[np.bool_] | NDArray[np.int64]) -> PeakTable:
-        """Some of the peaks."""
-        return PeakTable(self.values[peaks], self.rows[peaks])
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -143,14 +109,14 @@ class CellEncoder:
             ``sequence``, 20 for ``profile`` and ``trunk``), it is ``profile`` and there are no
             types, or it is not known.
         """
-        chosen = _representation(representation, peaks)
+        chosen = checked_representation(representation, peaks)
         rows = np.unique(peaks.rows[peaks.rows >= 0])
         could = None if measured is None else measured.cells_by_row(peaks.rows, rows)
         idf = inverse_document_frequency(carry(counts, peaks.rows, rows), could)
         peak_mean, peak_axes = whitening(peaks.values[peaks.embedded], n_sequence)
         draft = cls(
             representation=chosen,
-            mix=_usual_mix(chosen),
+            mix=usual_mix(chosen),
             rows=rows,
             idf=idf,
             tfidf_scale=1.0,
@@ -172,7 +138,7 @@ class CellEncoder:
         return pooled
 
     def transform(
-        self, counts: sp.csr_matrix, peaks: PeakTable, *, own_statistics: bool = False
+        self, counts: sp.csr_matrix, peaks: PeakTable, *, own_statistics: bool | Moments = False
     ) -> NDArray[np.float32]:
         """Embed cells.
 
@@ -181,9 +147,10 @@ class CellEncoder:
         counts : csr_matrix of float32, shape (n_cells, n_peaks)
         peaks : PeakTable, length n_peaks
             May be other peaks than those of the reference.
-        own_statistics : bool
-            Centre and scale the sequence block by these cells instead of the reference's: for
-            peak sets that differ so much that their means do.
+        own_statistics : bool, or mean and scale
+            Centre and scale the block that reads DNA by these cells, or by the moments given
+            (`own_moments`), instead of the reference's: for peak sets that differ so much that
+            their means do.
 
         Returns
         -------
@@ -203,7 +170,7 @@ class CellEncoder:
         return np.ascontiguousarray(np.concatenate(parts, axis=1), np.float32)
 
     def sequence_block(
-        self, counts: sp.csr_matrix, peaks: PeakTable, *, own_statistics: bool = False
+        self, counts: sp.csr_matrix, peaks: PeakTable, *, own_statistics: bool | Moments = False
     ) -> NDArray[np.float32]:
         """Standardised sequence part, float32, shape (n_cells, n_sequence)."""
         return self._dna_block("sequence", counts, peaks, own_statistics)
@@ -220,11 +187,28 @@ class CellEncoder:
         """Binarised TF-IDF on registry rows, csr_matrix of float32, shape (n_cells, n_rows)."""
         return tf_idf(carry(counts, peaks.rows, self.rows), self.idf / self.tfidf_scale)
 
-    def shared(self, counts: sp.csr_matrix, peaks: PeakTable) -> float:
-        """Share of the counts that lie in peaks carried to rows of the reference."""
-        known = np.isin(peaks.rows, self.rows)
-        total = float(counts.sum())
-        return float(counts[:, np.flatnonzero(known)].sum()) / total if total else 0.0
+    def prepared(self, peaks: PeakTable) -> PeakTable:
+        """The peaks with what this encoder averages over them, for many blocks of cells."""
+        name = self._dna_name()
+        if name == "trunk" or self.mix == 0:
+            return peaks
+        return replace(peaks, said=self._of_peaks(name, peaks.take(np.flatnonzero(peaks.embedded))))
+
+    def own_moments(self, counts: sp.csr_matrix, peaks: PeakTable) -> Moments:
+        """Mean and scale of the block that reads DNA over these cells; see `transform`."""
+        return used_moments(*self._dna_means(self._dna_name(), counts, peaks))
+
+    def shared(self, totals: NDArray[np.float64], peaks: PeakTable) -> float:
+        """Share of the counts that lie in peaks carried to rows of the reference.
+
+        Parameters
+        ----------
+        totals : float64, shape (n_peaks,)
+            Counts of each peak over all cells.
+        peaks : PeakTable, length n_peaks
+        """
+        total = float(totals.sum())
+        return float(totals[np.isin(peaks.rows, self.rows)].sum()) / total if total else 0.0
 
     def covered(self, peaks: PeakTable) -> float:
         """Share of the reference's open rows, by how often they are open, that peaks reach."""
@@ -278,7 +262,7 @@ class CellEncoder:
 
     def only(self, representation: Representation) -> CellEncoder:
         """The same encoder reduced to one block."""
-        return replace(self, representation=representation, mix=_usual_mix(representation))
+        return replace(self, representation=representation, mix=usual_mix(representation))
 
     def _with_reindexed(
         self, counts: sp.csr_matrix, peaks: PeakTable, n_axes: int, seed: int
@@ -330,13 +314,19 @@ class CellEncoder:
         mean, scale = used_moments(*fitted._dna_means("trunk", counts, peaks))
         return replace(fitted, trunk_mean=mean, trunk_scale=scale)
 
+    def _dna_name(self) -> DnaBlock:
+        """Which block reads DNA."""
+        if self.representation in ("profile", "trunk"):
+            return self.representation
+        return "sequence"
+
     def _dna_block(
-        self, name: DnaBlock, counts: sp.csr_matrix, peaks: PeakTable, own_statistics: bool
+        self, name: DnaBlock, counts: sp.csr_matrix, peaks: PeakTable, own: bool | Moments
     ) -> NDArray[np.float32]:
         raw, used = self._dna_means(name, counts, peaks)
         mean, scale = getattr(self, f"{name}_mean"), getattr(self, f"{name}_scale")
-        if own_statistics:
-            mean, scale = used_moments(raw, used)
+        if own is not False:
+            mean, scale = used_moments(raw, used) if own is True else own
         block = (raw - mean) / scale
         block[~used] = 0
         return np.asarray(block, np.float32)
@@ -346,12 +336,14 @@ class CellEncoder:
     ) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
         """A block before it is standardised, and which cells have peaks for it."""
         keep = np.flatnonzero(peaks.embedded)
-        part = sp.csr_matrix(counts[:, keep])
+        part = counts if len(keep) == len(peaks) else sp.csr_matrix(counts[:, keep])
         used = np.diff(part.indptr) > 0
         if name == "trunk" and self.trunk is not None:
             return self.trunk.cells(part, peaks.values[keep]), used
-        said = self._of_peaks(name, peaks.take(keep))
-        weights = unit_sums(binary(part) @ sp.diags_array(self._peak_idf(part, peaks.rows[keep])))
+        said = self._of_peaks(name, peaks.take(keep)) if peaks.said is None else peaks.said
+        rarity = inverse_document_frequency(part) if peaks.idf is None else peaks.idf[keep]
+        idf = self._peak_idf(peaks.rows[keep], rarity)
+        weights = unit_sums(binary(part) @ sp.diags_array(idf))
         return np.asarray(weights @ said, np.float32), used
 
     def _of_peaks(self, name: DnaBlock, peaks: PeakTable) -> NDArray[np.float32]:
@@ -369,15 +361,15 @@ class CellEncoder:
         place = np.minimum(np.searchsorted(self.rows, rows), len(self.rows) - 1)
         return np.where(self.rows[place] == rows, place % FOLDS, -1)
 
-    def _peak_idf(self, counts: sp.csr_matrix, rows: NDArray[np.int64]) -> NDArray[np.float32]:
-        """The reference's where a peak is known to it, else that of these cells."""
+    def _peak_idf(
+        self, rows: NDArray[np.int64], rarity: NDArray[np.float32]
+    ) -> NDArray[np.float32]:
+        """The reference's where a peak is known to it, else that of these cells, `rarity`."""
         if len(self.rows) == 0:
-            return inverse_document_frequency(counts)
+            return rarity
         place = np.minimum(np.searchsorted(self.rows, rows), len(self.rows) - 1)
         known = self.rows[place] == rows
-        return np.where(known, self.idf[place], inverse_document_frequency(counts)).astype(
-            np.float32
-        )
+        return np.where(known, self.idf[place], rarity).astype(np.float32)
 
 
 ARRAYS = (
@@ -392,22 +384,3 @@ ARRAYS = (
     "sequence_scale",
 )
 LATER_ARRAYS = ("profile_mean", "profile_scale", "trunk_mean", "trunk_scale")
-
-
-def _representation(wanted: Representation, peaks: PeakTable) -> Representation:
-    if wanted not in REPRESENTATIONS:
-        names = ", ".join(REPRESENTATIONS)
-        raise ValueError(f"representation {wanted!r} is not known; choose one of {names}")
-    enough = int(peaks.embedded.sum()) >= 2
-    if wanted not in ("hybrid", "reindexed") and not enough:
-        raise ValueError(
-            f"representation {wanted!r} needs embedded peaks, and {int(peaks.embedded.sum())} of "
-            f"{len(peaks)} have an embedding. Give --genome, or an atlas that holds these peaks."
-        )
-    if wanted == "hybrid" and not enough:
-        return "reindexed"
-    return wanted
-
-
-def _usual_mix(representation: Representation) -> float:
-    return 0.5 if representation == "hybrid" else float(representation != "reindexed")

@@ -4,20 +4,23 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from difflib import get_close_matches
+from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import anndata as ad
 import numpy as np
-import scipy.sparse as sp
+from anndata.abc import CSCDataset, CSRDataset
 
 from peakatlas.engine.errors import CountsError, LabelsError
 from peakatlas.engine.interval_readers import intervals_from_frame
 
+from .count_rows import CountRows, checked_matrix
 from .matrix_files import read_matrix_file
 
 if TYPE_CHECKING:
     import pandas as pd
+    import scipy.sparse as sp
     from numpy.typing import NDArray
 
     from peakatlas.engine.intervals import Intervals
@@ -33,8 +36,7 @@ class CellCounts:
 
     Parameters
     ----------
-    matrix : csr_matrix of float32, shape (n_cells, n_peaks)
-        Whole numbers ≥ 0, no explicit zeros.
+    rows : CountRows, shape (n_cells, n_peaks)
     peaks : Intervals, length n_peaks
     obs : DataFrame, length n_cells
         Annotation of the cells, as read.
@@ -44,7 +46,7 @@ class CellCounts:
         Name of the file, for error texts.
     """
 
-    matrix: sp.csr_matrix
+    rows: CountRows
     peaks: Intervals
     obs: pd.DataFrame
     adata: ad.AnnData
@@ -53,12 +55,17 @@ class CellCounts:
     @property
     def n_cells(self) -> int:
         """Number of cells."""
-        return int(self.matrix.shape[0])
+        return self.rows.shape[0]
 
     @property
     def n_peaks(self) -> int:
         """Number of peaks."""
-        return int(self.matrix.shape[1])
+        return self.rows.shape[1]
+
+    @cached_property
+    def matrix(self) -> sp.csr_matrix:
+        """All counts, csr_matrix of float32 with whole numbers ≥ 0 and no explicit zeros."""
+        return self.rows.read()
 
     @property
     def depth(self) -> NDArray[np.float32]:
@@ -94,40 +101,11 @@ def read_counts(data: str | Path | ad.AnnData) -> CellCounts:
         )
     if adata.X is None:
         raise CountsError(f"{source}: X is empty. Put the counts into X.")
-    matrix = checked_matrix(adata.X, source)
+    rows = _rows(adata.X, source)
     _refuse_duplicate_cells(adata, source)
     peaks = intervals_from_frame(adata.var, source)
     _refuse_duplicate_peaks(peaks, source)
-    return CellCounts(matrix, peaks, adata.obs, adata, source)
-
-
-def checked_matrix(values: sp.csr_matrix | NDArray[np.float32], source: str) -> sp.csr_matrix:
-    """Counts as float32 CSR.
-
-    Raises
-    ------
-    CountsError
-        If a value is NaN, infinite, negative or not a whole number.
-    """
-    matrix = sp.csr_matrix(values)
-    data = matrix.data
-    if data.dtype.kind not in "biuf":
-        raise CountsError(f"{source}: X holds {data.dtype}, not numbers. Put counts into X.")
-    _refuse(matrix, np.isnan(data), "NaN", "Replace them by 0, or give the raw counts.", source)
-    _refuse(matrix, np.isinf(data), "infinite", "Give the raw counts.", source)
-    _refuse(matrix, data < 0, "negative", "Give raw counts, not scaled values.", source)
-    fractional = data != np.rint(data)
-    _refuse(
-        matrix,
-        fractional,
-        "fractional",
-        "Give raw counts (often in layers['counts'] or raw.X), not TF-IDF or normalised values.",
-        source,
-    )
-    counts = sp.csr_matrix(matrix, dtype=np.float32, copy=True)
-    counts.sum_duplicates()
-    counts.eliminate_zeros()
-    return counts
+    return CellCounts(rows, peaks, adata.obs, adata, source)
 
 
 def labels_of(counts: CellCounts, labels_key: str) -> NDArray[np.str_]:
@@ -220,24 +198,17 @@ def _plain(name: str) -> str:
     return name.lower().replace(" ", "_").replace(".", "_")
 
 
+def _rows(values: Any, source: str) -> CountRows:  # noqa: ANN401 - of numpy, scipy or anndata
+    if isinstance(values, CSRDataset):
+        return CountRows(values, source)
+    stored = isinstance(values, CSCDataset)
+    return CountRows(checked_matrix(values.to_memory() if stored else values, source), source)
+
+
 def _open(data: str | Path | ad.AnnData) -> tuple[ad.AnnData, str]:
     if isinstance(data, ad.AnnData):
         return data, "AnnData"
     return read_matrix_file(data), Path(data).name
-
-
-def _refuse(
-    matrix: sp.csr_matrix, bad: NDArray[np.bool_], word: str, remedy: str, source: str
-) -> None:
-    if not bad.any():
-        return
-    places = np.flatnonzero(bad)[:SHOWN]
-    rows = np.searchsorted(matrix.indptr, places, side="right") - 1
-    shown = ", ".join(
-        f"cell {r} peak {matrix.indices[p]} ({matrix.data[p]:g})"
-        for r, p in zip(rows, places, strict=True)
-    )
-    raise CountsError(f"{source}: {int(bad.sum())} {word} count(s) in X: {shown}. {remedy}")
 
 
 def _refuse_duplicate_cells(adata: ad.AnnData, source: str) -> None:

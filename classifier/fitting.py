@@ -10,11 +10,12 @@ import numpy as np
 import scipy.sparse as sp
 
 from .batches import batch_weights
-from .cells import CellEncoder, PeakTable
+from .cells import CellEncoder
 from .level_rules import LevelRules
 from .linear import fit_linear
 from .network import fit_network
 from .novelty import ReferenceShape
+from .peak_table import PeakTable
 from .route import Calibration, Cells, Look, Route, RouteName, fuse, route_encoder, see_cells
 from .selection import (
     FoldOptions,

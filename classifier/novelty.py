@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from sklearn.neighbors import NearestNeighbors
 
+from .landmarks import landmark_mean
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
@@ -147,7 +149,10 @@ def neighbours_of(n_cells: int) -> int:
 
 
 def smooth(
-    values: NDArray[np.float32], cells: NDArray[np.float32], neighbours: int
+    values: NDArray[np.float32],
+    cells: NDArray[np.float32],
+    neighbours: int,
+    among: NDArray[np.int64] | None = None,
 ) -> NDArray[np.float32]:
     """Mean over a cell and its nearest neighbours: strange cells of one type stand together.
 
@@ -158,11 +163,15 @@ def smooth(
         Embedding in which neighbours are sought, by angle.
     neighbours : int
         At most as many as there are other cells.
+    among : int64, shape (n,), optional
+        Ascending rows of the cells that may be neighbours; all by default.
     """
     k = min(neighbours, len(cells) - 1)
     if k < 1:
         return values
     unit = cells / np.maximum(np.linalg.norm(cells, axis=1, keepdims=True), 1e-12)
+    if among is not None and len(among) < len(cells):
+        return landmark_mean(values, unit, among, k)
     near = NearestNeighbors(n_neighbors=k + 1).fit(unit).kneighbors(unit, return_distance=False)
     return np.asarray(values[near].mean(axis=1), np.float32)
 

@@ -2,24 +2,33 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
+from peakatlas.engine.steps import counter
+
 from .adapt import Adaptation, adapt
+from .count_rows import CountRows
 from .metrics import UNASSIGNED
 from .novelty import neighbours_of
-from .query_graph import share_among_neighbours
+from .query_graph import OwnAxes, share_among_landmarks, share_among_neighbours
+from .survey import survey
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     import scipy.sparse as sp
     from numpy.typing import NDArray
 
+    from .adapt import Adapted
     from .align import Alignment
     from .bundle import Bundle
-    from .cells import PeakTable
+    from .cells import Moments
+    from .peak_table import PeakTable
     from .route import Calibration, Cells, Route, RouteName
+    from .survey import Survey
 
 MIN_SHARED_COUNTS = 0.3
 MIN_CELLS_FOR_STATISTICS = 20
@@ -46,6 +55,8 @@ class Prediction:
     """Aligned embedding, shape (n_cells, latent)."""
     reference_latent: NDArray[np.float32]
     """The same of the reference sample, shape (n_sample, latent)."""
+    depth: NDArray[np.float32]
+    """Counts of each cell, in all peaks."""
     route: RouteName
     """Which route labelled the cells."""
     shared: float
@@ -55,12 +66,13 @@ class Prediction:
 
 def predict(
     bundle: Bundle,
-    counts: sp.csr_matrix,
+    counts: sp.csr_matrix | CountRows,
     peaks: PeakTable,
     *,
     alignment: Alignment = "adaptive",
     reject: bool = True,
     seed: int = 0,
+    progress: Callable[[str], None] | None = None,
 ) -> Prediction:
     """Label cells.
 
@@ -68,10 +80,14 @@ def predict(
     centred and scaled by themselves, if there are 20 or more, and probabilities are averaged over
     cells that resemble each other by the query's own peaks.
 
+    Cells are read in blocks, twice. What is learnt of a query as a whole is learnt from cells drawn
+    by `seed` (`survey.draw`): all of them where there are at most 20,000. Beside these cells and
+    one block, memory holds some 200 numbers a cell.
+
     Parameters
     ----------
     bundle : Bundle
-    counts : csr_matrix of float32, shape (n_cells, n_peaks)
+    counts : csr_matrix of float32, or CountRows, shape (n_cells, n_peaks)
     peaks : PeakTable, length n_peaks
         Rows are those of ``bundle.registry``.
     alignment : str
@@ -79,53 +95,174 @@ def predict(
     reject : bool
         Whether uncertain and novel cells are left "Unassigned".
     seed : int
-        Of the alignment.
+        Of the draw and the alignment.
+    progress : callable, optional
+        Called with a few words as each step begins; see `Steps`.
+
+    Raises
+    ------
+    CountsError
+        If a count in a file is no count.
     """
-    route, shared = choose_route(bundle, counts, peaks)
-    far = route.name == "sequence" and shared < MIN_SHARED_COUNTS
-    own = far and counts.shape[0] >= MIN_CELLS_FOR_STATISTICS
-    cells = route.see(counts, peaks, own_statistics=own)
-    calibration = route.calibration(peaks)
-    adapted = adapt(route, cells, calibration, alignment=alignment, seed=seed)
-    latent, network_logs = adapted.network.run(cells.embedding)
-    logs = route.log_probabilities(cells, network_logs, calibration)
-    # Self-training makes a new type look like a known one, so novelty is judged before it.
-    novelty = route.novelty(cells, logs, calibration)
-    logs = adapted.log_probabilities(cells, logs)
-    if own:
-        logs = share_among_neighbours(logs, counts, neighbours_of(len(logs)), seed=seed)
-    best = np.asarray(bundle.types)[logs.argmax(axis=1)]
-    reason = _reasons(cells, logs, novelty, calibration, reject=reject)
-    return Prediction(
-        labels=np.where(reason == "", best, UNASSIGNED),
-        best=best,
-        confidence=np.where(cells.depth > 0, np.exp(logs.max(axis=1)), 0).astype(np.float32),
-        novelty=novelty,
-        reason=reason,
-        probabilities=np.exp(logs),
-        latent=latent,
-        reference_latent=adapted.network.run(route.sample.astype(np.float32))[0],
-        route=route.name,
-        shared=shared,
-        adaptation=adapted.told,
-    )
+    say, count = progress or (lambda _: None), counter(progress)
+    rows = counts if isinstance(counts, CountRows) else CountRows(counts)
+    say("surveying its cells")
+    query = survey(rows, seed=seed, count=count)
+    route, shared = choose_route(bundle, query.totals, peaks)
+    say("adapting to them")
+    reading = _Reading.of(route, peaks, query, far=shared < MIN_SHARED_COUNTS, seed=seed)
+    cells = reading.see(query.cells)
+    adapted = adapt(route, cells, reading.calibration, alignment=alignment, seed=seed)
+    say("labelling its cells")
+    if query.complete:
+        told = reading.tell(query.cells, cells, adapted)
+    else:
+        told = _told_in_blocks(rows, reading, adapted, count)
+    return _decided(bundle, query, reading, adapted, told, reject=reject, shared=shared)
 
 
-def choose_route(bundle: Bundle, counts: sp.csr_matrix, peaks: PeakTable) -> tuple[Route, float]:
+def choose_route(
+    bundle: Bundle, totals: NDArray[np.float64], peaks: PeakTable
+) -> tuple[Route, float]:
     """Route for these cells, and the share of their counts in peaks that the reference knows.
 
     The ``sequence`` route is taken where that share is below 0.3 and peaks have embeddings, or
     where it is the only one.
+
+    Parameters
+    ----------
+    bundle : Bundle
+    totals : float64, shape (n_peaks,)
+        Counts of each peak over all cells.
+    peaks : PeakTable, length n_peaks
     """
-    shared = bundle.encoder.shared(counts, peaks)
+    shared = bundle.encoder.shared(totals, peaks)
     far = shared < MIN_SHARED_COUNTS and bool(peaks.embedded.any())
     if "sequence" in bundle.routes and (far or "shared" not in bundle.routes):
         return bundle.routes["sequence"], shared
     return bundle.routes["shared"], shared
 
 
+class _Told(NamedTuple):
+    """What is said of each cell by itself; one row a cell."""
+
+    embedding: NDArray[np.float32]
+    depth: NDArray[np.float32]
+    latent: NDArray[np.float32]
+    known: NDArray[np.float32]
+    """Log-probabilities by models that know only the reference, calibrated."""
+    said: NDArray[np.float32]
+    """The same with what self-training adds, before it is tempered."""
+    places: NDArray[np.float32]
+    """By the query's own peaks; no columns where that is not asked for."""
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class _Reading:
+    """How any cells of one query are seen, fixed by the cells that were drawn."""
+
+    route: Route
+    peaks: PeakTable
+    calibration: Calibration
+    own: bool | Moments
+    """Whether, or by what, cells are centred and scaled as the query's."""
+    axes: OwnAxes | None
+    """Where neighbours are sought among drawn cells; None if not at all, or if all were drawn."""
+    seed: int
+
+    @classmethod
+    def of(cls, route: Route, peaks: PeakTable, query: Survey, *, far: bool, seed: int) -> _Reading:
+        peaks = route.encoder.prepared(replace(peaks, idf=query.idf))
+        wanted = far and route.name == "sequence" and len(query.depth) >= MIN_CELLS_FOR_STATISTICS
+        own: bool | Moments = wanted
+        axes = None
+        if wanted and not query.complete:
+            own = route.encoder.own_moments(query.cells, peaks)
+            axes = OwnAxes.fit(query.cells, query.idf, seed=seed)
+        calibration = route.calibration(peaks)
+        return cls(route=route, peaks=peaks, calibration=calibration, own=own, axes=axes, seed=seed)
+
+    def see(self, counts: sp.csr_matrix) -> Cells:
+        """Cells as the route sees them."""
+        return self.route.see(counts, self.peaks, own_statistics=self.own)
+
+    def tell(self, counts: sp.csr_matrix, cells: Cells, adapted: Adapted) -> _Told:
+        """What is said of cells, each by itself."""
+        latent, network_logs = adapted.network.run(cells.embedding)
+        known = self.route.log_probabilities(cells, network_logs, self.calibration)
+        return _Told(
+            embedding=cells.embedding,
+            depth=cells.depth,
+            latent=latent,
+            known=known,
+            said=adapted.log_probabilities(cells, known),
+            places=np.zeros((len(known), 0), np.float32)
+            if self.axes is None
+            else self.axes.places(counts),
+        )
+
+    def share(self, logs: NDArray[np.float32], query: Survey, told: _Told) -> NDArray[np.float32]:
+        """Log-probabilities averaged over cells with like peaks, where cells are seen so."""
+        if self.own is False:
+            return logs
+        neighbours = neighbours_of(len(logs))
+        if self.axes is None:
+            return share_among_neighbours(logs, query.cells, neighbours, seed=self.seed)
+        return share_among_landmarks(logs, told.places, query.drawn, neighbours)
+
+
+def _told_in_blocks(
+    rows: CountRows, reading: _Reading, adapted: Adapted, count: Callable[[int, int], None]
+) -> _Told:
+    n_cells, table = rows.shape[0], None
+    for start, block in rows.blocks():
+        told = reading.tell(block, reading.see(block), adapted)
+        stop = start + block.shape[0]
+        if table is None:
+            table = _Told(*(np.empty((n_cells, *part.shape[1:]), part.dtype) for part in told))
+        for whole, part in zip(table, told, strict=True):
+            whole[start:stop] = part
+        count(stop, n_cells)
+    assert table is not None, "a count matrix has a cell"
+    return table
+
+
+def _decided(
+    bundle: Bundle,
+    query: Survey,
+    reading: _Reading,
+    adapted: Adapted,
+    told: _Told,
+    *,
+    reject: bool,
+    shared: float,
+) -> Prediction:
+    """What is made of all cells together."""
+    route, calibration = reading.route, reading.calibration
+    # Self-training makes a new type look like a known one, so novelty is judged before it.
+    novelty = route.novelty(told.embedding, told.depth, told.known, calibration, query.drawn)
+    logs = adapted.tempered(told.said, told.known, query.drawn)
+    logs = reading.share(logs, query, told)
+    best = np.asarray(bundle.types)[logs.argmax(axis=1)]
+    reason = _reasons(told.depth, logs, novelty, calibration, reject=reject)
+    return Prediction(
+        labels=np.where(reason == "", best, UNASSIGNED),
+        best=best,
+        confidence=np.where(told.depth > 0, np.exp(logs.max(axis=1)), 0).astype(np.float32),
+        novelty=novelty,
+        reason=reason,
+        probabilities=np.exp(logs),
+        latent=told.latent,
+        reference_latent=adapted.network.run(route.sample.astype(np.float32))[0],
+        depth=query.depth,
+        route=route.name,
+        shared=shared,
+        adaptation=adapted.told,
+    )
+
+
 def _reasons(
-    cells: Cells,
+    depth: NDArray[np.float32],
     logs: NDArray[np.float32],
     novelty: NDArray[np.float32],
     calibration: Calibration,
@@ -136,5 +273,5 @@ def _reasons(
     if reject:
         reason[np.exp(logs.max(axis=1)) < calibration.min_confidence] = "uncertain"
         reason[novelty > calibration.max_novelty[str(neighbours_of(len(novelty)))]] = "novel"
-    reason[cells.depth == 0] = "empty"
+    reason[depth == 0] = "empty"
     return reason

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -9,6 +10,7 @@ import scipy.sparse as sp
 from sklearn.decomposition import TruncatedSVD
 from sklearn.neighbors import NearestNeighbors
 
+from .landmarks import landmark_mean
 from .sparse import binary, inverse_document_frequency, unit_rows
 
 if TYPE_CHECKING:
@@ -17,11 +19,55 @@ if TYPE_CHECKING:
 N_AXES = 10
 
 
+@dataclass(frozen=True, eq=False)
+class OwnAxes:
+    """Latent semantic indexing of a query's cells by their own peaks.
+
+    The first axis, which follows depth, is left out.
+
+    Parameters
+    ----------
+    weights : float32, shape (n_peaks,)
+        Inverse document frequency.
+    axes : TruncatedSVD
+        Fitted on unit rows.
+    fitted : float32, shape (n_cells, n_axes - 1)
+        Places of the cells that it was fitted on.
+
+    References
+    ----------
+    Cusanovich et al. (2018), doi:10.1016/j.cell.2018.06.052: latent semantic indexing of cells.
+    """
+
+    weights: NDArray[np.float32]
+    axes: TruncatedSVD
+    fitted: NDArray[np.float32]
+
+    @classmethod
+    def fit(cls, counts: sp.csr_matrix, weights: NDArray[np.float32], *, seed: int = 0) -> OwnAxes:
+        """Fit on cells.
+
+        Parameters
+        ----------
+        counts : csr_matrix of float32, shape (n_cells, n_peaks)
+            At least three cells and peaks.
+        weights : float32, shape (n_peaks,)
+        seed : int
+            Of the decomposition.
+        """
+        n_axes = min(N_AXES + 1, *(size - 1 for size in counts.shape))
+        axes = TruncatedSVD(n_axes, random_state=seed)
+        return cls(weights, axes, _directions(axes.fit_transform(_weighted(counts, weights))))
+
+    def places(self, counts: sp.csr_matrix) -> NDArray[np.float32]:
+        """Where cells are on the axes, of length 1, float32, shape (n_cells, n_axes - 1)."""
+        return _directions(self.axes.transform(_weighted(counts, self.weights)))
+
+
 def neighbour_graph(counts: sp.csr_matrix, neighbours: int, *, seed: int = 0) -> sp.csr_matrix:
     """Which cells resemble which, from their open peaks alone.
 
-    Latent semantic indexing of the cells' own peaks; the first axis, which follows depth, is left
-    out. A pair is linked if either cell is among the nearest of the other.
+    By `OwnAxes`; a pair is linked if either cell is among the nearest of the other.
 
     Parameters
     ----------
@@ -34,20 +80,11 @@ def neighbour_graph(counts: sp.csr_matrix, neighbours: int, *, seed: int = 0) ->
     -------
     csr_matrix of float32, shape (n_cells, n_cells)
         Rows sum to 1; each cell is linked with itself.
-
-    References
-    ----------
-    Cusanovich et al. (2018), doi:10.1016/j.cell.2018.06.052: latent semantic indexing of cells.
     """
-    opened = binary(counts)
-    weights = inverse_document_frequency(counts)
-    unit = unit_rows(sp.csr_matrix(opened @ sp.diags_array(weights), dtype=np.float32))
     k = min(neighbours, counts.shape[0] - 1)
-    n_axes = min(N_AXES + 1, *(size - 1 for size in unit.shape))
-    if k < 1 or n_axes < 2:
+    if k < 1 or min(counts.shape) < 3:
         return sp.csr_matrix(sp.eye_array(counts.shape[0], dtype=np.float32))
-    cells = TruncatedSVD(n_axes, random_state=seed).fit_transform(unit)[:, 1:]
-    cells /= np.maximum(np.linalg.norm(cells, axis=1, keepdims=True), 1e-12)
+    cells = OwnAxes.fit(counts, inverse_document_frequency(counts), seed=seed).fitted
     near = NearestNeighbors(n_neighbors=k + 1).fit(cells).kneighbors_graph(cells)
     linked = sp.csr_matrix(near.maximum(near.T).maximum(sp.eye_array(len(cells))), dtype=np.float32)
     share = 1 / np.asarray(linked.sum(axis=1)).ravel()
@@ -79,5 +116,39 @@ def share_among_neighbours(
     """
     if neighbours == 0:
         return logs
-    shared = neighbour_graph(counts, neighbours, seed=seed) @ np.exp(logs)
-    return np.asarray(np.log(np.maximum(shared, 1e-12)), np.float32)
+    return _logs(neighbour_graph(counts, neighbours, seed=seed) @ np.exp(logs))
+
+
+def share_among_landmarks(
+    logs: NDArray[np.float32],
+    cells: NDArray[np.float32],
+    landmarks: NDArray[np.int64],
+    neighbours: int,
+) -> NDArray[np.float32]:
+    """`share_among_neighbours` of so many cells that neighbours are sought among some of them.
+
+    Parameters
+    ----------
+    logs : float32, shape (n_cells, n_types)
+        Log-probabilities.
+    cells : float32, shape (n_cells, n_axes - 1)
+        `OwnAxes.places` of the cells.
+    landmarks : int64, shape (n_landmarks,)
+        Ascending rows of the cells that may be neighbours.
+    neighbours : int
+    """
+    return _logs(landmark_mean(np.exp(logs), cells, landmarks, neighbours))
+
+
+def _logs(chances: NDArray[np.float32]) -> NDArray[np.float32]:
+    return np.asarray(np.log(np.maximum(chances, 1e-12)), np.float32)
+
+
+def _weighted(counts: sp.csr_matrix, weights: NDArray[np.float32]) -> sp.csr_matrix:
+    return unit_rows(sp.csr_matrix(binary(counts) @ sp.diags_array(weights), dtype=np.float32))
+
+
+def _directions(cells: NDArray[np.float32]) -> NDArray[np.float32]:
+    cells = cells[:, 1:]
+    cells /= np.maximum(np.linalg.norm(cells, axis=1, keepdims=True), 1e-12)
+    return np.asarray(cells, np.float32)

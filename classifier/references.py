@@ -16,10 +16,10 @@ from peakatlas.engine.contig_names import match_contigs
 from peakatlas.engine.errors import LabelsError
 from peakatlas.engine.intervals import Intervals
 
-from .cells import PeakTable
 from .counts import CellCounts, check_labels, column_of, read_counts
 from .levels import Levels
 from .measured import Measured
+from .peak_table import PeakTable
 from .registry import registry_rows, shared_registry
 
 if TYPE_CHECKING:

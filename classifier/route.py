@@ -9,17 +9,19 @@ import numpy as np
 import scipy.sparse as sp
 from scipy.special import log_softmax
 
-from .cells import CellEncoder, PeakTable
+from .count_rows import MOST_CELLS
 from .novelty import neighbours_of, smooth
 from .sparse import tf_idf, thin
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from .cells import CellEncoder, Moments
     from .level_rules import LevelRules
     from .linear import Features, LinearHead
     from .network import AlignmentNetwork
     from .novelty import ReferenceShape, Surprise
+    from .peak_table import PeakTable
 
 RouteName = Literal["shared", "sequence"]
 NEARLY_ALL = 0.95
@@ -98,7 +100,7 @@ class Route:
     """Scores on held-out reference cells."""
 
     def see(
-        self, counts: sp.csr_matrix, peaks: PeakTable, *, own_statistics: bool = False
+        self, counts: sp.csr_matrix, peaks: PeakTable, *, own_statistics: bool | Moments = False
     ) -> Cells:
         """Embed cells for this route.
 
@@ -106,7 +108,7 @@ class Route:
         ----------
         counts : csr_matrix of float32, shape (n_cells, n_peaks)
         peaks : PeakTable, length n_peaks
-        own_statistics : bool
+        own_statistics : bool, or mean and scale
             See `CellEncoder.transform`.
         """
         return see_cells(self.name, self.encoder, counts, peaks, own_statistics=own_statistics)
@@ -143,7 +145,12 @@ class Route:
         return fuse(network_logs, linear, calibration.linear_weight, calibration.temperature)
 
     def novelty(
-        self, cells: Cells, logs: NDArray[np.float32], calibration: Calibration
+        self,
+        embedding: NDArray[np.float32],
+        depth: NDArray[np.float32],
+        logs: NDArray[np.float32],
+        calibration: Calibration,
+        drawn: NDArray[np.int64],
     ) -> NDArray[np.float32]:
         """How strange cells are, given their depth, float32, shape (n_cells,).
 
@@ -151,15 +158,30 @@ class Route:
         lower quartile stands for the whole, so a new type may make up most of it. Where peaks are
         lacking, cells are also moved back by the median of how far they lie from the mean of their
         likeliest type: other peaks move all cells alike.
+
+        Parameters
+        ----------
+        embedding, depth : float32, shapes (n_cells, dim) and (n_cells,)
+            Of `Cells`.
+        logs : float32, shape (n_cells, n_types)
+            Of `log_probabilities`.
+        calibration : Calibration
+        drawn : int64, shape (n,)
+            Ascending rows of cells that stand for all: the shift and neighbours are sought there.
         """
         shift = np.float32(0)
         if calibration is self.partial:
-            nearest = self.shape.means[logs.argmax(axis=1)]
-            shift = np.median(cells.embedding - nearest, axis=0).astype(np.float32)
-        distance = self.shape.distance(cells.embedding - shift)
-        rarity = rarity_of(cells.depth, logs, distance, calibration.vague, calibration.strange)
+            nearest = self.shape.means[logs[drawn].argmax(axis=1)]
+            shift = np.median(embedding[drawn] - nearest, axis=0).astype(np.float32)
+        distance = np.concatenate(
+            [
+                self.shape.distance(embedding[start : start + MOST_CELLS] - shift)
+                for start in range(0, len(embedding), MOST_CELLS)
+            ]
+        )
+        rarity = rarity_of(depth, logs, distance, calibration.vague, calibration.strange)
         neighbours = neighbours_of(len(rarity))
-        novelty = smooth(rarity, cells.embedding, neighbours)
+        novelty = smooth(rarity, embedding, neighbours, drawn)
         if len(novelty) < FEW_CELLS:
             return novelty
         excess = float(np.quantile(novelty, 0.25)) - calibration.usual_novelty[str(neighbours)]
@@ -200,14 +222,13 @@ def see_cells(
     counts: sp.csr_matrix,
     peaks: PeakTable,
     *,
-    own_statistics: bool = False,
+    own_statistics: bool | Moments = False,
 ) -> Cells:
     """Embed cells for a route of this name; see `Route.see`."""
     embedding = encoder.transform(counts, peaks, own_statistics=own_statistics)
     if name == "sequence":
-        usable = np.flatnonzero(peaks.embedded)
-        return Cells(embedding, embedding, _depth(counts, usable))
-    usable = np.flatnonzero(np.isin(peaks.rows, encoder.rows))
+        return Cells(embedding, embedding, _depth(counts, peaks.embedded))
+    usable = np.isin(peaks.rows, encoder.rows)
     return Cells(embedding, encoder.tfidf(counts, peaks), _depth(counts, usable))
 
 
@@ -277,5 +298,5 @@ def rarity_of(
     return vague(-logs.max(axis=1), depth) + strange(distance, depth)
 
 
-def _depth(counts: sp.csr_matrix, usable: NDArray[np.int64]) -> NDArray[np.float32]:
-    return np.asarray(counts[:, usable].sum(axis=1), np.float32).ravel()
+def _depth(counts: sp.csr_matrix, usable: NDArray[np.bool_]) -> NDArray[np.float32]:
+    return np.asarray(counts @ usable.astype(np.float32), np.float32)

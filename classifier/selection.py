@@ -22,7 +22,8 @@ if TYPE_CHECKING:
     import scipy.sparse as sp
     from numpy.typing import NDArray
 
-    from .cells import CellEncoder, PeakTable
+    from .cells import CellEncoder
+    from .peak_table import PeakTable
     from .route import Look, RouteName
 
     Refit = Callable[[NDArray[np.int64]], CellEncoder]

@@ -73,10 +73,14 @@ class SelfTrained:
         -------
         float32, shape (n_cells, n_types)
         """
+        return as_sure_as(self.untempered(features, logs), logs)
+
+    def untempered(self, features: Features, logs: NDArray[np.float32]) -> NDArray[np.float32]:
+        """`log_probabilities` up to a temperature and a constant a row, each row by itself."""
         start = mixed(logs, self.joint.log_probabilities(features), JOINT_WEIGHT)
         said = mixed(start, self.own.log_probabilities(features), OWN_WEIGHT)
         shared = neighbour_mean(places(features, self.axes), self.landmarks, self.landmark_logs)
-        return as_sure_as(said + np.float32(SMOOTHING) * shared, logs)
+        return said + np.float32(SMOOTHING) * shared
 
 
 def self_train(
@@ -270,9 +274,21 @@ def mixed(
     return np.asarray(log_softmax((1 - weight) * first + weight * second, axis=1), np.float32)
 
 
-def as_sure_as(logs: NDArray[np.float32], model: NDArray[np.float32]) -> NDArray[np.float32]:
-    """The logs at the temperature of `temperature_of`, normalised, float32, same shape."""
-    return np.asarray(log_softmax(logs / np.float32(temperature_of(logs, model)), axis=1))
+def as_sure_as(
+    logs: NDArray[np.float32],
+    model: NDArray[np.float32],
+    judged: NDArray[np.int64] | slice = slice(None),
+) -> NDArray[np.float32]:
+    """The logs at the temperature of `temperature_of`, normalised, float32, same shape.
+
+    Parameters
+    ----------
+    logs, model : float32, shape (n_cells, n_types)
+    judged : int64, shape (n,), optional
+        Rows by which the temperature is found; all by default.
+    """
+    by = np.float32(temperature_of(logs[judged], model[judged]))
+    return np.asarray(log_softmax(logs / by, axis=1))
 
 
 def temperature_of(logs: NDArray[np.float32], model: NDArray[np.float32]) -> float:

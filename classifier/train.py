@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from .bundle import Bundle
-from .cells import Representation
 from .checkpoints import Checkpoints, digest_of
 from .fitting import TrainingSet, fit_encoder, fit_route, route_names
 from .network import NetworkOptions
 from .references import JoinedCounts, LabelledSet, join
 from .registry import Sources, resolve
+from .representations import Representation
 from .stage_files import pack_lookup, unpack_lookup
 from .versions import versions
 
