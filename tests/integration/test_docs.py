@@ -210,6 +210,16 @@ def test_pretraining_takes_the_options_that_are_shown():
         typer.main.get_command(module).make_context("pretrain", words)
 
 
+def test_accelerate_reads_the_configuration_that_is_shown(tmp_path):
+    from accelerate.commands.config.config_args import ClusterConfig  # noqa: PLC0415 (slow)
+
+    (shown,) = (block for block in ALL if block.kind == "yaml")
+    (tmp_path / "accelerate.yaml").write_text(shown.text)
+    config = ClusterConfig.from_yaml_file(str(tmp_path / "accelerate.yaml"))
+    assert (config.num_processes, config.num_machines) == (4, 1)
+    assert config.distributed_type == "MULTI_GPU"
+
+
 def test_errors_of_the_page_are_those_of_the_code():
     page = (ROOT / "docs" / "errors.md").read_text("utf-8")
     said = re.findall(r"^\| `([^`]+)` \|", page, re.MULTILINE)
