@@ -22,6 +22,7 @@ from .commands import (
     count,
     doctor,
     machine,
+    report,
 )
 from .commands.base import Group
 from .commands.stopping import Stopped, stoppable
@@ -52,6 +53,7 @@ for part in (atlas_build, atlas_search, atlas_upkeep, atlas_cluster):
     atlas_app.add_typer(part.app)
 app.add_typer(count.app)
 app.add_typer(cells.app)
+app.add_typer(report.app)
 app.add_typer(atlas_app, name="atlas", rich_help_panel="Atlases")
 app.add_typer(machine.app)
 app.add_typer(doctor.app)

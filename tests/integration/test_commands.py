@@ -31,7 +31,8 @@ def test_help_is_quick_and_lists_the_commands():
 
 def test_command_names_are_those_of_the_documentation():
     assert set(typer.main.get_command(app).commands) == {
-        "atlas", "count", "train", "annotate", "demo", "models", "benchmark", "doctor",
+        "atlas", "count", "train", "annotate", "report", "demo", "models", "benchmark",
+        "doctor",
     }  # fmt: skip
 
 
@@ -195,6 +196,16 @@ def test_annotate_labels_the_query(run, world, built, trained, tmp_path):
     assert (annotated.var["peakatlas_tier"] == "missing").sum() == 30
     page = report.read_text("utf-8")
     assert page.lstrip().lower().startswith("<!doctype html>")
+    again = tmp_path / "again.html"
+    done = run(
+        "report", out, "-o", again, "--labels", "cell_type", "--title", "Once more", "--json"
+    )
+    assert done.code == 0, done.err
+    assert json.loads(done.out) == {"path": str(again), "cells": 45}
+    assert "<title>Once more</title>" in again.read_text("utf-8")
+    assert "obs has no column 'x'" in run("report", out, "-o", again, "--batch", "x").err
+    assert "holds no annotation" in run("report", world / "query.h5ad", "-o", again).err
+    assert "Once more" in again.read_text("utf-8")
 
 
 def test_annotate_embeds_misses_and_appends_them(run, world, built, trained, tmp_path):

@@ -1,0 +1,173 @@
+"""Summaries that a report draws: composition, tiers, trust, and agreement with known labels."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from .metrics import UNASSIGNED, confusion, per_type, score
+from .report_cells import LEVEL, column_of, levels_of
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    import pandas as pd
+    from numpy.typing import NDArray
+
+TIER_WORDS = {
+    "exact": "same interval in the atlas",
+    "sequence": "same sequence in the atlas",
+    "overlap": "overlapping interval (approximate)",
+    "embedded": "embedded now",
+    "missing": "no embedding",
+}
+BINS = 10
+MOST_SETS = 30
+MARKER_COLUMNS = ("chrom", "start", "end", "contribution", "open_in_type", "open_elsewhere")
+BETWEEN = "|"
+"""Stands between the types of a set in ``peakatlas_types``."""
+
+
+def composition(record: dict[str, Any]) -> list[dict[str, Any]]:
+    """Cells and share of each type in query and reference, "Unassigned" last."""
+    sizes, total = record["bundle"]["cells_by_type"], record["bundle"]["cells"]
+    called, cells = record["labels"], record["cells"]
+    return [
+        {
+            "type": name,
+            "cells": called.get(name, 0),
+            "query": called.get(name, 0) / cells,
+            "reference_cells": sizes.get(name, 0),
+            "reference": sizes.get(name, 0) / total,
+        }
+        for name in [*record["types"], UNASSIGNED]
+    ]
+
+
+def tiers(record: dict[str, Any]) -> list[list[Any]]:
+    """What served the query's peaks, in words, and how many; empty tiers are left out."""
+    found = record["tiers"]
+    return [[words, found[tier]] for tier, words in TIER_WORDS.items() if found.get(tier)]
+
+
+def confidence_by_type(obs: pd.DataFrame) -> list[dict[str, Any]]:
+    """Quantiles of the confidence of the cells likeliest of each type."""
+    grouped = obs["peakatlas_confidence"].groupby(obs["peakatlas_best"].astype(str))
+    return [
+        {
+            "type": str(name),
+            "cells": len(values),
+            "quantiles": np.quantile(values, (0.05, 0.25, 0.5, 0.75, 0.95)).round(3).tolist(),
+        }
+        for name, values in grouped
+    ]
+
+
+def reliability(confidence: NDArray[np.floating[Any]], right: NDArray[np.bool_]) -> dict[str, Any]:
+    """Share of right cells by confidence, in ten bins of equal width, and the mean gap.
+
+    Parameters
+    ----------
+    confidence : float, shape (n_cells,)
+        In [0, 1].
+    right : bool, shape (n_cells,)
+
+    Returns
+    -------
+    dict
+        ``ece`` over these bins, and ``bins``: cells, mean confidence and share right of each bin
+        that holds a cell.
+
+    Examples
+    --------
+    >>> reliability(np.array([0.25, 0.95]), np.array([True, True]))["ece"]
+    0.4
+    """
+    at = np.minimum((confidence * BINS).astype(np.int64), BINS - 1)
+    cells = np.bincount(at, minlength=BINS)
+    told = np.bincount(at, confidence, minlength=BINS)
+    hits = np.bincount(at, right, minlength=BINS)
+    filled = np.flatnonzero(cells)
+    return {
+        "ece": round(float(np.abs(told - hits).sum() / max(len(confidence), 1)), 4),
+        "bins": [
+            {
+                "cells": int(cells[b]),
+                "confidence": round(float(told[b] / cells[b]), 4),
+                "right": round(float(hits[b] / cells[b]), 4),
+            }
+            for b in filled
+        ],
+    }
+
+
+def truth_data(obs: pd.DataFrame, labels_key: str, types: Sequence[str]) -> dict[str, Any]:
+    """Agreement with known types: confusion, scores, reliability.
+
+    Raises
+    ------
+    LabelsError
+        If there is no such column.
+    """
+    truth = column_of(obs, labels_key).astype(str).to_numpy()
+    labels, best = (obs[f"peakatlas_{name}"].astype(str).to_numpy() for name in ("label", "best"))
+    confidence = obs["peakatlas_confidence"].to_numpy(np.float64)
+    table = confusion(truth, labels)
+    columns = [name for name in [*types, UNASSIGNED] if name in table.columns]
+    rows = [name for name in types if name in table.index]
+    rows += [name for name in table.index if name not in rows]
+    scores = score(truth, labels, confidence, known=types)
+    known = np.isin(truth, types)
+    return {
+        "column": labels_key,
+        "rows": rows,
+        "columns": columns,
+        "counts": table.loc[rows, columns].to_numpy().tolist(),
+        "scores": {k: None if np.isnan(v) else round(v, 4) for k, v in scores.to_json().items()},
+        "forced": round(float(np.mean(truth[known] == best[known])), 4) if known.any() else None,
+        "per_type": per_type(truth, labels).round(3).to_dict(orient="records"),
+        "reliability": reliability(confidence[known], (truth == best)[known]),
+    }
+
+
+def set_data(obs: pd.DataFrame) -> dict[str, Any] | None:
+    """How many types cells may be of, and the commonest sets; None where none were made."""
+    if "peakatlas_types" not in obs:
+        return None
+    sets = Counter(obs["peakatlas_types"].astype(str))
+    sizes: Counter[int] = Counter()
+    for text, cells in sets.items():
+        sizes[len(text.split(BETWEEN)) if text else 0] += cells
+    shared = [(text, n) for text, n in sets.most_common() if BETWEEN in text]
+    return {
+        "sizes": sorted(sizes.items()),
+        "common": [[text.split(BETWEEN), n] for text, n in shared[:MOST_SETS]],
+    }
+
+
+def level_data(obs: pd.DataFrame) -> list[dict[str, Any]]:
+    """Cells of each label at each level, the commonest first."""
+    found = []
+    for level in levels_of(obs):
+        sizes = obs[LEVEL + level].astype(str).value_counts()
+        found.append({"level": level, "labels": [[str(k), int(v)] for k, v in sizes.items()]})
+    return found
+
+
+def marker_data(kept: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """Elements that carry each type, as `annotate` kept them; none for older objects.
+
+    Parameters
+    ----------
+    kept : mapping
+        ``uns["peakatlas"]``.
+    """
+    found = kept.get("markers")
+    if found is None:
+        return []
+    return [
+        {"type": str(name), "elements": best[list(MARKER_COLUMNS)].round(4).values.tolist()}
+        for name, best in found.groupby("type", sort=False, observed=True)
+    ]

@@ -1,0 +1,35 @@
+// Elements that carry each type: tables, links to a genome browser, BED files.
+const BROWSER = "https://genome.ucsc.edu/cgi-bin/hgTracks";
+
+class Markers {
+  constructor(data, figures) { Object.assign(this, { data, figures }); }
+
+  start() {
+    const { markers } = this.data;
+    el("markers").hidden = !markers.length;
+    if (!markers.length) return;
+    for (const { type } of markers) make("option", type, el("marker-type"), { value: type });
+    for (const id of ["marker-type", "assembly"]) el(id).addEventListener("change", () => this.draw());
+    el("bed").addEventListener("click", () => this.save(this.chosen.type, [this.chosen]));
+    el("all-beds").addEventListener("click", () => this.save("all types", markers));
+    this.draw();
+  }
+  get chosen() { return this.data.markers.find(found => found.type === el("marker-type").value); }
+
+  draw() {
+    const { type, elements } = this.chosen, assembly = el("assembly").value;
+    const place = ([chrom, start, end]) => {
+      const text = `${chrom}:${count(start + 1)}-${count(end)}`;
+      return assembly ? { text, href: `${BROWSER}?db=${assembly}&position=${encodeURIComponent(`${chrom}:${start + 1}-${end}`)}` } : text;
+    };
+    table(el("markers-table"), `Elements that speak most for ${type}`, ["element (1-based)", "bp", "contribution", "open in the type", "open in others"],
+      elements.map(row => [place(row), count(row[2] - row[1]), fixed(row[3], 3), percent(row[4], 0), percent(row[5], 0)]));
+    el("bed").textContent = `BED of ${type}`;
+  }
+
+  save(name, sets) {
+    const lines = sets.flatMap(({ type, elements }) => elements.map(([chrom, start, end, weight]) => [chrom, start, end, type.replace(/\s/g, "_"), Math.round(1000 * Math.min(1, weight)), "."].join("\t")));
+    save(`peakatlas-markers-${name.replace(/\W+/g, "_")}.bed`, lines, "text/plain");
+    announce("BED file saved");
+  }
+}

@@ -1,0 +1,56 @@
+// What does not change while the page is open: tiles, known labels, validation, provenance.
+function fillOverview(data) {
+  const { record, truth, cells } = data, open = record.labels.Unassigned ?? 0;
+  const tile = (text, value) => { const box = make("div", undefined, el("tiles")); make("dt", text, box); make("dd", value, box); };
+  tile("cells", count(record.cells));
+  tile("got a type", percent(1 - open / record.cells));
+  tile("Unassigned", count(open));
+  tile("types found", `${record.types.filter(type => record.labels[type]).length} of ${record.types.length}`);
+  tile("counts in known peaks", percent(record.shared_counts, 0));
+  if (record.spec) tile("peaks with embedding", percent(1 - (record.tiers.missing ?? 0) / record.peaks, 0));
+  if (truth?.scores.accuracy !== null && truth) tile("accuracy, known types", percent(truth.scores.accuracy));
+  return cells;
+}
+
+function fillTruth(data, figures) {
+  const truth = data.truth;
+  el("truth").hidden = !truth;
+  if (!truth) return;
+  const { scores } = truth, share = value => (value === null ? "not defined" : percent(value));
+  el("truth-words").textContent = `Known types are those in obs["${truth.column}"]; they were read for this comparison only. Over cells of types that the reference has: accuracy ${share(scores.accuracy)} and macro-F1 ${fixed(scores.macro_f1)} ("Unassigned" counts as wrong), ${share(truth.forced)} if every cell took its likeliest type. Cells of types that the reference lacks left Unassigned: ${share(scores.rejected_unknown)}.`;
+  table(el("confusion-table"), "Cells by known type (rows) and label (columns)", ["known type", ...truth.columns], truth.rows.map((name, at) => [name, ...truth.counts[at].map(count)]));
+  table(el("truth-table"), "Precision, recall and F1 of each known type", ["known type", "cells", "precision", "recall", "F1"], truth.per_type.map(row => [figures.type(row.label), count(row.n_cells), fixed(row.precision), fixed(row.recall), fixed(row.f1)]));
+}
+
+function fillValidation(data) {
+  const found = data.record.validation[data.record.route] ?? {}, rows = [];
+  const parts = { fused: "together (used)", network: "network alone", linear: "linear head alone" };
+  const looks = { full_depth: "full depth", thinned: "thinned", fewer_peaks: "fewer peaks" };
+  for (const [part, name] of Object.entries(parts)) for (const [look, words] of Object.entries(looks)) {
+    const scores = found[`${part}_${look}`];
+    if (scores?.accuracy !== undefined) rows.push([name, words, percent(scores.accuracy), fixed(scores.macro_f1)]);
+  }
+  if (rows.length) table(el("validation"), "Held-out reference cells", ["labelled by", "shown", "accuracy", "macro-F1"], rows, [0, 1]);
+}
+
+function fillLevels(data, colourOf) {
+  el("levels-block").hidden = !data.levels.length;
+  for (const { level, labels } of data.levels) {
+    const column = data.columns.find(c => c.key === `level:${level}`);
+    table(make("div", undefined, el("levels")), `Cells by ${level}`, [level, "cells", "share"], labels.map(([name, n]) => [{ text: name, colour: colourOf(column, name) }, count(n), percent(n / data.record.cells)]));
+  }
+}
+
+function fillProvenance(data) {
+  const { record } = data, spec = record.spec, bundle = record.bundle;
+  table(el("versions"), "Software", ["package", "version"], Object.entries(record.software), [0, 1]);
+  const facts = [["reference", bundle.reference], ["labels of the reference", bundle.labels_key], ["embedding model", spec?.model], ["embedding spec (SHA-256)", record.spec_digest], ["route", record.route], ["alignment asked for", record.options.alignment], ["seed", record.options.seed]];
+  table(el("facts"), "Inputs and choices", ["what", "value"], facts.filter(([, value]) => value !== undefined && value !== null).map(([name, value]) => [name, String(value).replace(/^([0-9a-f]{16})[0-9a-f]{48}$/, "$1…")]), [0, 1]);
+  el("record").textContent = JSON.stringify(record, null, 2);
+}
+
+function fillContents() {
+  for (const section of document.querySelectorAll("section[data-contents]:not([hidden])")) {
+    make("a", section.dataset.contents, make("li", undefined, el("contents")), { href: `#${section.id}` });
+  }
+}

@@ -1,0 +1,155 @@
+"""A report page of made-up cells in headless Chromium."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from typing import TYPE_CHECKING
+
+import anndata as ad
+import numpy as np
+import pandas as pd
+import pytest
+from scipy import sparse
+
+from peakatlas.classifier.report import write_report
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+
+    from playwright.sync_api import Browser, Page
+
+BROWSERS = ("chromium", "chromium-browser", "google-chrome")
+TYPES = ("B", "NK", "T cell")
+CELLS = 240
+SHARES = ("contribution", "open_in_type", "open_elsewhere")
+
+
+def made_up_record(labels: pd.Series) -> dict:
+    """What `annotate` would keep of such a query."""
+    scores = {"accuracy": 0.95, "macro_f1": 0.94}
+    return {
+        "software": {"python": "3", "peakatlas": "0"},
+        "query": "query.h5ad",
+        "cells": len(labels),
+        "peaks": 12,
+        "median_depth": 6.0,
+        "types": list(TYPES),
+        "labels": {str(k): int(v) for k, v in labels.value_counts().items()},
+        "unassigned": {"novel": int((labels == "Unassigned").sum())},
+        "route": "shared",
+        "shared_counts": 0.8,
+        "tiers": {"exact": 7, "embedded": 3, "missing": 2},
+        "alignment": {
+            "separability": 0.9, "separability_after": 0.6, "shift": 0.2, "used": True,
+            "losses": {"coral": 0.5}, "reason": "it helps", "self_trained": False,
+            "self_reason": "fewer than 300 cells to learn from", "wanted": "adaptive",
+        },
+        "options": {"alignment": "adaptive", "seed": 0},
+        "spec": {"model": "toy"},
+        "spec_digest": "ab" * 32,
+        "bundle": {
+            "cells": 90, "cells_by_type": {"B": 30, "NK": 20, "T cell": 40}, "reference": "r.h5ad",
+            "labels_key": "cell_type", "median_depth": 7.0,
+        },
+        "validation": {"shared": {"fused_full_depth": scores, "fused_thinned": scores}},
+        "warnings": ["Query cells are shallow: 6 counts. Remove the shallowest cells."],
+    }  # fmt: skip
+
+
+@pytest.fixture(scope="session")
+def annotated() -> ad.AnnData:
+    """Three groups of cells; every tenth is open and of a type that the reference lacks."""
+    rng = np.random.default_rng(0)
+    code = np.arange(CELLS) % 3
+    best = np.asarray(TYPES)[code]
+    novel = np.arange(CELLS) % 10 == 0
+    labels = np.where(novel, "Unassigned", best)
+    obs = pd.DataFrame(
+        {
+            "cell_type": np.where(novel, "rare", best),
+            "donor": np.where(rng.random(CELLS) < 0.5, "d1", "d2"),
+            "peakatlas_label": labels,
+            "peakatlas_best": best,
+            "peakatlas_confidence": np.where(novel, 0.4, 0.9) + rng.uniform(0, 0.09, CELLS),
+            "peakatlas_novelty": rng.random(CELLS),
+            "peakatlas_reason": np.where(novel, "novel", ""),
+            "peakatlas_types": np.where(novel, "B|NK", best),
+        },
+        index=[f"ACGT{i:04d}-1" for i in range(CELLS)],
+    )
+    centres = np.eye(3)[:, :3] * 8
+    cells = ad.AnnData(sparse.csr_matrix(rng.poisson(0.5, (CELLS, 12)).astype(np.float32)), obs=obs)
+    cells.obsm["X_peakatlas"] = (centres[code] + rng.normal(size=(CELLS, 3))).astype(np.float32)
+    known = np.arange(90) % 3
+    elements = [
+        ("chr1", 100 * i, 100 * i + 50, name, rank, 1.0, 0.5, 0.8, 0.1)
+        for i, name in enumerate(TYPES)
+        for rank in (1, 2)
+    ]
+    columns = [
+        "chrom",
+        "start",
+        "end",
+        "type",
+        "rank",
+        "weight",
+        "contribution",
+        "open_in_type",
+        "open_elsewhere",
+    ]
+    cells.uns["peakatlas"] = {
+        "record": json.dumps(made_up_record(obs["peakatlas_label"])),
+        "inputs": json.dumps({"query": "my query.h5ad", "bundle": "bundle/", "atlas": "a.zarr"}),
+        "reference_embedding": (centres[known] + rng.normal(size=(90, 3))).astype(np.float16),
+        "reference_types": np.asarray(TYPES)[known],
+        "markers": pd.DataFrame(elements, columns=columns),
+    }
+    return cells
+
+
+@pytest.fixture(scope="session")
+def report(annotated, tmp_path_factory) -> Path:
+    path = tmp_path_factory.mktemp("report") / "report.html"
+    write_report(annotated, path, labels_key="cell_type", title="Cells of <one> query")
+    return path
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Browser]:
+    api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
+    found = next(filter(None, map(shutil.which, BROWSERS)), None)
+    if found is None:
+        pytest.skip("no Chromium here; on Debian: apt-get install chromium")
+    with api.sync_playwright() as playwright:
+        browser = playwright.chromium.launch(
+            executable_path=found, args=["--no-sandbox", "--enable-unsafe-swiftshader"]
+        )
+        yield browser
+        browser.close()
+
+
+@pytest.fixture
+def open_page(browser, report) -> Iterator[Callable[..., Page]]:
+    """Open the report; what the console complained of and what was fetched lie on the page."""
+    contexts = []
+
+    def opened(*, width: int = 1280, scheme: str = "light") -> Page:
+        context = browser.new_context(
+            viewport={"width": width, "height": 900}, color_scheme=scheme, reduced_motion="reduce"
+        )
+        context.set_default_timeout(15_000)
+        contexts.append(context)
+        page = context.new_page()
+        page.complaints, page.fetched = [], []
+        page.on("pageerror", lambda error: page.complaints.append(str(error)))
+        page.on("console", lambda m: page.complaints.append(m.text) if m.type == "error" else None)
+        page.on("request", lambda request: page.fetched.append(request.url))
+        page.goto(report.as_uri())
+        page.wait_for_selector("html[data-ready=yes]")
+        return page
+
+    yield opened
+    for context in contexts:
+        context.close()
