@@ -159,6 +159,55 @@ def masked_loss(model: EsmForMaskedLM, batch: MaskedTokens) -> torch.Tensor:
     return functional.cross_entropy(logits.float(), targets[predicted])
 
 
+@dataclass(frozen=True)
+class Examination:
+    """Held-out windows with some tokens hidden, the same for every model.
+
+    Parameters
+    ----------
+    windows : uint8, shape (n, width)
+        Upper-case ASCII, A, C, G, T only.
+    tokens : MaskedTokens
+        Of the windows; every predicted token is hidden.
+    k : int
+        Bases a token.
+    """
+
+    windows: NDArray[np.uint8]
+    tokens: MaskedTokens
+    k: int
+
+    @classmethod
+    def draw(cls, holdout: Sequences, tokenizer: KmerTokenizer, recipe: Recipe) -> Examination:
+        """Draw ``recipe.eval_windows`` windows by the recipe's seed."""
+        rng = np.random.default_rng(recipe.seed)
+        sampler = WindowSampler(holdout, recipe.k * recipe.context_tokens)
+        windows = sampler.draw(recipe.eval_windows, rng)
+        tokens = tokenizer.encode(_as_sequences(windows))
+        masked = mask_tokens(tokens, tokenizer, recipe.mask_rate, rng, hide_all=True)
+        return cls(windows, masked, recipe.k)
+
+    def bits_per_base(self, model: EsmForMaskedLM) -> float:
+        """Loss of a model over the hidden k-mers, in bits a base."""
+        training = model.training
+        model.train(mode=False)
+        total, n = 0.0, 0
+        with torch.no_grad():
+            for first in range(0, len(self.windows), _EVAL_MINIBATCH):
+                batch = _rows(self.tokens, slice(first, first + _EVAL_MINIBATCH))
+                count = int(batch.predicted.sum())
+                total += float(masked_loss(model, batch)) * count
+                n += count
+        model.train(mode=training)
+        return total / n / self.k / float(np.log(2))
+
+    def markov_bits_per_base(self, training: NDArray[np.uint8], order: int = 5) -> float:
+        """The same for a Markov model of the training DNA (uint8 ASCII), on the same k-mers."""
+        bits = MarkovModel.fit(training, order).bits(self.windows)
+        per_token = bits.reshape(len(bits), -1, self.k).sum(axis=2)
+        return float(per_token[self.tokens.predicted[:, 1:]].mean() / self.k)
+
+
 def learning_rate(step: int, recipe: Recipe) -> float:
     """Learning rate of a step: linear warm-up, then cosine decay to 5 % of the peak."""
     if step < recipe.warmup:
@@ -187,7 +236,7 @@ class Pretraining:
         self.optimizer = torch.optim.AdamW(
             self.model.parameters(), betas=(0.9, 0.98), weight_decay=recipe.weight_decay, fused=True
         )
-        self.evaluation = self._evaluation(holdout)
+        self.examination = Examination.draw(holdout, self.tokenizer, recipe)
         out.mkdir(parents=True, exist_ok=True)
         self._resume()
 
@@ -203,34 +252,6 @@ class Pretraining:
                 self._save_checkpoint()
                 losses = []
         self._save_model()
-
-    def bits_per_base(self) -> float:
-        """Held-out loss in bits a base over the predicted k-mers."""
-        self.model.train(mode=False)
-        total, n = 0.0, 0
-        with torch.no_grad():
-            for first in range(0, len(self.evaluation.inputs), _EVAL_MINIBATCH):
-                batch = _rows(self.evaluation, slice(first, first + _EVAL_MINIBATCH))
-                count = int(batch.predicted.sum())
-                total += float(masked_loss(self.model, batch)) * count
-                n += count
-        self.model.train()
-        return total / n / self.recipe.k / float(np.log(2))
-
-    def markov_bits_per_base(self, order: int = 5) -> float:
-        """The same for a Markov model of the training DNA, on the same k-mers."""
-        markov = MarkovModel.fit(self.sampler.data, order)
-        bits = markov.bits(self._evaluation_windows)
-        k = self.recipe.k
-        per_token = bits.reshape(len(bits), -1, k).sum(axis=2)
-        return float(per_token[self.evaluation.predicted[:, 1:]].mean() / k)
-
-    def _evaluation(self, holdout: Sequences) -> MaskedTokens:
-        rng = np.random.default_rng(self.recipe.seed)
-        sampler = WindowSampler(holdout, self.sampler.width)
-        self._evaluation_windows = sampler.draw(self.recipe.eval_windows, rng)
-        tokens = self.tokenizer.encode(_as_sequences(self._evaluation_windows))
-        return mask_tokens(tokens, self.tokenizer, self.recipe.mask_rate, rng, hide_all=True)
 
     def _train_step(self) -> float:
         rng = np.random.default_rng([self.recipe.seed, self.step])
@@ -249,7 +270,8 @@ class Pretraining:
         return float(loss.detach())
 
     def _log(self, **values: float) -> None:
-        entry = {"step": self.step, "holdout_bits_per_base": self.bits_per_base(), **values}
+        bits = self.examination.bits_per_base(self.model)
+        entry = {"step": self.step, "holdout_bits_per_base": bits, **values}
         entry = {key: round(value, 5) for key, value in entry.items()}
         with (self.out / "training_log.jsonl").open("a") as log:
             log.write(json.dumps(entry) + "\n")
@@ -278,9 +300,11 @@ class Pretraining:
         self.optimizer.load_state_dict(state["optimizer"])
 
     def _save_model(self) -> None:
+        bits = self.examination.bits_per_base(self.model)
+        markov = self.examination.markov_bits_per_base(self.sampler.data)
         summary = {
-            "bits_per_base": round(self.bits_per_base(), 4),
-            "markov5_bits_per_base": round(self.markov_bits_per_base(), 4),
+            "bits_per_base": round(bits, 4),
+            "markov5_bits_per_base": round(markov, 4),
             "recipe": asdict(self.recipe),
         }
         (self.out / "pretraining.json").write_text(json.dumps(summary, indent=1) + "\n")
