@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     import anndata as ad
+    from numpy.typing import NDArray
 
     from peakatlas.engine.embedder import Embedder
     from peakatlas.engine.genome import SequenceSource
@@ -91,9 +92,10 @@ def annotate(
         A copy of the query with ``obs["peakatlas_label"]``, ``["peakatlas_confidence"]``,
         ``["peakatlas_best"]``, ``["peakatlas_novelty"]``, ``["peakatlas_reason"]``,
         ``var["peakatlas_tier"]`` (what served each peak), ``obsm["X_peakatlas"]`` (aligned
-        embedding) and ``uns["peakatlas"]`` (provenance as JSON text: ``"record"``, and under
-        ``"inputs"`` the paths that were given; and a sample of the reference in the same
-        embedding; ``"markers"``: the `marker_elements` of each type).
+        embedding), for a bundle of several levels ``obs["peakatlas_label_<column>"]`` and
+        ``["peakatlas_confidence_<column>"]`` of each, and ``uns["peakatlas"]`` (provenance as JSON
+        text: ``"record"``, and under ``"inputs"`` the paths that were given; and a sample of the
+        reference in the same embedding; ``"markers"``: the `marker_elements` of each type).
 
     Raises
     ------
@@ -154,8 +156,6 @@ def _record(
     said: Prediction,
     options: AnnotateOptions,
 ) -> dict[str, Any]:
-    names, sizes = np.unique(said.labels, return_counts=True)
-    reasons, times = np.unique(said.reason[said.reason != ""], return_counts=True)
     record: dict[str, Any] = {
         "software": versions(),
         "query": counts.source,
@@ -163,8 +163,10 @@ def _record(
         "peaks": counts.n_peaks,
         "median_depth": float(np.median(said.depth)),
         "types": list(bundle.types),
-        "labels": dict(zip(map(str, names), sizes.tolist(), strict=True)),
-        "unassigned": dict(zip(map(str, reasons), times.tolist(), strict=True)),
+        "labels": _counted(said.labels),
+        "levels": bundle.levels.to_json(),
+        "labels_by_level": {level: _counted(told.labels) for level, told in said.levels.items()},
+        "unassigned": _counted(said.reason[said.reason != ""]),
         "route": said.route,
         "shared_counts": said.shared,
         "tiers": found.tiers(),
@@ -178,6 +180,11 @@ def _record(
     return {**record, "warnings": warnings_of(record)}
 
 
+def _counted(labels: NDArray[np.str_]) -> dict[str, int]:
+    names, sizes = np.unique(labels, return_counts=True)
+    return dict(zip(map(str, names), sizes.tolist(), strict=True))
+
+
 def _written(
     counts: CellCounts, bundle: Bundle, said: Prediction, record: dict[str, Any]
 ) -> ad.AnnData:
@@ -189,6 +196,10 @@ def _written(
     obs["peakatlas_best"] = pd.Categorical(said.best, categories=list(bundle.types))
     obs["peakatlas_novelty"] = said.novelty
     obs["peakatlas_reason"] = pd.Categorical(said.reason)
+    for level, types in zip(said.levels, bundle.levels.types, strict=False):
+        labels = pd.Categorical(said.levels[level].labels, categories=[*types, "Unassigned"])
+        obs[f"peakatlas_label_{level}"] = labels
+        obs[f"peakatlas_confidence_{level}"] = said.levels[level].confidence
     annotated.obsm["X_peakatlas"] = said.latent
     markers = {"markers": marker_elements(bundle)} if "shared" in bundle.routes else {}
     annotated.uns["peakatlas"] = {

@@ -11,6 +11,7 @@ from peakatlas.engine.steps import counter
 
 from .adapt import Adaptation, adapt
 from .count_rows import CountRows
+from .level_rules import LevelLabels, label_levels
 from .metrics import UNASSIGNED
 from .novelty import neighbours_of
 from .query_graph import OwnAxes, share_among_landmarks, share_among_neighbours
@@ -51,6 +52,8 @@ class Prediction:
     """Why a cell is "Unassigned": uncertain, novel or empty; else empty text."""
     probabilities: NDArray[np.float32]
     """Of each type, shape (n_cells, n_types)."""
+    levels: dict[str, LevelLabels]
+    """Labels of every level by its column, the coarsest first; empty if there is one level."""
     latent: NDArray[np.float32]
     """Aligned embedding, shape (n_cells, latent)."""
     reference_latent: NDArray[np.float32]
@@ -243,15 +246,21 @@ def _decided(
     novelty = route.novelty(told.embedding, told.depth, told.known, calibration, query.drawn)
     logs = adapted.tempered(told.said, told.known, query.drawn)
     logs = reading.share(logs, query, told)
-    best = np.asarray(bundle.types)[logs.argmax(axis=1)]
+    chance = np.exp(logs)
+    codes = bundle.levels.best(chance, route.rules.first)
+    best = np.asarray(bundle.types)[codes]
+    least = route.rules.complete if calibration is route.complete else route.rules.partial
     reason = _reasons(told.depth, logs, novelty, calibration, reject=reject)
     return Prediction(
         labels=np.where(reason == "", best, UNASSIGNED),
         best=best,
-        confidence=np.where(told.depth > 0, np.exp(logs.max(axis=1)), 0).astype(np.float32),
+        confidence=np.where(told.depth > 0, chance[np.arange(len(codes)), codes], 0).astype(
+            np.float32
+        ),
         novelty=novelty,
         reason=reason,
-        probabilities=np.exp(logs),
+        probabilities=chance,
+        levels=label_levels(bundle.levels, least, chance, codes, reason),
         latent=told.latent,
         reference_latent=adapted.network.run(route.sample.astype(np.float32))[0],
         depth=query.depth,

@@ -23,6 +23,7 @@ from .commands import (
     doctor,
     machine,
     report,
+    train,
 )
 from .commands.base import Group
 from .commands.stopping import Stopped, stoppable
@@ -52,6 +53,7 @@ atlas_app = typer.Typer(
 for part in (atlas_build, atlas_search, atlas_upkeep, atlas_cluster):
     atlas_app.add_typer(part.app)
 app.add_typer(count.app)
+app.add_typer(train.app)
 app.add_typer(cells.app)
 app.add_typer(report.app)
 app.add_typer(atlas_app, name="atlas", rich_help_panel="Atlases")

@@ -1,9 +1,8 @@
-"""`peakatlas train` and `annotate`: learn from labelled cells, label others."""
+"""`peakatlas annotate`: label cells."""
 
 from __future__ import annotations
 
 import json
-from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -14,7 +13,10 @@ from peakatlas.terminal import print_facts, say, steps, warn, working
 
 from .base import Command
 from .kinds import wants
+from .opened import check_genome, opened_atlas
 from .options import (
+    CELLS_PANEL,
+    FORMATS,
     AlignmentName,
     AtlasOption,
     ChainOption,
@@ -24,17 +26,12 @@ from .options import (
     MaxOffsetOption,
     SeedOption,
 )
-from .outputs import writable, writable_bundle, written_whole
+from .outputs import writable, written_whole
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     import anndata as ad
 
 app = typer.Typer()
-
-PANEL = "Annotate cells"
-FORMATS = "h5ad, h5mu, AnnData-Zarr, 10x h5 or folder"
 
 BundleOption = Annotated[
     Path,
@@ -56,60 +53,7 @@ ReportOption = Annotated[
 
 @app.command(
     cls=Command,
-    rich_help_panel=PANEL,
-    epilog="peakatlas train reference.h5ad --labels cell_type --atlas atlas.zarr -o bundle/\n"
-    "peakatlas train reference.h5ad --labels cell_type --atlas atlas.zarr --genome hg38.fa "
-    "-o bundle/\n"
-    "peakatlas train reference.h5ad --labels cell_type -o bundle/",
-)
-def train(
-    reference: Annotated[
-        Path,
-        typer.Argument(
-            metavar="REFERENCE.h5ad",
-            help=f"Labelled cells x peaks, counts: {FORMATS}.",
-            callback=wants("cells"),
-        ),
-    ],
-    labels: Annotated[
-        str, typer.Option("--labels", metavar="COLUMN", help="Column of obs with the cell types.")
-    ],
-    out: Annotated[
-        Path,
-        typer.Option(
-            "-o", "--out", metavar="BUNDLE/", help="Folder to write.", callback=writable_bundle
-        ),
-    ],
-    atlas: AtlasOption = None,
-    genome: GenomeOption = None,
-    max_offset: MaxOffsetOption = None,
-    match_contigs: MatchContigsOption = False,
-    chain: ChainOption = None,
-    seed: SeedOption = 0,
-    as_json: JsonOption = False,
-) -> None:
-    """Learn to annotate from a labelled reference."""
-    _check_genome(genome, atlas)
-    from peakatlas.classifier.registry import Sources  # noqa: PLC0415 - keeps the help fast
-
-    with _opened(atlas) as opened, steps() as begin:
-        sources = Sources(
-            genome=genome,
-            max_offset=max_offset,
-            match_contigs=match_contigs,
-            chain=chain,
-            report=begin,
-        )
-        bundle = peakatlas.train(
-            reference, labels, opened, sources=sources, seed=seed, progress=begin
-        )
-    bundle.save(out)
-    print_facts(_bundle_facts(bundle, out, as_json=as_json), as_json=as_json)
-
-
-@app.command(
-    cls=Command,
-    rich_help_panel=PANEL,
+    rich_help_panel=CELLS_PANEL,
     epilog="peakatlas annotate query.h5ad --bundle bundle/ --atlas atlas.zarr -o annotated.h5ad\n"
     "peakatlas annotate query.h5ad --bundle bundle/ --atlas atlas.zarr --genome hg38.fa "
     "-o out.h5ad --report report.html",
@@ -156,10 +100,10 @@ def annotate(
     """Label the cells of a query."""
     if append and genome is None:
         raise typer.BadParameter("without --genome no peak is embedded", param_hint="--append")
-    _check_genome(genome, atlas)
+    check_genome(genome, atlas)
     if labels is not None and report is None:
         raise typer.BadParameter("only --report reads them", param_hint="--labels")
-    from peakatlas.classifier.annotate import AnnotateOptions  # noqa: PLC0415 - as above
+    from peakatlas.classifier.annotate import AnnotateOptions  # noqa: PLC0415 - keeps the help fast
 
     options = AnnotateOptions(
         alignment=alignment,
@@ -170,7 +114,7 @@ def annotate(
         chain=None if chain is None else str(chain),
         seed=seed,
     )
-    with _opened(atlas) as opened, steps() as begin:
+    with opened_atlas(atlas) as opened, steps() as begin:
         annotated = peakatlas.annotate(
             query, bundle, opened, genome, options=options, progress=begin
         )
@@ -184,44 +128,12 @@ def annotate(
     print_facts(_query_facts(annotated, out, report, as_json=as_json), as_json=as_json)
 
 
-def _check_genome(genome: Path | None, atlas: str | None) -> None:
-    """A genome serves to embed peaks by the model of an atlas."""
-    if genome is not None and atlas is None:
-        raise typer.BadParameter("without --atlas no peak is embedded", param_hint="--genome")
-
-
-@contextmanager
-def _opened(path: str | None) -> Iterator[peakatlas.Atlas | None]:
-    """The atlas, if one was given; else say what goes without it."""
-    if path is None:
-        say("no atlas: peaks are matched by coordinates, DNA is not read")
-        yield None
-        return
-    with peakatlas.Atlas.open(path) as atlas:
-        yield atlas
-
-
 def _write_report(annotated: ad.AnnData, report: Path, labels: str | None) -> None:
     from peakatlas.classifier.report import write_report  # noqa: PLC0415
 
     with working(f"writing {report}"), written_whole(report) as path:
         write_report(annotated, path, labels_key=labels)
     say(f"wrote {report}")
-
-
-def _bundle_facts(bundle: peakatlas.Bundle, out: Path, *, as_json: bool) -> dict[str, Any]:
-    known = bundle.provenance
-    facts = {"path": str(out), "types": list(bundle.types)} | {
-        name: known[name] for name in ("cells", "peaks", "tiers", "cells_by_type") if name in known
-    }
-    if as_json:
-        return facts | {"validation": bundle.validation}
-    held_out = {
-        f"held-out accuracy, {route} route": f"{scores['fused_full_depth']['accuracy']:.3f}"
-        for route, scores in bundle.validation.items()
-        if "fused_full_depth" in scores
-    }
-    return facts | {"types": len(bundle.types)} | held_out
 
 
 def _query_facts(

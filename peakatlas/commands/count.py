@@ -12,9 +12,8 @@ from peakatlas.engine.errors import PeakAtlasError
 from peakatlas.terminal import bytes_bar, print_facts, working
 
 from .base import Command, later
-from .cells import PANEL
 from .kinds import NAMES, kind_of
-from .options import JsonOption
+from .options import CELLS_PANEL, JsonOption
 from .outputs import writable, written_whole
 
 if TYPE_CHECKING:
@@ -41,7 +40,7 @@ def _expect_elements(path: str) -> None:
 
 @app.command(
     cls=Command,
-    rich_help_panel=PANEL,
+    rich_help_panel=CELLS_PANEL,
     epilog="peakatlas count fragments.tsv.gz peaks.bed -o counts.h5ad\n"
     "peakatlas count fragments.tsv.gz atlas.zarr --barcodes barcodes.tsv.gz -o counts.h5ad\n"
     "peakatlas count a.tsv.gz b.tsv.gz peaks.bed --prefix a --prefix b -o counts.h5ad\n"

@@ -12,6 +12,11 @@ from .kinds import wants
 EMBEDDING = "How peaks are embedded"
 """Heading of the options that make an embedding what it is."""
 
+CELLS_PANEL = "Annotate cells"
+"""Heading of the commands that learn from cells and label them."""
+FORMATS = "h5ad, h5mu, AnnData-Zarr, 10x h5 or folder"
+"""What counts of cells x peaks are read from."""
+
 AlignmentName = Literal[
     "adaptive", "none", "coral", "mmd", "adversarial", "class-conditional", "self-training"
 ]
