@@ -51,7 +51,7 @@ def resolve_peaks(
     embedder: Embedder | Callable[[], Embedder] | None = None,
     max_offset: int | None = None,
     append: bool = False,
-    progress: Callable[[int], None] | None = None,
+    progress: Callable[[int, int], None] | None = None,
 ) -> ResolvedPeaks:
     """Look peaks up and embed what the atlas does not have.
 
@@ -70,7 +70,7 @@ def resolve_peaks(
     append : bool
         Whether to add what was embedded to the atlas.
     progress : callable, optional
-        Called with the number of peaks embedded since its last call.
+        Called with how many peaks are embedded, and how many there are to embed.
 
     Returns
     -------
@@ -178,11 +178,11 @@ def _embed(
     embedder: Embedder,
     *,
     append: bool,
-    progress: Callable[[int], None] | None,
+    progress: Callable[[int, int], None] | None,
 ) -> ResolvedPeaks:
     atlas, lookup = resolved.atlas, resolved.lookup
     unique, became = sorted_unique(lookup.peaks.take(rest), atlas.intervals.contigs)
-    embedded = embedder.embed(unique, source, progress=progress)
+    embedded = embedder.embed(unique, source, progress=_summed(progress, len(unique)))
     values = resolved.values.copy()
     values[rest] = embedded.values.astype(np.float16)[became]
     row = np.full(len(rest), -1, np.int64)
@@ -193,6 +193,22 @@ def _embed(
     tier = np.full(len(rest), EMBEDDED_NOW, np.int8)
     served = _with_served(lookup, rest, row, tier)
     return ResolvedPeaks(values=values, lookup=served, atlas=atlas)
+
+
+def _summed(
+    progress: Callable[[int, int], None] | None, total: int
+) -> Callable[[int], None] | None:
+    """What takes newly done peaks, and passes on how many are done of how many."""
+    if progress is None:
+        return None
+    done = 0
+
+    def advance(n: int) -> None:
+        nonlocal done
+        done += n
+        progress(done, total)
+
+    return advance
 
 
 def _with_served(

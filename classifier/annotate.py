@@ -12,6 +12,7 @@ import pandas as pd
 
 from peakatlas.atlas.lookup import TIERS
 from peakatlas.atlas.reader import Atlas
+from peakatlas.engine.steps import counter
 
 from .advice import warnings_of
 from .align import Alignment
@@ -123,7 +124,7 @@ def annotate(
         report=say,
     )
     named = sources.named(counts.peaks, store, model.registry)
-    found = resolve(named, store, sources)
+    found = resolve(named, store, sources, counter(progress))
     say(f"peaks: {found.describe(named)}")
     peaks = PeakTable(found.values, registry_rows(named, model.registry))
     said = predict(

@@ -136,7 +136,7 @@ def resolve(
     peaks: Intervals,
     atlas: Atlas | None,
     sources: Sources,
-    progress: Callable[[int], None] | None = None,
+    progress: Callable[[int, int], None] | None = None,
 ) -> ResolvedValues:
     """Embeddings of peaks, looked up or computed.
 
@@ -146,7 +146,7 @@ def resolve(
     atlas : Atlas or None
     sources : Sources
     progress : callable, optional
-        Called with the number of peaks newly embedded.
+        Called with how many peaks are newly embedded, and how many there are to embed.
 
     Raises
     ------

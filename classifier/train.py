@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from peakatlas.engine.steps import counter
+
 from .bundle import Bundle
 from .checkpoints import Checkpoints, digest_of
 from .fitting import TrainingSet, fit_encoder, fit_route, route_names
@@ -120,7 +122,11 @@ def train(  # noqa: PLR0913 - options are keyword-only
     if checkpoints is not None:
         key = digest_of(*_inputs(labelled, named), *_means(atlas, sources, options, seed))
         kept = Checkpoints(Path(checkpoints), key, say)
-    found = [_looked_up(i, peaks, atlas, sources, kept) for i, peaks in enumerate(named)]
+    say("looking up its peaks")
+    found = [
+        _looked_up(i, peaks, atlas, sources, kept, counter(progress))
+        for i, peaks in enumerate(named)
+    ]
     for part, peaks, each in zip(labelled.parts, named, found, strict=True):
         whose = f"{part.counts.source}: " if len(found) > 1 else ""
         say(f"{whose}peaks: {each.describe(peaks)}")
@@ -148,11 +154,16 @@ def train(  # noqa: PLR0913 - options are keyword-only
 
 
 def _looked_up(
-    number: int, peaks: Intervals, atlas: Atlas | None, sources: Sources, kept: Checkpoints
+    number: int,
+    peaks: Intervals,
+    atlas: Atlas | None,
+    sources: Sources,
+    kept: Checkpoints,
+    count: Callable[[int, int], None],
 ) -> ResolvedValues:
     return kept.stage(
         f"lookup-{number}",
-        lambda: resolve(peaks, atlas, sources),
+        lambda: resolve(peaks, atlas, sources, count),
         pack_lookup,
         lambda arrays, _: unpack_lookup(peaks, arrays),
     )

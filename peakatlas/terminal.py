@@ -21,7 +21,6 @@ if TYPE_CHECKING:
 
     from .engine.meter import Meter
     from .engine.models.table import ModelCard
-    from .engine.throughput import Throughput
 
 LINE_EVERY_S = 30.0
 """Least time between two lines of progress where there is no terminal for a bar."""
@@ -88,53 +87,6 @@ def print_table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
     for row in table:
         cells = zip(row, widths, numeric, strict=True)
         print("  ".join(c.rjust(w) if n else c.ljust(w) for c, w, n in cells).rstrip())
-
-
-def print_throughput(found: Sequence[Throughput], million_peaks: float, *, as_json: bool) -> None:
-    """Print measurements of one model, one a number of ranks, as a table or a JSON object."""
-    from rich.console import Console  # noqa: PLC0415 - keeps the help fast
-    from rich.table import Table  # noqa: PLC0415
-
-    first, n_peaks = found[0], million_peaks * 1e6
-    if as_json:
-        runs = [
-            run.to_json()
-            | {"hours": run.hours(n_peaks), "scaling": _scaling(run, first), "n_projected": n_peaks}
-            for run in found
-        ]
-        print(json.dumps({"runs": runs}))
-        return
-    table = Table(
-        title=f"{first.model}, {first.precision}, window {first.window}, {first.device}",
-        title_justify="left",
-    )
-    for name in ("", *(f"{run.ranks} rank{'s' * (run.ranks > 1)}" for run in found)):
-        table.add_column(name, justify="right" if name else "left")
-    for name, shown in _quantities(million_peaks, first).items():
-        table.add_row(name, *(shown(run) for run in found))
-    Console().print(table)
-
-
-def _quantities(million_peaks: float, first: Throughput) -> dict[str, Callable[[Throughput], str]]:
-    """What the table of a measurement shows: how to write each quantity, by name."""
-    return {
-        "threads a rank": lambda run: f"{run.threads_per_rank}",
-        "peaks/s": lambda run: f"{run.peaks_per_s:,.{0 if run.peaks_per_s >= 10 else 2}f}",
-        "tokens/s": lambda run: f"{run.tokens_per_s:,.0f}",
-        "GFLOP/s": lambda run: f"{run.flops_per_s / 1e9:,.0f}",
-        "GFLOP/s of plain products": lambda run: f"{run.gemm_flops_per_s / 1e9:,.0f}",
-        "share of those (MFU)": lambda run: f"{100 * run.mfu:.0f} %",
-        "memory, all ranks": lambda run: f"{run.memory_bytes / 1e9:.2f} GB",
-        "speed over the first": lambda run: f"{_scaling(run, first):.2f}",
-        f"hours for {million_peaks:g} M peaks": lambda run: (
-            f"{run.hours(million_peaks * 1e6):,.2f}"
-        ),
-    }
-
-
-def _scaling(run: Throughput, first: Throughput) -> float:
-    """Speed of a run over that of the first."""
-    return run.peaks_per_s / first.peaks_per_s
 
 
 def card_facts(card: ModelCard) -> dict[str, Any]:
@@ -207,15 +159,15 @@ def working(text: str) -> Iterator[None]:
 
 
 @contextmanager
-def steps() -> Iterator[Callable[[str], None]]:
+def steps() -> Iterator[StepsShown]:
     """Show steps of unknown length as they begin: a spinner, or plain lines off a terminal.
 
-    Yields a function that takes a few words. On a terminal, and when verbose, a finished step says
-    how long it took.
+    Yields a function that takes a few words; its `count` takes how much of a step is done. On a
+    terminal, and when verbose, a finished step says how long it took.
     """
     console, shown = _console(), Steps()
     if console is None or not console.is_terminal:
-        yield shown.begin if is_verbose() else say
+        yield StepsShown(shown.begin if is_verbose() else say, _now_and_then())
         shown.end()
         return
     from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn  # noqa: PLC0415
@@ -228,8 +180,32 @@ def steps() -> Iterator[Callable[[str], None]]:
             shown.begin(text)
             bar.reset(task, description=text)
 
-        yield begin
+        yield StepsShown(begin, lambda text: bar.update(task, description=text))
         shown.end()
+
+
+class StepsShown:
+    """Takes steps as they begin and how much of each is done; see `steps`.
+
+    Parameters
+    ----------
+    begin : callable
+        Shows that a step begins.
+    update : callable
+        Shows a step with how much of it is done.
+    """
+
+    def __init__(self, begin: Callable[[str], None], update: Callable[[str], None]) -> None:
+        self._begin, self._update, self._text = begin, update, ""
+
+    def __call__(self, text: str) -> None:
+        """Note that a step begins."""
+        self._text = text
+        self._begin(text)
+
+    def count(self, done: int, total: int) -> None:
+        """Note how much of the step is done."""
+        self._update(f"{self._text}: {done:,} of {total:,} ({100 * done // max(total, 1)} %)")
 
 
 class Steps:
@@ -320,6 +296,19 @@ def _lines(total: int, text: str, meter: Meter | None) -> Callable[[int], None]:
             complain(", ".join(filter(None, (f"{text}: {done:,} of {total:,} ({share})", rates))))
 
     return advance
+
+
+def _now_and_then() -> Callable[[str], None]:
+    """Say a text if the last one is `LINE_EVERY_S` ago."""
+    due = time.monotonic() + LINE_EVERY_S
+
+    def update(text: str) -> None:
+        nonlocal due
+        if time.monotonic() >= due:
+            due = time.monotonic() + LINE_EVERY_S
+            say(text)
+
+    return update
 
 
 def _byte_lines(text: str) -> Callable[[int], None]:

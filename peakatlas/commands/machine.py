@@ -12,7 +12,6 @@ from peakatlas.engine.models.table import MODELS
 from peakatlas.terminal import (
     card_facts,
     print_table,
-    print_throughput,
     progress_bar,
     say,
     show_licence,
@@ -30,6 +29,7 @@ from .options import (
     TrustOption,
     WindowOption,
 )
+from .throughput_table import print_throughput
 
 app = typer.Typer()
 

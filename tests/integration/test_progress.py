@@ -36,6 +36,24 @@ def test_steps_are_kept_with_their_time_when_they_took_any(screen, monkeypatch):
     assert any("fitting" in line for line in texts(screen))
 
 
+def test_a_step_says_how_much_of_it_is_done(screen):
+    with terminal.steps() as begin:
+        begin("embedding")
+        begin.count(1000, 4000)
+    assert any("embedding: 1,000 of 4,000 (25 %)" in line for line in texts(screen))
+
+
+def test_off_a_terminal_that_is_a_line_now_and_then(capsys, monkeypatch):
+    with terminal.steps() as begin:
+        begin("embedding")
+        begin.count(1, 4)
+    monkeypatch.setattr(terminal, "LINE_EVERY_S", 0)
+    with terminal.steps() as begin:
+        begin("embedding")
+        begin.count(2, 4)
+    assert capsys.readouterr().err == "embedding\nembedding\nembedding: 2 of 4 (50 %)\n"
+
+
 def test_spinner_and_bars_say_what_and_how_much(screen):
     with terminal.working("searching"):
         pass

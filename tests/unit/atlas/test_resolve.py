@@ -67,6 +67,14 @@ def test_the_embedder_is_loaded_only_if_needed(atlas, peaks, genome):
     assert resolved.lookup.counts()["embedded"] == 15
 
 
+def test_progress_says_how_many_of_how_many_are_embedded(atlas, peaks, genome):
+    said = []
+    resolve_peaks(
+        atlas, peaks, source=genome, embedder=ToyEmbedder(), progress=lambda *n: said.append(n)
+    )
+    assert said[-1] == (15, 15) and [done for done, _ in said] == sorted(d for d, _ in said)
+
+
 def test_overlap_comes_before_embedding(atlas, peaks, genome):
     shifted = Intervals(peaks.contigs, peaks.contig_ids, peaks.start + 4, peaks.end + 4)
     resolved = resolve_peaks(
