@@ -12,7 +12,7 @@ from peakatlas.engine.windows import window_digests
 
 from .append import append_rows
 from .identity import check_same_genome, check_same_spec
-from .lookup import EMBEDDED_NOW, EXACT, MISSING, LookupResult
+from .lookup import EMBEDDED_NOW, EXACT, MISSING, SEQUENCE, LookupResult
 from .ordering import sorted_unique
 from .overlap import contig_codes
 from .provenance import genome_provenance
@@ -144,10 +144,10 @@ def find_rows(
     rest = np.flatnonzero((found.tier != EXACT) & _has_contig(source, peaks))
     if not len(rest):
         return found
-    part = peaks.take(rest)
-    digests = window_digests(part, source, atlas.spec.window)
-    by_sequence = atlas.lookup(part, max_offset=max_offset, digests=digests, index=index)
-    return _with_served(found, rest, by_sequence.row, by_sequence.tier)
+    digests = window_digests(peaks.take(rest), source, atlas.spec.window)
+    row = atlas.digest_index.find(digests)
+    at = rest[row >= 0]
+    return _with_served(found, at, row[row >= 0], np.full(len(at), SEQUENCE, np.int8))
 
 
 def _check_options(source: object, embedder: object, append: bool) -> None:
