@@ -60,7 +60,7 @@ def open_segments(storage: Storage, manifest: Mapping[str, Any]) -> list[OpenSeg
     except FileNotFoundError as error:
         raise AtlasError(
             f"{storage.name} is damaged: the plan of a segment is absent ({error}). Restore it "
-            "from a copy."
+            f"from a copy; `peakatlas atlas verify {storage.name}` names all faults."
         ) from error
 
 

@@ -14,8 +14,7 @@ from peakatlas.engine.intervals import Intervals
 from . import files
 from .contig_order import joint_contigs
 from .identity import check_same_genome, check_same_spec
-from .open_segment import OpenSegment
-from .opening import manifest_of
+from .opening import manifest_of, open_segments
 from .reader import Atlas
 from .schema import Plan
 from .segment import make_plan
@@ -30,6 +29,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from .int8 import Int8Code
+    from .open_segment import OpenSegment
 
 _LOCK_NAME = "transfer"
 
@@ -58,13 +58,7 @@ class Parent:
         """
         storage = open_storage(path)
         manifest = manifest_of(storage)
-        try:
-            segments = tuple(OpenSegment(storage, entry) for entry in manifest["segments"])
-        except FileNotFoundError as error:
-            raise AtlasError(
-                f"{storage.name} is damaged: {error}. `peakatlas atlas verify {storage.name}` "
-                "names all faults."
-            ) from error
+        segments = tuple(open_segments(storage, manifest))
         intervals = Intervals.concatenate([segment.intervals() for segment in segments])
         return cls(name=storage.name, manifest=manifest, segments=segments, intervals=intervals)
 
