@@ -8,6 +8,7 @@ import numpy as np
 
 from peakatlas.engine.errors import AtlasError
 
+from .ordering import unlike_previous
 from .transfer import Parent, in_genome_order, joint_genome, picked, transfer
 
 if TYPE_CHECKING:
@@ -60,7 +61,7 @@ def merge_atlases(
     _refuse_int8(parents)
     joint_genome(parents, ())
     table, order = in_genome_order(parents)
-    first = _first_of_equals(table, order)
+    first = unlike_previous(table.take(order))
     _check_equals(parents, table, order, first)
     picks = picked(parents, table, order[first])
     peaks = {"n_collapsed": len(order) - int(first.sum())}
@@ -76,17 +77,6 @@ def _refuse_int8(parents: Sequence[Parent]) -> None:
             f"{coded[0]} holds int8 embeddings, whose codes differ between atlases. Merge the "
             "float16 atlases that they were made from, and quantise the result."
         )
-
-
-def _first_of_equals(table: Intervals, order: NDArray[np.int64]) -> NDArray[np.bool_]:
-    """Which places of the order hold another interval than the place before."""
-    first = np.ones(len(order), np.bool_)
-    first[1:] = (
-        (np.diff(table.contig_ids[order]) != 0)
-        | (np.diff(table.start[order]) != 0)
-        | (np.diff(table.end[order]) != 0)
-    )
-    return first
 
 
 def _check_equals(

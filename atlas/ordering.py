@@ -48,15 +48,25 @@ def sorted_unique(
         return table, np.arange(len(table), dtype=np.int64)
     order = table.genome_order()
     ordered = table.take(order)
-    first = np.ones(len(ordered), np.bool_)
-    first[1:] = (
-        (np.diff(ordered.contig_ids) != 0)
-        | (np.diff(ordered.start) != 0)
-        | (np.diff(ordered.end) != 0)
-    )
+    first = unlike_previous(ordered)
     became = np.empty(len(ordered), np.int64)
     became[order] = np.cumsum(first) - 1
     return ordered.take(first), became
+
+
+def unlike_previous(table: Intervals) -> NDArray[np.bool_]:
+    """Which rows hold another interval than the row before, shape (n,); the first one does.
+
+    Examples
+    --------
+    >>> from peakatlas.engine.intervals import Intervals
+    >>> unlike_previous(Intervals.from_columns(["1", "1", "1"], [5, 5, 7], [9, 9, 9])).tolist()
+    [True, False, True]
+    """
+    columns = (table.contig_ids, table.start, table.end)
+    first = np.ones(len(table), np.bool_)
+    first[1:] = np.logical_or.reduce([column[1:] != column[:-1] for column in columns])
+    return first
 
 
 def _ascend(table: Intervals) -> bool:

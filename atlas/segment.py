@@ -16,6 +16,7 @@ from peakatlas.engine.errors import AtlasError, IncompleteAtlasError
 
 from . import files
 from .digest import file_digest, intervals_digest
+from .ordering import unlike_previous
 from .schema import (
     FORMAT,
     FORMAT_VERSION,
@@ -311,9 +312,7 @@ def _check_rows(intervals: Intervals) -> None:
             f"the intervals are not in genome order (first at row {moved[0]}: "
             f"{intervals.take(moved[:1]).names()[0]}). Sort them by contig, start, end."
         )
-    columns = (intervals.contig_ids, intervals.start, intervals.end)
-    same = np.logical_and.reduce([column[1:] == column[:-1] for column in columns])
-    repeated = np.flatnonzero(same) + 1  # in genome order, equal rows are neighbours
+    repeated = np.flatnonzero(~unlike_previous(intervals))  # equal rows are neighbours
     if len(repeated):
         shown = ", ".join(intervals.take(repeated[:_SHOWN]).names())
         raise AtlasError(f"{len(repeated)} interval(s) are repeated: {shown}. Remove them.")
