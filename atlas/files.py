@@ -93,12 +93,29 @@ def read_json(path: Path) -> dict[str, Any]:
     FileNotFoundError
         If it does not exist.
     """
+    return parse_json(path.read_bytes(), str(path))
+
+
+def parse_json(data: bytes, where: str) -> dict[str, Any]:
+    """The JSON object in a document of an atlas.
+
+    Parameters
+    ----------
+    data : bytes
+    where : str
+        Where they come from, for the text.
+
+    Raises
+    ------
+    AtlasError
+        If they are not a JSON object.
+    """
     try:
-        values = json.loads(path.read_bytes())
+        values = json.loads(data)
     except ValueError as error:
-        raise AtlasError(f"{path} is not JSON ({error}); the atlas is damaged.") from error
+        raise AtlasError(f"{where} is not JSON ({error}); the atlas is damaged.") from error
     if not isinstance(values, dict):
-        raise AtlasError(f"{path} does not hold a JSON object; the atlas is damaged.")
+        raise AtlasError(f"{where} does not hold a JSON object; the atlas is damaged.")
     return values
 
 

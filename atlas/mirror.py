@@ -7,7 +7,6 @@ nothing but the manifest: while that is the same, the copy is used as it is.
 
 from __future__ import annotations
 
-import json
 import os
 import re
 import shutil
@@ -235,10 +234,7 @@ def _listed(manifest: Mapping[str, Any]) -> list[_Wanted]:
 
 def _parsed(text: bytes, storage: Storage) -> dict[str, Any]:
     where = storage.where(MANIFEST_NAME)
-    try:
-        manifest: dict[str, Any] = json.loads(text)
-    except ValueError as error:
-        raise AtlasError(f"{where} is not JSON ({error}); the atlas is damaged.") from error
+    manifest = files.parse_json(text, where)
     check_manifest(manifest, where)
     for entry in manifest["segments"]:
         # A name from the network must not lead out of the folder.

@@ -6,7 +6,6 @@ slashes. Nothing is ever listed: a plain web server has no listing, and the mani
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -14,6 +13,8 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 from urllib.parse import unquote
 
 from peakatlas.engine.errors import AtlasError
+
+from .files import parse_json
 
 if TYPE_CHECKING:
     from zarr.abc.store import Store
@@ -179,17 +180,7 @@ def read_json(storage: Storage, name: str) -> dict[str, Any]:
     FileNotFoundError
         If it does not exist.
     """
-    try:
-        values = json.loads(storage.read_bytes(name))
-    except ValueError as error:
-        raise AtlasError(
-            f"{storage.where(name)} is not JSON ({error}); the atlas is damaged."
-        ) from error
-    if not isinstance(values, dict):
-        raise AtlasError(
-            f"{storage.where(name)} does not hold a JSON object; the atlas is damaged."
-        )
-    return values
+    return parse_json(storage.read_bytes(name), storage.where(name))
 
 
 def check_length(data: bytes, wanted: int, where: str) -> None:
