@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from itertools import pairwise
@@ -11,6 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
 import numpy as np
 import zarr
 
+from peakatlas.engine.cores import usable_cores
 from peakatlas.engine.errors import AtlasError
 
 from .shard_files import Layout, Shards, UnknownLayoutError
@@ -146,7 +146,9 @@ class Column:
     def _each(self, work: Callable[[T], None], parts: Sequence[T], *, few: bool = False) -> None:
         """Call `work` for each part, on several threads unless the parts are short."""
         local = self._storage.local_path() is not None
-        n_threads = 1 if few and local else min(len(parts), _n_cores() if local else _REMOTE_FILES)
+        n_threads = (
+            1 if few and local else min(len(parts), usable_cores() if local else _REMOTE_FILES)
+        )
         if n_threads < 2:
             for part in parts:
                 work(part)
@@ -173,11 +175,6 @@ class Column:
                 f"({error}): the shard is damaged. Restore it from a copy."
             ) from error
         return np.take(span.reshape(high - low, -1), rows - low, axis=0)
-
-
-def _n_cores() -> int:
-    known = hasattr(os, "sched_getaffinity")
-    return len(os.sched_getaffinity(0)) if known else os.cpu_count() or 1
 
 
 def _parts(rows: Rows, shard_rows: int, most: int) -> list[slice]:

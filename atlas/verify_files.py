@@ -9,6 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from peakatlas.engine.cores import usable_cores
 from peakatlas.engine.errors import PeakAtlasError
 
 from . import files
@@ -247,7 +248,7 @@ def _listed_faults(storage: Storage, entry: Mapping[str, Any], *, deep: bool) ->
     if sum(file["bytes"] for _, _, file in jobs) <= _FEW_BYTES:
         found = [check(job) for job in jobs]
     else:
-        with ThreadPoolExecutor(os.cpu_count()) as pool:
+        with ThreadPoolExecutor(usable_cores()) as pool:
             found = list(pool.map(check, jobs))
     for (path, name, _), what in zip(jobs, found, strict=True):
         if what:

@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from accelerate import PartialState
 
+from .cores import usable_cores
 from .errors import WorldSizeError
 
 if TYPE_CHECKING:
@@ -176,5 +177,4 @@ def balanced_units(costs: ArrayLike, n_owners: int) -> list[NDArray[np.int64]]:
 def _share_threads(local_ranks: int) -> None:
     """Cores divided by ranks, unless OMP_NUM_THREADS says otherwise."""
     if local_ranks > 1 and "OMP_NUM_THREADS" not in os.environ:
-        cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-        torch.set_num_threads(max(1, (cores or 1) // local_ranks))
+        torch.set_num_threads(max(1, usable_cores() // local_ranks))

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
+from .cores import usable_cores
 from .embedder import Embedder
 from .errors import PeakAtlasError, WorldSizeError
 from .forward import DTYPES
@@ -208,8 +209,7 @@ def _start(job: Mapping[str, Any], rank: int, ranks: int) -> subprocess.Popen[st
     options = dict(job["options"])
     if options.get("device") is None and torch.cuda.is_available():
         options["device"] = f"cuda:{rank % torch.cuda.device_count()}"
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    threads = {"OMP_NUM_THREADS": str(max(1, (cores or 1) // ranks))}
+    threads = {"OMP_NUM_THREADS": str(max(1, usable_cores() // ranks))}
     return subprocess.Popen(
         [sys.executable, "-m", __name__, json.dumps(dict(job) | {"options": options})],
         env=os.environ | threads,

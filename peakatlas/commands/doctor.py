@@ -75,7 +75,9 @@ def examine(folder: Path, cache: Path) -> list[Finding]:
     cache : Path
         The cache folder.
     """
-    from . import findings, limits  # noqa: PLC0415 - keeps the help fast
+    from peakatlas.engine.cores import usable_cores  # noqa: PLC0415 - keeps the help fast
+
+    from . import findings, limits  # noqa: PLC0415
 
     with steps() as begin:
         begin("looking at what is installed")
@@ -89,7 +91,7 @@ def examine(folder: Path, cache: Path) -> list[Finding]:
             findings.check_cpu(info.read_text() if info.exists() else ""),
             findings.check_gpu(),
             findings.check_threads(
-                limits.usable_cores(), limits.core_limit(), os.environ.get("OMP_NUM_THREADS")
+                usable_cores(), limits.core_limit(), os.environ.get("OMP_NUM_THREADS")
             ),
             findings.check_memory(limits.machine_bytes(), limits.memory_limit()),
         ]

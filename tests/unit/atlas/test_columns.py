@@ -24,7 +24,7 @@ def path(tmp_path, monkeypatch):
     """Several chunks a shard, a short last shard, and masked rows."""
     monkeypatch.setattr("peakatlas.atlas.writer.CHUNK_ROWS", CHUNK_ROWS)
     monkeypatch.setattr(columns, "_FEW_ROWS", 0)
-    monkeypatch.setattr(columns, "_n_cores", lambda: 3)
+    monkeypatch.setattr(columns, "usable_cores", lambda: 3)
     writer = begin_toy_atlas(tmp_path / "a.zarr", random_intervals(N_ROWS), shard_rows=SHARD_ROWS)
     values, digests, n_fraction, state = toy_rows(N_ROWS)
     values[::9], state[::9] = np.nan, MASKED
