@@ -90,7 +90,7 @@ def build_atlas(
         If another process holds a shard and does not finish it; names it.
     """
     inputs = read_inputs(genome, peaks, match_contigs=match_contigs)
-    writer = _write(inputs, out, embedder, Partition(), shard_rows, progress or _no_progress)
+    writer = _write(inputs, out, embedder, Partition(), shard_rows, progress or (lambda _: None))
     _finalise(writer)
     return Atlas.open(out)
 
@@ -131,7 +131,7 @@ def build_partition(  # noqa: PLR0913 (the options of build_atlas)
         As `build_atlas`.
     """
     inputs = read_inputs(genome, peaks, match_contigs=match_contigs)
-    writer = _write(inputs, out, embedder, partition, shard_rows, progress or _no_progress)
+    writer = _write(inputs, out, embedder, partition, shard_rows, progress or (lambda _: None))
     missing = len(writer.segment.missing_shards())
     if not missing:
         _finalise(writer)
@@ -298,7 +298,3 @@ def _wait_for(true: Callable[[], bool], patience_s: float, text: str) -> None:
                 "again; it goes on where it stopped."
             )
         time.sleep(_POLL_S)
-
-
-def _no_progress(n_peaks: int) -> None:
-    """Ignore progress."""

@@ -99,7 +99,7 @@ def mirror_atlas(
     manifest = _parsed(text, storage)
     with files.locked(root, "mirror", wait=True):
         if not _is_current(root, text):
-            _Copy(storage, root, progress or _no_progress).make(manifest, text)
+            _Copy(storage, root, progress or (lambda _: None)).make(manifest, text)
     return root
 
 
@@ -267,7 +267,3 @@ def _is_current(root: Path, text: bytes) -> bool:
 
 def _mark(url: str, text: bytes) -> dict[str, str]:
     return {"url": url, "manifest_sha256": bytes_digest(text)}
-
-
-def _no_progress(n_bytes: int) -> None:
-    """Ignore progress."""

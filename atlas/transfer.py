@@ -206,7 +206,7 @@ def transfer(
     if writer.plan != plan:
         raise AtlasError(f"{root} was begun as something else. Give another output path.")
     with files.locked(root, _LOCK_NAME):
-        _write(writer, parents, picks, progress or _no_progress)
+        _write(writer, parents, picks, progress or (lambda _: None))
     return Atlas.open(root)
 
 
@@ -307,7 +307,3 @@ def _gathered(
 def _n_rows(writer: AtlasWriter, shard: int) -> int:
     at = writer.shard_rows_of(shard)
     return int(at.stop - at.start)
-
-
-def _no_progress(n_rows: int) -> None:
-    """Ignore progress."""
