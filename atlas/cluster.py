@@ -6,7 +6,6 @@ that a job needs no more than the atlas, the genome and the numbers of its shard
 
 from __future__ import annotations
 
-import re
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,17 +13,16 @@ import numpy as np
 import zarr
 from zarr.storage import LocalStore
 
-from peakatlas.engine.embedder import Embedder
 from peakatlas.engine.errors import AtlasError, ShardOwnershipError
 from peakatlas.engine.genome import open_genome
 from peakatlas.engine.intervals import Intervals
-from peakatlas.engine.models.table import MODELS
 
 from . import files
 from .build import begin_atlas, take_shard
 from .digest import intervals_digest
 from .identity import check_same_spec
 from .inputs import read_inputs
+from .own_model import own_embedder
 from .provenance import genome_provenance
 from .reader import Atlas
 from .schema import INTERVAL_COLUMNS
@@ -34,6 +32,7 @@ from .writer import LOCK_NAME, AtlasWriter, check_same_source
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
+    from peakatlas.engine.embedder import Embedder
     from peakatlas.engine.genome import SequenceSource
 
     from .inputs import Peaks
@@ -178,12 +177,11 @@ def load_embedder(
         If it is another model; names what differs.
     """
     plan = AtlasWriter.open(path).plan
-    spec, known = plan.spec, plan.model
-    commit = str(known.get("revision"))
-    return Embedder.for_spec(
-        spec,
-        model=model or (spec.model if spec.model in MODELS else known.get("source")),
-        revision=revision or (commit if re.fullmatch("[0-9a-f]{40}", commit) else None),
+    return own_embedder(
+        plan.spec,
+        plan.model,
+        model=model,
+        revision=revision,
         trust_remote_code=trust_remote_code,
         device=device,
     )

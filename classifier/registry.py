@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,13 +12,13 @@ import numpy as np
 from peakatlas.atlas.liftover import ChainFile
 from peakatlas.atlas.lookup import TIERS, check_naming
 from peakatlas.atlas.overlap import OverlapIndex
+from peakatlas.atlas.own_model import own_embedder
 from peakatlas.atlas.reader import Atlas
 from peakatlas.atlas.resolve import resolve_peaks
 from peakatlas.engine.contig_names import match_contigs
 from peakatlas.engine.errors import IntervalError
 from peakatlas.engine.genome import open_genome
 from peakatlas.engine.intervals import Intervals
-from peakatlas.engine.models.table import MODELS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -159,11 +159,12 @@ def resolve(
         return ResolvedValues(np.zeros((len(peaks), 0), np.float32), None)
     genome = sources.genome
     source = open_genome(genome) if isinstance(genome, str | Path) else genome
+    embedder = sources.embedder or partial(own_embedder, atlas.spec, atlas.provenance["model"])
     found = resolve_peaks(
         atlas,
         peaks,
         source=source,
-        embedder=None if source is None else sources.embedder or _loader(atlas),
+        embedder=None if source is None else embedder,
         max_offset=sources.max_offset,
         append=sources.append,
         progress=progress,
@@ -232,23 +233,3 @@ def registry_rows(peaks: Intervals, registry: Intervals) -> NDArray[np.int64]:
     rows = np.full(len(peaks), -1, np.int64)
     rows[query[first]] = row[first]
     return rows
-
-
-def _loader(atlas: Atlas) -> Callable[[], Embedder]:
-    def load() -> Embedder:
-        from peakatlas.engine.embedder import Embedder  # noqa: PLC0415 - torch only when needed
-
-        spec, model = atlas.spec, atlas.provenance["model"]
-        revision = str(model.get("revision"))
-        return Embedder.load(
-            spec.model if spec.model in MODELS else model["source"],
-            window=spec.window,
-            precision=spec.precision,
-            strand=spec.strand,
-            pooling=spec.pooling,
-            layer=spec.layer,
-            max_n_fraction=spec.max_n_fraction,
-            revision=revision if re.fullmatch("[0-9a-f]{40}", revision) else None,
-        )
-
-    return load

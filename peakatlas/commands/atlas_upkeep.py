@@ -202,13 +202,18 @@ def _loader(
 
     def load() -> Embedder:
         from peakatlas.atlas.opening import manifest_of  # noqa: PLC0415
+        from peakatlas.atlas.own_model import model_provenance, own_embedder  # noqa: PLC0415
         from peakatlas.atlas.storage import open_storage  # noqa: PLC0415
-        from peakatlas.engine.embedder import Embedder  # noqa: PLC0415
         from peakatlas.engine.spec import EmbeddingSpec  # noqa: PLC0415
 
-        spec = EmbeddingSpec.from_json(manifest_of(open_storage(atlas))["spec"])
-        return Embedder.for_spec(
-            spec, model=model, revision=revision, trust_remote_code=trust_remote_code
+        storage = open_storage(atlas)
+        manifest = manifest_of(storage)
+        return own_embedder(
+            EmbeddingSpec.from_json(manifest["spec"]),
+            model_provenance(storage, manifest),
+            model=model,
+            revision=revision,
+            trust_remote_code=trust_remote_code,
         )
 
     return load

@@ -40,6 +40,13 @@ def test_verify_embeds_rows_again(run, world, built, toy_esm):
     assert run("atlas", "verify", built, "--reembed", 5).code == 2  # needs --genome
 
 
+def test_verify_finds_the_folder_of_the_model_in_the_atlas(run, world, copied):
+    embed = ("--reembed", 5, "--genome", world / "genome.fa", "--json")
+    ran = run("atlas", "verify", copied, *embed)
+    assert ran.code == 0, ran.err
+    assert json.loads(ran.out)["n_reembedded_equal"] == 5
+
+
 def test_verify_prints_a_line_for_each_fault_and_exits_1(run, copied):
     flip(copied / "segment-0000" / "embedding" / "c" / "0" / "0")
     flip(copied / "zarr.json")
