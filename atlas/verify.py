@@ -58,6 +58,7 @@ def verify_atlas(
     embedder: Embedder | Callable[[], Embedder] | None = None,
     reembed: int = 0,
     seed: int = 0,
+    progress: Callable[[int], None] | None = None,
 ) -> VerifyReport:
     """Check an atlas.
 
@@ -80,6 +81,9 @@ def verify_atlas(
         So many rows, drawn at random, are embedded again and compared.
     seed : int
         Of the draw.
+    progress : callable, optional
+        Called with the number of bytes read since its last call; a deep check reads files twice,
+        for their SHA-256 and for their rows.
 
     Returns
     -------
@@ -99,7 +103,8 @@ def verify_atlas(
     manifest, faults = check_manifest_file(storage)
     found.faults += [*faults, *check_root_group(storage)]
     if manifest is not None:
-        whole = _check_segments(storage, manifest, found, deep=deep)
+        report = progress or (lambda _: None)
+        whole = _check_segments(storage, manifest, found, deep=deep, progress=report)
         found.faults += check_repeats([(part.rows.name, part.intervals) for part in whole])
         if source is not None:
             _check_against_genome(whole, source, found, deep=deep)
@@ -113,11 +118,18 @@ def verify_atlas(
 
 
 def _check_segments(
-    storage: Storage, manifest: Mapping[str, Any], found: _Findings, *, deep: bool
+    storage: Storage,
+    manifest: Mapping[str, Any],
+    found: _Findings,
+    *,
+    deep: bool,
+    progress: Callable[[int], None],
 ) -> list[_Whole]:
     checked: list[CheckedSegment] = []
     for entry in manifest["segments"]:
-        segment, faults = check_segment_files(storage, manifest, entry, deep=deep)
+        segment, faults = check_segment_files(
+            storage, manifest, entry, deep=deep, progress=progress
+        )
         found.faults += faults
         checked += [segment] if segment else []
     strays, notes = check_strays(storage, manifest, checked)
@@ -128,7 +140,7 @@ def _check_segments(
     whole = []
     for segment in checked:
         if not segment.faults:
-            rows = SegmentRows(storage, segment.name, segment.plan)
+            rows = SegmentRows(storage, segment.name, segment.plan, progress)
             intervals, faults = check_rows(rows, deep=deep)
             found.faults += faults
             if intervals is not None and not faults:

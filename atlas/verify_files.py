@@ -30,7 +30,7 @@ from .schema import (
 from .segment import segment_name
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     from .storage import Storage
 
@@ -87,7 +87,12 @@ def check_root_group(storage: Storage) -> Iterator[Fault]:
 
 
 def check_segment_files(
-    storage: Storage, manifest: Mapping[str, Any], entry: Mapping[str, Any], *, deep: bool
+    storage: Storage,
+    manifest: Mapping[str, Any],
+    entry: Mapping[str, Any],
+    *,
+    deep: bool,
+    progress: Callable[[int], None],
 ) -> tuple[CheckedSegment | None, list[Fault]]:
     """Check the files of a segment against the manifest, and the log against both.
 
@@ -98,6 +103,8 @@ def check_segment_files(
         Believed manifest, and the entry of the segment in it.
     deep : bool
         Whether to read the shards as well; without, only their sizes are compared.
+    progress : callable
+        Called with the number of bytes of each file that was read.
 
     Returns
     -------
@@ -106,7 +113,7 @@ def check_segment_files(
     list of Fault
         All that is wrong with its files.
     """
-    faults = list(_listed_faults(storage, entry, deep=deep))
+    faults = list(_listed_faults(storage, entry, deep=deep, progress=progress))
     name = str(entry["name"])
     if f"{name}/{PLAN_NAME}" in {fault.file for fault in faults}:
         return None, faults
@@ -238,33 +245,43 @@ def _log_faults(storage: Storage, entry: Mapping[str, Any], plan: Plan) -> Itera
             yield Fault(file=name, what=what, kind="document")
 
 
-def _listed_faults(storage: Storage, entry: Mapping[str, Any], *, deep: bool) -> Iterator[Fault]:
+def _listed_faults(
+    storage: Storage,
+    entry: Mapping[str, Any],
+    *,
+    deep: bool,
+    progress: Callable[[int], None],
+) -> Iterator[Fault]:
     jobs = [(f"{entry['name']}/{name}", name, file) for name, file in entry["files"].items()]
 
-    def check(job: tuple[str, str, Mapping[str, Any]]) -> str:
+    def check(job: tuple[str, str, Mapping[str, Any]]) -> tuple[str, int]:
         path, name, file = job
         return _content_fault(storage, path, file, whole=deep or not is_shard(name))
 
-    if sum(file["bytes"] for _, _, file in jobs) <= _FEW_BYTES:
-        found = [check(job) for job in jobs]
-    else:
-        with ThreadPoolExecutor(usable_cores()) as pool:
-            found = list(pool.map(check, jobs))
-    for (path, name, _), what in zip(jobs, found, strict=True):
-        if what:
-            yield Fault(file=path, what=what, kind=_kind(name))
+    few = sum(file["bytes"] for _, _, file in jobs) <= _FEW_BYTES
+    with ThreadPoolExecutor(usable_cores()) as pool:
+        found = map(check, jobs) if few else pool.map(check, jobs)
+        for (path, name, _), (what, n_read) in zip(jobs, found, strict=True):
+            progress(n_read)
+            if what:
+                yield Fault(file=path, what=what, kind=_kind(name))
 
 
-def _content_fault(storage: Storage, path: str, file: Mapping[str, Any], *, whole: bool) -> str:
+def _content_fault(
+    storage: Storage, path: str, file: Mapping[str, Any], *, whole: bool
+) -> tuple[str, int]:
+    """What is wrong with a file, "" if nothing, and how many of its bytes were read."""
     try:
         size = storage.size(path)
         if size != file["bytes"]:
-            return f"has {size} bytes, the manifest {file['bytes']}"
-        if whole and bytes_digest(storage.read_bytes(path)) != file["sha256"]:
-            return "has another SHA-256 than the manifest: its bytes were changed"
+            return f"has {size} bytes, the manifest {file['bytes']}", 0
+        if not whole:
+            return "", 0
+        if bytes_digest(storage.read_bytes(path)) != file["sha256"]:
+            return "has another SHA-256 than the manifest: its bytes were changed", size
     except FileNotFoundError:
-        return "is absent"
-    return ""
+        return "is absent", 0
+    return "", size
 
 
 def _kind(name: str) -> Kind:

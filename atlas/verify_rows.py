@@ -17,7 +17,7 @@ from .faults import Fault
 from .schema import EMBEDDED, INTERVAL_COLUMNS, MASKED, Plan, wrong_rows
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from numpy.typing import NDArray
 
@@ -40,10 +40,19 @@ class SegmentRows:
     name : str
         ``segment-NNNN``.
     plan : Plan
+    progress : callable, optional
+        Called with the number of bytes of each array that was read.
     """
 
-    def __init__(self, storage: Storage, name: str, plan: Plan) -> None:
+    def __init__(
+        self,
+        storage: Storage,
+        name: str,
+        plan: Plan,
+        progress: Callable[[int], None] | None = None,
+    ) -> None:
         self.name, self.plan = name, plan
+        self._progress = progress or (lambda _: None)
         self._where = storage.where(name)
         self._store = storage.zarr_store(name)
         self._opened: dict[str, zarr.Array[Any]] = {}
@@ -67,6 +76,7 @@ class SegmentRows:
                 f"({error}): the atlas is damaged. `peakatlas atlas verify --deep` says what is "
                 "wrong, and what to do about it."
             ) from error
+        self._progress(values.nbytes)
         return values
 
     def intervals(self) -> Intervals:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from peakatlas.terminal import print_facts, progress_bar, say, working
+from peakatlas.terminal import bytes_bar, print_facts, progress_bar, say
 
 from .base import Command, ResumableCommand
 from .kinds import wants
@@ -80,7 +80,7 @@ def atlas_verify(
             mended = repair_atlas(atlas, source=source, embedder=load, progress=advance)
         for name in mended:
             say(f"wrote anew: {name}")
-    with working(f"verifying {atlas}"):
+    with bytes_bar(f"verifying {atlas}") as advance:
         report = verify_atlas(
             atlas,
             deep=deep or repair,
@@ -88,6 +88,7 @@ def atlas_verify(
             embedder=load,
             reembed=reembed,
             seed=seed,
+            progress=advance,
         )
     if as_json:
         typer.echo(json.dumps(report.to_json()))

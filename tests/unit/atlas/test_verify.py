@@ -67,6 +67,16 @@ def names_below(root):
     return sorted(name for name in found if not name.startswith("."))
 
 
+def test_progress_tells_the_bytes_that_were_read(built):
+    read, total = [], sum(path.stat().st_size for path in built.rglob("c/**/*") if path.is_file())
+    quick = verify_atlas(built, progress=read.append)
+    assert 0 < sum(read) < quick.facts["bytes"]
+    read.clear()
+    assert verify_atlas(built, deep=True, progress=read.append).ok
+    assert len(read) > 30
+    assert total < sum(read)
+
+
 class MemoryFolder:
     """An atlas in memory; what `verify_atlas` asks of a storage."""
 
