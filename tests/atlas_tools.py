@@ -8,8 +8,11 @@ from pathlib import Path
 
 import numpy as np
 
+from peakatlas.atlas.append import append_rows
+from peakatlas.atlas.provenance import genome_provenance
 from peakatlas.atlas.schema import EMBEDDED
 from peakatlas.atlas.writer import AtlasWriter
+from peakatlas.engine.genome import SequenceSource
 from peakatlas.engine.intervals import Intervals
 from peakatlas.engine.spec import EmbeddingSpec
 from peakatlas.engine.windows import parse_window, window_digests
@@ -109,6 +112,19 @@ def write_toy_atlas(path: Path, intervals: Intervals, *, shard_rows: int = 4) ->
         writer.write_shard(shard, *(column[writer.shard_rows_of(shard)] for column in rows))
     writer.finalise()
     return rows[0]
+
+
+def append_toy_rows(path: Path, more: Intervals, genome: SequenceSource) -> None:
+    """Append what the toy embedder makes of some intervals, under the genome's provenance."""
+    described = genome_provenance(genome, more.contigs)
+    append_rows(path, more, ToyEmbedder().embed(more, genome), genome=described)
+
+
+def flip(path: Path) -> None:
+    """Change one bit in the middle of a file."""
+    data = bytearray(path.read_bytes())
+    data[len(data) // 2] ^= 4
+    path.write_bytes(data)
 
 
 def tree_bytes(root: Path) -> dict[str, bytes]:

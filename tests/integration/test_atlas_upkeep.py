@@ -7,17 +7,12 @@ import numpy as np
 import pytest
 
 from peakatlas.atlas import Atlas
+from tests.atlas_tools import flip
 
 
 @pytest.fixture
 def copied(built, tmp_path):
     return shutil.copytree(built, tmp_path / "copy.zarr")
-
-
-def flip(path):
-    data = bytearray(path.read_bytes())
-    data[len(data) // 2] ^= 1
-    path.write_bytes(data)
 
 
 def test_verify_says_that_an_atlas_is_sound(run, world, built):

@@ -9,6 +9,7 @@ def _own_cache(tmp_path, monkeypatch):
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
 
 
-@pytest.fixture
-def genome(tmp_path):
-    return open_genome(write_toy_genome(tmp_path / "toy.fa", {"chr1": 50_000, "chr2": 50_000}))
+@pytest.fixture(scope="session")
+def genome(tmp_path_factory):
+    path = tmp_path_factory.mktemp("genome") / "toy.fa"
+    return open_genome(write_toy_genome(path, {"chr1": 50_000, "chr2": 50_000}))

@@ -4,10 +4,8 @@ import numpy as np
 import pytest
 
 from peakatlas.atlas import Atlas, build_atlas
-from peakatlas.atlas.append import append_rows
 from peakatlas.atlas.contig_order import joint_contigs
 from peakatlas.atlas.merge import merge_atlases
-from peakatlas.atlas.provenance import genome_provenance
 from peakatlas.atlas.quantise import quantise_atlas
 from peakatlas.atlas.seqcol import with_seqcol
 from peakatlas.atlas.subset import subset_atlas
@@ -22,17 +20,12 @@ from peakatlas.engine.genome import open_genome
 from peakatlas.engine.intervals import Intervals
 from tests.atlas_tools import (
     ToyEmbedder,
+    append_toy_rows,
     random_intervals,
     toy_spec,
     tree_bytes,
     write_toy_genome,
 )
-
-
-@pytest.fixture(scope="module")
-def genome(tmp_path_factory):
-    path = tmp_path_factory.mktemp("genome") / "toy.fa"
-    return open_genome(write_toy_genome(path, {"chr1": 50_000, "chr2": 50_000}))
 
 
 @pytest.fixture(scope="module")
@@ -46,9 +39,7 @@ def kept(tmp_path_factory, genome):
     third = every.take(np.arange(45, 60))
     build_atlas(genome, first, folder / "a.zarr", ToyEmbedder(), shard_rows=8)
     build_atlas(genome, second, folder / "b.zarr", ToyEmbedder(), shard_rows=16)
-    described = genome_provenance(genome, third.contigs)
-    embedded = ToyEmbedder().embed(third, genome)
-    append_rows(folder / "b.zarr", third, embedded, genome=described)
+    append_toy_rows(folder / "b.zarr", third, genome)
     rows = Intervals.concatenate([masked, every])
     build_atlas(genome, rows, folder / "whole.zarr", ToyEmbedder())
     return folder

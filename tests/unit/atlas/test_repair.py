@@ -6,14 +6,14 @@ import numpy as np
 import pytest
 
 from peakatlas.atlas import Atlas, build_atlas
-from peakatlas.atlas.append import append_rows
-from peakatlas.atlas.provenance import genome_provenance
 from peakatlas.atlas.repair import repair_atlas
 from peakatlas.atlas.verify import verify_atlas
 from peakatlas.engine.errors import AtlasError, GenomeError, SpecMismatchError
 from peakatlas.engine.genome import open_genome
 from tests.atlas_tools import (
     ToyEmbedder,
+    append_toy_rows,
+    flip,
     random_intervals,
     toy_spec,
     tree_bytes,
@@ -22,19 +22,12 @@ from tests.atlas_tools import (
 
 
 @pytest.fixture(scope="module")
-def genome(tmp_path_factory):
-    path = tmp_path_factory.mktemp("genome") / "toy.fa"
-    return open_genome(write_toy_genome(path, {"chr1": 50_000, "chr2": 50_000}))
-
-
-@pytest.fixture(scope="module")
 def kept(tmp_path_factory, genome):
     """Atlas of two segments."""
     out = tmp_path_factory.mktemp("kept") / "a.zarr"
     build_atlas(genome, random_intervals(40), out, ToyEmbedder(), shard_rows=8)
     more = random_intervals(10, seed=7)
-    described = genome_provenance(genome, more.contigs)
-    append_rows(out, more, ToyEmbedder().embed(more, genome), genome=described)
+    append_toy_rows(out, more, genome)
     return out
 
 
@@ -45,12 +38,6 @@ def built(kept, tmp_path):
 
 def whole_tree(root):
     return tree_bytes(root) | {"manifest.json": (root / "manifest.json").read_bytes()}
-
-
-def flip(path):
-    data = bytearray(path.read_bytes())
-    data[len(data) // 2] ^= 4
-    path.write_bytes(data)
 
 
 DOCUMENTS = [
