@@ -38,7 +38,8 @@ def append_rows(
 
     A crash leaves the atlas as it was; appending again then takes up what was written of the same
     rows and drops what was written of others. Several processes may append: one waits for the
-    other, and rows that are there by then are left out.
+    other, and rows that are there by then are left out. Appended to an atlas of int8 embeddings
+    they are float16, since its codes may not reach them.
 
     Parameters
     ----------

@@ -75,7 +75,10 @@ def quantise_atlas(
     """
     parent = Parent.open(path)
     if any(plan.int8 for plan in parent.plans):
-        raise AtlasError(f"{parent.name} holds int8 embeddings already.")
+        raise AtlasError(
+            f"{parent.name} holds int8 embeddings already. Quantise the float16 atlas that it "
+            "was made from."
+        )
     extent = _extent(parent)
     code = Int8Code.covering(extent.low, extent.high)
     table, order = in_genome_order([parent])
