@@ -21,7 +21,7 @@ from peakatlas.engine.fasta import cache_folder
 
 from . import files
 from .digest import bytes_digest, file_digest
-from .schema import LOG_FOLDER, MANIFEST_NAME, PLAN_NAME, Plan, check_manifest
+from .schema import MANIFEST_NAME, PLAN_NAME, Plan, check_manifest
 from .storage import open_storage
 
 if TYPE_CHECKING:
@@ -162,8 +162,8 @@ class _Copy:
         for entry in manifest["segments"]:
             path = self._root / entry["name"] / PLAN_NAME
             plan = Plan.from_json(files.read_json(path), str(path))
-            log = f"{entry['name']}/{LOG_FOLDER}/shard-"
-            names += [f"{log}{shard:05d}.json" for shard in range(plan.n_shards)]
+            shards = range(plan.n_shards)
+            names += [f"{entry['name']}/{plan.log_name(shard)}" for shard in shards]
         return [_Wanted(name=name) for name in names if not (self._root / name).exists()]
 
     def _fetch_all(self, wanted: list[_Wanted]) -> None:

@@ -111,6 +111,11 @@ class Plan:
         tails = {name: "" if name in flat else "/0" for name in self.row_columns}
         return {name: f"{name}/c/{shard}{tail}" for name, tail in tails.items()}
 
+    @staticmethod
+    def log_name(shard: int) -> str:
+        """Path of a shard's log entry below the segment."""
+        return f"{LOG_FOLDER}/shard-{shard:05d}.json"
+
     @property
     def embedding_column(self) -> str:
         """Name of the array that holds the embeddings."""

@@ -69,7 +69,7 @@ class Segment:
 
     def log_path(self, shard: int) -> Path:
         """Log entry of a shard."""
-        return self.folder / LOG_FOLDER / f"shard-{shard:05d}.json"
+        return self.folder / Plan.log_name(shard)
 
     def is_done(self, shard: int) -> bool:
         """Whether a shard has a log entry of this spec and files of the size logged."""

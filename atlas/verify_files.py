@@ -143,7 +143,10 @@ def check_strays(
     known = {MANIFEST_NAME, _GROUP_NAME}
     known |= {f"{s['name']}/{file}" for s in manifest["segments"] for file in s["files"]}
     for segment in segments:
-        known |= {f"{segment.name}/{log_name(shard)}" for shard in range(segment.plan.n_shards)}
+        known |= {
+            f"{segment.name}/{segment.plan.log_name(shard)}"
+            for shard in range(segment.plan.n_shards)
+        }
     listed = {str(s["name"]) for s in manifest["segments"]}
     unlisted = sorted(path.name for path in root.glob("segment-*") if path.name not in listed)
     notes = [
@@ -159,11 +162,6 @@ def check_strays(
         for name in sorted(set(found) - known)
     ]
     return strays, notes
-
-
-def log_name(shard: int) -> str:
-    """Path of a log entry below its segment."""
-    return f"{LOG_FOLDER}/shard-{shard:05d}.json"
 
 
 def layout_names(plan: Plan) -> list[str]:
@@ -234,7 +232,7 @@ def _plan_faults(
 
 def _log_faults(storage: Storage, entry: Mapping[str, Any], plan: Plan) -> Iterator[Fault]:
     for shard in range(plan.n_shards):
-        name = f"{entry['name']}/{log_name(shard)}"
+        name = f"{entry['name']}/{plan.log_name(shard)}"
         held = {file: entry["files"].get(file) for file in plan.shard_files(shard).values()}
         try:
             same = storage.read_bytes(name) == files.json_bytes(plan.log_entry(shard, held))

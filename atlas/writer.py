@@ -17,10 +17,7 @@ from peakatlas.engine.pipeline import run_pipeline
 from . import files
 from .digest import intervals_digest
 from .identity import check_same_genome, check_same_spec
-from .schema import (
-    LOG_FOLDER,
-    MANIFEST_NAME,
-)
+from .schema import LOG_FOLDER, MANIFEST_NAME
 from .segment import (
     Segment,
     begun_segments,
