@@ -1,9 +1,8 @@
 """Pretrain a small nucleotide language model by masked 6-mer prediction.
 
 This is how the shipped model was made; ``engine/models/peaklm-v1/README.md`` gives the command.
-The result is a plain Hugging Face ``EsmForMaskedLM`` directory. A run is a function of its
-options and seed: every step draws from ``default_rng([seed, step])``, so a run that was stopped
-and started again continues as if it had not been.
+The result is a plain Hugging Face ``EsmForMaskedLM`` directory. Every step draws from
+``default_rng([seed, step])``, so a run that was stopped continues as if it had not been.
 
     python -m peakatlas.engine.pretrain GENOME.fa... --holdout chr20:31512760-63025520 -o MODEL/
 """
