@@ -182,7 +182,7 @@ def all_peers() -> str:
 def _by_task(results: list[dict[str, Any]]) -> dict[tuple[str, str], dict[str, Any]]:
     """Figures by data set and task; one that is the only task of its data set has no name."""
     return {
-        (result["dataset"], task): figures
+        (result["dataset"], task): figures | {"seeds": result["seeds"]}
         for result in results
         for task, figures in result.get("tasks", {"": result}).items()
     }
@@ -204,10 +204,11 @@ def _number(value: float | None) -> str:
 def _cell(figures: dict[str, Any], prefix: str) -> str:
     if f"{prefix}accuracy" not in figures:
         return "–"
-    parts = [
-        f"{figures[f'{prefix}{metric}']:.3f} ± {figures[f'{prefix}{metric}_sd']:.3f}"
-        for metric in ("accuracy", "macro_f1")
-    ]
+    parts = []
+    for metric in ("accuracy", "macro_f1"):
+        spread = figures[f"{prefix}{metric}_sd"]
+        shown = f" ± {spread:.3f}" if figures["seeds"] > 1 else ""
+        parts.append(f"{figures[f'{prefix}{metric}']:.3f}{shown}")
     return " / ".join(parts)
 
 

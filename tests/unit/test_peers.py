@@ -167,3 +167,5 @@ def test_peers_stand_beside_our_figures_of_the_same_task():
     assert lines[4] == f"| CellTypist 1.2 | {one} | – |"
     assert lines[5].split(" | ")[1] == "0.600 ± 0.110 / 0.350 ± 0.120"
     assert "over 2, 5 seeds" in lines[-1]
+    once = peers_table(annotate, [results[0] | {"seeds": 1}]).splitlines()
+    assert once[4] == "| CellTypist 1.2 | 0.500 / 0.250 | – |"
