@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from .metrics import UNASSIGNED, confusion, per_type, score
+from .reliability import reliability
 from .report_cells import LEVEL, column_of, levels_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     import pandas as pd
-    from numpy.typing import NDArray
 
 TIER_WORDS = {
     "exact": "same interval in the atlas",
@@ -23,7 +23,6 @@ TIER_WORDS = {
     "embedded": "embedded now",
     "missing": "no embedding",
 }
-BINS = 10
 MOST_SETS = 30
 MARKER_COLUMNS = ("chrom", "start", "end", "contribution", "open_in_type", "open_elsewhere")
 BETWEEN = "|"
@@ -63,44 +62,6 @@ def confidence_by_type(obs: pd.DataFrame) -> list[dict[str, Any]]:
         }
         for name, values in grouped
     ]
-
-
-def reliability(confidence: NDArray[np.floating[Any]], right: NDArray[np.bool_]) -> dict[str, Any]:
-    """Share of right cells by confidence, in ten bins of equal width, and the mean gap.
-
-    Parameters
-    ----------
-    confidence : float, shape (n_cells,)
-        In [0, 1].
-    right : bool, shape (n_cells,)
-
-    Returns
-    -------
-    dict
-        ``ece`` over these bins, and ``bins``: cells, mean confidence and share right of each bin
-        that holds a cell.
-
-    Examples
-    --------
-    >>> reliability(np.array([0.25, 0.95]), np.array([True, True]))["ece"]
-    0.4
-    """
-    at = np.minimum((confidence * BINS).astype(np.int64), BINS - 1)
-    cells = np.bincount(at, minlength=BINS)
-    told = np.bincount(at, confidence, minlength=BINS)
-    hits = np.bincount(at, right, minlength=BINS)
-    filled = np.flatnonzero(cells)
-    return {
-        "ece": round(float(np.abs(told - hits).sum() / max(len(confidence), 1)), 4),
-        "bins": [
-            {
-                "cells": int(cells[b]),
-                "confidence": round(float(told[b] / cells[b]), 4),
-                "right": round(float(hits[b] / cells[b]), 4),
-            }
-            for b in filled
-        ],
-    }
 
 
 def truth_data(obs: pd.DataFrame, labels_key: str, types: Sequence[str]) -> dict[str, Any]:
@@ -171,3 +132,9 @@ def marker_data(kept: Mapping[str, Any]) -> list[dict[str, Any]]:
         {"type": str(name), "elements": best[list(MARKER_COLUMNS)].round(4).values.tolist()}
         for name, best in found.groupby("type", sort=False, observed=True)
     ]
+
+
+def held_out_types(record: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """How well reference cells of each type were told by models that had not seen them."""
+    found = record["validation"].get(record["route"], {}).get("by_type", {})
+    return [{"type": name, **scores} for name, scores in found.items()]

@@ -8,6 +8,7 @@ import numpy as np
 from sklearn.metrics import f1_score
 
 from .metrics import per_type
+from .reliability import reliability
 from .route import fuse
 
 if TYPE_CHECKING:
@@ -49,7 +50,7 @@ def validate(
 def validate_types(
     levels: Levels, types: NDArray[np.int64], probabilities: NDArray[np.float32], first: First
 ) -> dict[str, Any]:
-    """Scores of each type, what it was mistaken for, and scores of each level.
+    """Scores of each type, what it was mistaken for, its reliability, and scores of each level.
 
     Parameters
     ----------
@@ -71,7 +72,8 @@ def validate_types(
                 "mistaken_for": _mistaken(names, best[types == code], code),
             }
             for code, name in enumerate(levels.finest)
-        }
+        },
+        "reliability": reliability(probabilities[np.arange(len(best)), best], best == types),
     }
     if len(levels.columns) > 1:
         found["by_level"] = {

@@ -22,7 +22,7 @@ function fillTruth(data, figures) {
   table(el("truth-table"), "Precision, recall and F1 of each known type", ["known type", "cells", "precision", "recall", "F1"], truth.per_type.map(row => [figures.type(row.label), count(row.n_cells), fixed(row.precision), fixed(row.recall), fixed(row.f1)]));
 }
 
-function fillValidation(data) {
+function fillValidation(data, figures) {
   const found = data.record.validation[data.record.route] ?? {}, rows = [];
   const parts = { fused: "together (used)", network: "network alone", linear: "linear head alone" };
   const looks = { full_depth: "full depth", thinned: "thinned", fewer_peaks: "fewer peaks" };
@@ -31,6 +31,9 @@ function fillValidation(data) {
     if (scores?.accuracy !== undefined) rows.push([name, words, percent(scores.accuracy), fixed(scores.macro_f1)]);
   }
   if (rows.length) table(el("validation"), "Held-out reference cells", ["labelled by", "shown", "accuracy", "macro-F1"], rows, [0, 1]);
+  if (data.held_out.length) table(el("held-out"), "Held-out reference cells of each type, at full depth", ["type", "cells", "precision", "recall", "mistaken for"], data.held_out.map(row => [
+    figures.type(row.type), count(row.cells), fixed(row.precision, 2), fixed(row.recall, 2), Object.entries(row.mistaken_for).map(([name, n]) => `${name} (${count(n)})`).join(", ") || "–",
+  ]), [0, 4]);
 }
 
 function fillLevels(data, colourOf) {

@@ -53,7 +53,12 @@ def made_up_record(labels: pd.Series) -> dict:
             "cells": 90, "cells_by_type": {"B": 30, "NK": 20, "T cell": 40}, "reference": "r.h5ad",
             "labels_key": "cell_type", "median_depth": 7.0,
         },
-        "validation": {"shared": {"fused_full_depth": scores, "fused_thinned": scores}},
+        "validation": {"shared": {
+            "fused_full_depth": scores, "fused_thinned": scores,
+            "reliability": {"ece": 0.03, "bins": [{"cells": 9, "confidence": 0.9, "right": 0.8}]},
+            "by_type": {"B": {"cells": 30, "precision": 0.9, "recall": 0.8, "f1": 0.85,
+                              "mistaken_for": {"NK": 6}}},
+        }},
         "warnings": ["Query cells are shallow: 6 counts. Remove the shallowest cells."],
     }  # fmt: skip
 

@@ -51,6 +51,10 @@ def test_tables_hold_what_the_figures_show(open_page):
     assert numbers_of(page, "tiers-table", 1) == [7, 3, 2]
     assert numbers_of(page, "sets-table", 1) == [216, 24]
     assert page.locator("#confusion-table tbody tr").count() == 4
+    calibration = page.locator("#calibration-table tbody tr").all_inner_texts()
+    assert calibration[0].split("\t") == ["reference cells held out", "0.90", "80.0 %", "9"]
+    assert sum(numbers_of(page, "calibration-table", 3)[1:]) == 216
+    assert "NK (6)" in page.locator("#held-out tbody").inner_text()
     assert page.locator("#cell-table tbody tr").count() == 25
 
 

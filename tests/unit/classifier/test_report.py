@@ -15,6 +15,7 @@ from cell_tools import types_of
 
 from peakatlas.classifier.annotate import annotate
 from peakatlas.classifier.layout import cell_map
+from peakatlas.classifier.reliability import reliability
 from peakatlas.classifier.report import report_data, write_report
 from peakatlas.classifier.report_cells import Asked
 from peakatlas.classifier.report_payload import Payload
@@ -84,6 +85,8 @@ def test_what_it_shows(annotated):
     assert np.sum(truth["counts"]) == 75 and truth["rows"][-1] == "type4"
     assert truth["scores"]["accuracy"] > 0.6 and truth["forced"] >= truth["scores"]["accuracy"]
     assert sum(part["cells"] for part in truth["reliability"]["bins"]) == 60
+    assert sum(part["cells"] for part in found["reliability"]["bins"]) == 240
+    assert [row["type"] for row in found["held_out"]] == ["type0", "type1", "type2", "type3"]
     assert found["tiers"] == [["same interval in the atlas", 240]]
     assert (
         "75 cells of AnnData were compared by their accessibility and sequence" in found["summary"]
@@ -140,6 +143,15 @@ def test_numbers_are_packed_to_three_digits_or_65_thousand_steps(values):
     within = 17 if 1e6 in values else 5.1e-4
     np.testing.assert_allclose(told, values, atol=within)
     assert facts == {}
+
+
+def test_reliability_is_the_share_right_by_confidence():
+    told = reliability(np.array([0.31, 0.39, 0.95, 1.0]), np.array([True, False, True, True]))
+    assert told["bins"] == [
+        {"cells": 2, "confidence": 0.35, "right": 0.5},
+        {"cells": 2, "confidence": 0.975, "right": 1.0},
+    ]
+    assert told["ece"] == pytest.approx((0.3 + 0.05) / 4)
 
 
 def test_words_say_what_was_done_and_how_to_do_it_again():
