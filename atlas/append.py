@@ -21,7 +21,8 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from peakatlas.engine.embedder import Embedder, PeakEmbeddings
+    from peakatlas.engine.embedder import Embedder
+    from peakatlas.engine.embeddings import PeakEmbeddings
     from peakatlas.engine.intervals import Intervals
 
     from .inputs import Inputs

@@ -11,6 +11,7 @@ import pandas as pd
 from peakatlas.engine.contig_names import check_contigs, match_contigs
 from peakatlas.engine.errors import AtlasError, IntervalError
 from peakatlas.engine.intervals import as_intervals
+from peakatlas.engine.summary import Summary
 
 from .digest import DIGEST_BYTES, DigestIndex
 from .overlap import contig_codes
@@ -68,9 +69,18 @@ class LookupTarget(Protocol):
         ...
 
 
-@dataclass(frozen=True, kw_only=True)
-class LookupResult:
-    """One row a query peak, in the order of the query."""
+@dataclass(frozen=True, kw_only=True, repr=False)
+class LookupResult(Summary):
+    """One row a query peak, in the order of the query.
+
+    Examples
+    --------
+    >>> import peakatlas
+    >>> with peakatlas.Atlas.open("atlas.zarr") as atlas:
+    ...     found = atlas.lookup(peakatlas.read_bed("more_peaks.bed"))
+    >>> found.counts()["missing"], found.to_frame().columns[3]
+    (10, 'tier')
+    """
 
     peaks: Intervals
     """The query."""
@@ -93,6 +103,9 @@ class LookupResult:
         """Peaks by tier, every tier named."""
         counts = np.bincount(self.tier, minlength=len(TIERS))
         return {name: int(count) for name, count in zip(TIERS, counts, strict=True)}
+
+    def _summary(self) -> tuple[str, dict[str, object]]:
+        return f"Look-up of {len(self):,} peaks", dict(self.counts())
 
     def to_frame(self) -> pd.DataFrame:
         """One row a peak, in query order.

@@ -17,6 +17,7 @@ import numpy as np
 import pandas as pd
 
 from peakatlas.engine.errors import AtlasError, ContigError, IntervalError
+from peakatlas.engine.summary import Summary
 
 from .faiss_tools import FaissIndex, FaissSelector, import_faiss, on_gpu
 from .schema import EMBEDDED
@@ -82,8 +83,8 @@ class NeighbourTarget(Protocol):
         ...
 
 
-@dataclass(frozen=True, kw_only=True)
-class Neighbours:
+@dataclass(frozen=True, kw_only=True, repr=False)
+class Neighbours(Summary):
     """Nearest rows of each query, best first; queries in the order given."""
 
     query: NDArray[np.int64]
@@ -97,6 +98,12 @@ class Neighbours:
 
     def __len__(self) -> int:
         return len(self.row)
+
+    def _summary(self) -> tuple[str, dict[str, object]]:
+        best = float(self.cosine.max()) if len(self) else None
+        cosine = None if best is None else f"{best:.3f}"
+        facts: dict[str, object] = {"queries": len(np.unique(self.query)), "highest cosine": cosine}
+        return f"Neighbours ({len(self):,} rows)", facts
 
     def to_frame(self) -> pd.DataFrame:
         """One row a hit.

@@ -12,6 +12,7 @@ import numpy as np
 from peakatlas.engine.errors import AtlasError
 from peakatlas.engine.intervals import Intervals
 from peakatlas.engine.spec import EmbeddingSpec
+from peakatlas.engine.summary import Summary
 
 from .digest import DigestIndex
 from .faiss_index import FaissCoordinateIndex
@@ -23,10 +24,10 @@ from .overlap import OverlapIndex
 from .reduce import OverlapMean, overlap_mean
 from .schema import EMBEDDED, STATES
 from .storage import open_storage
+from .summary import atlas_facts
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
-    from types import TracebackType
     from typing import Self
 
     from numpy.typing import ArrayLike, NDArray
@@ -43,7 +44,7 @@ if TYPE_CHECKING:
 _SHOWN = 5
 
 
-class Atlas:
+class Atlas(Summary):
     """An atlas opened for reading; safe to share between threads.
 
     It is a view of what was finished when it was opened: rows appended later are not in it.
@@ -55,6 +56,11 @@ class Atlas:
         Where the atlas lies.
     manifest : mapping
         Checked manifest.
+
+    Examples
+    --------
+    >>> Atlas.open("atlas.zarr").gather([0, 1]).shape
+    (2, 256)
     """
 
     def __init__(self, storage: Storage, manifest: Mapping[str, Any]) -> None:
@@ -120,19 +126,14 @@ class Atlas:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_error: object) -> None:
         self.close()
 
     def __len__(self) -> int:
         return int(self._first_rows[-1])
 
-    def __repr__(self) -> str:
-        return f"Atlas({self.name!r}, {len(self)} intervals × {self.dim}, {self.spec.model})"
+    def _summary(self) -> tuple[str, dict[str, object]]:
+        return f"Atlas {self.name!r}", atlas_facts(self.provenance)
 
     @property
     def name(self) -> str:

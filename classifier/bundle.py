@@ -14,6 +14,7 @@ from safetensors.numpy import save as save_arrays
 from peakatlas.engine.errors import BundleError, SpecMismatchError
 from peakatlas.engine.intervals import Intervals
 from peakatlas.engine.spec import EmbeddingSpec
+from peakatlas.engine.summary import Summary, listed
 
 from .bundle_folder import FORMAT_VERSION, read_bundle_files, write_bundle_files
 from .cells import CellEncoder
@@ -29,9 +30,18 @@ if TYPE_CHECKING:
     from .route_files import Arrays
 
 
-@dataclass(frozen=True, eq=False, kw_only=True)
-class Bundle:
-    """Everything that annotation needs."""
+@dataclass(frozen=True, eq=False, kw_only=True, repr=False)
+class Bundle(Summary):
+    """Everything that annotation needs.
+
+    Examples
+    --------
+    >>> bundle = Bundle.load("bundle")
+    >>> bundle.levels.columns, len(bundle.registry)
+    (('cell_type',), 89)
+    >>> sorted(bundle.validation)  # scores of each route on held-out reference cells
+    ['sequence', 'shared']
+    """
 
     levels: Levels
     """Cell types, coarse to fine."""
@@ -44,6 +54,20 @@ class Bundle:
     """``shared``, ``sequence`` or both."""
     provenance: dict[str, Any]
     """What the bundle was trained on, how, and with which software."""
+
+    def _summary(self) -> tuple[str, dict[str, object]]:
+        made, spec = self.provenance, self.spec
+        return f"Bundle of {len(self.types)} cell types", {
+            "types": listed(self.types),
+            "levels": listed(self.levels.columns) if len(self.levels.columns) > 1 else None,
+            "reference": made.get("reference"),
+            "cells": made.get("cells"),
+            "elements": len(self.registry),
+            "embeddings": "none, DNA is not read"
+            if spec is None
+            else f"{spec.model} ({spec.digest[:12]})",
+            **{f"route {name}": _held_out(scores) for name, scores in self.validation.items()},
+        }
 
     @property
     def types(self) -> tuple[str, ...]:
@@ -120,6 +144,12 @@ class Bundle:
             raise BundleError(
                 f"{path}: the bundle is damaged ({type(error).__name__}: {error}). Train it again."
             ) from error
+
+
+def _held_out(scores: Mapping[str, Any]) -> str:
+    """Accuracy on held-out cells in words; none for a bundle that kept no such score."""
+    whole = scores.get("fused_full_depth")
+    return "fitted" if whole is None else f"accuracy {whole['accuracy']:.3f} on held-out cells"
 
 
 def _arrays(bundle: Bundle) -> Arrays:

@@ -14,6 +14,7 @@ from anndata.abc import CSCDataset, CSRDataset
 
 from peakatlas.engine.errors import CountsError, LabelsError
 from peakatlas.engine.interval_readers import intervals_from_frame
+from peakatlas.engine.summary import Summary, listed
 
 from .count_rows import CountRows, checked_matrix
 from .matrix_files import read_matrix_file
@@ -30,8 +31,8 @@ SHOWN = 5
 UNKNOWN_NAMES = frozenset({"", "nan", "NaN", "None", "NA"})
 
 
-@dataclass(frozen=True, eq=False)
-class CellCounts:
+@dataclass(frozen=True, eq=False, repr=False)
+class CellCounts(Summary):
     """Counts of cells over peaks, sparse throughout.
 
     Parameters
@@ -51,6 +52,14 @@ class CellCounts:
     obs: pd.DataFrame
     adata: ad.AnnData
     source: str
+
+    def _summary(self) -> tuple[str, dict[str, object]]:
+        facts = {
+            "cells": self.n_cells,
+            "peaks": self.n_peaks,
+            "obs": listed(list(map(str, self.obs.columns))),
+        }
+        return f"Counts of {self.source}", facts
 
     @property
     def n_cells(self) -> int:
@@ -92,6 +101,14 @@ def read_counts(data: str | Path | ad.AnnData) -> CellCounts:
         fractional, or a peak or cell occurs twice.
     IntervalError
         If a peak has no usable coordinates.
+
+    Examples
+    --------
+    >>> read_counts("reference.h5ad")
+    Counts of reference.h5ad
+        cells  72
+        peaks  ...
+        obs    cell_type, donor
     """
     adata, source = _open(data)
     if adata.n_obs == 0 or adata.n_vars == 0:

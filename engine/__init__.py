@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from .contig_names import match_contigs
     from .distributed import Partition, RankState, owned_units, parse_partition, rank_state
-    from .embedder import Embedder, PeakEmbeddings
+    from .embedder import Embedder
+    from .embeddings import PeakEmbeddings
     from .genome import Genome, PeakFasta, SequenceSource, open_genome
     from .interval_readers import intervals_from_frame, parse_names, read_bed
     from .intervals import Intervals
@@ -26,7 +27,7 @@ _MODULE_OF = {
     "Intervals": "intervals",
     "ModelCard": "models.table",
     "Partition": "distributed",
-    "PeakEmbeddings": "embedder",
+    "PeakEmbeddings": "embeddings",
     "PeakFasta": "genome",
     "RankState": "distributed",
     "SequenceSource": "genome",

@@ -9,6 +9,7 @@ import numpy as np
 import torch
 
 from .distributed import default_device
+from .embeddings import PeakEmbeddings
 from .errors import ModelError, SpecMismatchError
 from .forward import group_lengths
 from .models.loading import config_digest, find_model, load_model, weights_digest
@@ -18,6 +19,7 @@ from .pooling import first_token, mean_by_owner, segment_mean
 from .reading import Reader
 from .sequences import Sequences
 from .spec import MAX_N_FRACTION, EmbeddingSpec
+from .summary import Summary
 from .windows import combine_digests, parse_window
 
 if TYPE_CHECKING:
@@ -39,19 +41,6 @@ _BLOCK_PEAKS = 1024
 
 
 @dataclass(frozen=True, kw_only=True)
-class PeakEmbeddings:
-    """Embeddings of a table of peaks, in its order."""
-
-    values: NDArray[np.float32]
-    """Shape (n, dim); a row of NaN where every window is richer in N than the spec allows, or
-    holds no token of A, C, G, T at all."""
-    digests: NDArray[np.uint8]
-    """BLAKE2b-128 of the peak's forward window sequence(s), shape (n, 16)."""
-    n_fraction: NDArray[np.float32]
-    """Share of the window's letters that are not A, C, G or T, shape (n,)."""
-
-
-@dataclass(frozen=True, kw_only=True)
 class _Block:
     """Peaks on their way through the pipeline."""
 
@@ -62,7 +51,7 @@ class _Block:
     strands: tuple[Tokens, ...]
 
 
-class Embedder:
+class Embedder(Summary):
     """A loaded model with the rules that make an embedding: window, strand, layer, pooling.
 
     On a CPU the embedding of a sequence by an ESM-type model is the same to the bit whatever is
@@ -81,8 +70,11 @@ class Embedder:
 
     Examples
     --------
-    >>> embedder = Embedder.load("peaklm-v1")  # doctest: +SKIP
-    >>> embedder.embed(read_bed("peaks.bed"), open_genome("hg38.fa")).values  # doctest: +SKIP
+    >>> import peakatlas
+    >>> embedder = peakatlas.Embedder.load("peaklm-v1")
+    >>> peaks = peakatlas.read_bed("peaks.bed").take([0, 1])
+    >>> embedder.embed(peaks, peakatlas.open_genome("hg38.fa.gz")).values.shape
+    (2, 256)
     """
 
     def __init__(
@@ -102,6 +94,13 @@ class Embedder:
             strand=spec.strand,
             max_n_fraction=spec.max_n_fraction,
         )
+
+    def _summary(self) -> tuple[str, dict[str, object]]:
+        rules = f"{self.spec.window}, strand {self.spec.strand}, pooling {self.spec.pooling}"
+        device = f"{self.device}, {self.spec.precision}"
+        facts = {"dimensions": self.spec.dim, "rules": rules, "device": device}
+        licence = {"parameters": self.card.n_parameters, "licence": self.card.licence}
+        return f"Embedder {self.card.name!r}", facts | licence
 
     @property
     def device(self) -> torch.device:

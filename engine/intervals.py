@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 
 from .errors import IntervalError, MissingDependencyError
+from .summary import Summary, listed
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray
@@ -19,11 +20,12 @@ if TYPE_CHECKING:
 
 PYRANGES_ROW = "row"
 """Column by which a table that went through PyRanges finds its order again."""
+_SHOWN = 3
 _FRAME_COLUMNS = (("chrom", "start", "end"), ("Chromosome", "Start", "End"))
 
 
-@dataclass(frozen=True, eq=False)
-class Intervals:
+@dataclass(frozen=True, eq=False, repr=False)
+class Intervals(Summary):
     """Genomic intervals, 0-based half-open, in a fixed order.
 
     Parameters
@@ -189,6 +191,13 @@ class Intervals:
     def centres(self) -> NDArray[np.int64]:
         """Centre of each interval in bp, rounded down, shape (n,)."""
         return (self.start + self.end) // 2
+
+    def _summary(self) -> tuple[str, dict[str, object]]:
+        used = [self.contigs[i] for i in np.unique(self.contig_ids)]
+        first = ", ".join(self.take(np.arange(min(_SHOWN, len(self)))).names())
+        span = f"{self.widths.min():,} to {self.widths.max():,} bp" if len(self) else None
+        facts: dict[str, object] = {"contigs": listed(used), "widths": span, "first": first}
+        return f"Intervals ({len(self):,}, 0-based half-open)", facts
 
     def take(self, rows: ArrayLike) -> Intervals:
         """Rows by integer index or boolean mask, in the order given."""

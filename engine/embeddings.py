@@ -1,0 +1,31 @@
+"""Vectors of a table of peaks."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from .summary import Summary
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+
+@dataclass(frozen=True, kw_only=True, repr=False)
+class PeakEmbeddings(Summary):
+    """Embeddings of a table of peaks, in its order."""
+
+    values: NDArray[np.float32]
+    """Shape (n, dim); a row of NaN where every window is richer in N than the spec allows, or
+    holds no token of A, C, G, T at all."""
+    digests: NDArray[np.uint8]
+    """BLAKE2b-128 of the peak's forward window sequence(s), shape (n, 16)."""
+    n_fraction: NDArray[np.float32]
+    """Share of the window's letters that are not A, C, G or T, shape (n,)."""
+
+    def _summary(self) -> tuple[str, dict[str, object]]:
+        peaks, dim = self.values.shape
+        empty = int(np.isnan(self.values[:, :1]).sum())
+        return f"Embeddings of {peaks:,} peaks", {"dimensions": dim, "without a vector": empty}
