@@ -88,6 +88,14 @@ def build_atlas(
         If `out` was begun with other peaks or is something else, or the disk refuses.
     IncompleteAtlasError
         If another process holds a shard and does not finish it; names it.
+
+    Examples
+    --------
+    >>> import peakatlas
+    >>> embedder = peakatlas.Embedder.load("peaklm-v1")
+    >>> atlas = peakatlas.build_atlas("hg38.fa.gz", "others.bed", "small.zarr", embedder)
+    >>> len(atlas), atlas.dim
+    (10, 256)
     """
     inputs = read_inputs(genome, peaks, match_contigs=match_contigs)
     writer = _write(inputs, out, embedder, Partition(), shard_rows, progress or (lambda _: None))

@@ -30,8 +30,9 @@ def batch_weights(
 
     Examples
     --------
-    >>> batch_weights(np.array([0, 0, 0, 0, 0]), np.array([0, 0, 0, 0, 1])).round(2).tolist()
-    [0.83, 0.83, 0.83, 0.83, 1.67]
+    >>> weights = batch_weights(np.array([0, 0, 0, 0, 0]), np.array([0, 0, 0, 0, 1]))
+    >>> [f"{weight:.2f}" for weight in weights]
+    ['0.83', '0.83', '0.83', '0.83', '1.67']
     """
     if len(np.unique(batches)) < 2:
         return None

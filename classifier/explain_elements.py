@@ -117,6 +117,15 @@ def marker_elements(bundle: Bundle, *, top: int = 20) -> pd.DataFrame:
         If the bundle reads nothing but DNA.
     ValueError
         If `top` is below 1.
+
+    Examples
+    --------
+    >>> import peakatlas
+    >>> found = peakatlas.marker_elements(peakatlas.Bundle.load("bundle"), top=3)
+    >>> found.groupby("type", observed=True).size().max()
+    np.int64(3)
+    >>> bool((found["open_in_type"] > found["open_elsewhere"]).all())
+    True
     """
     return marker_table(bundle, element_scores(bundle), top)
 

@@ -111,6 +111,14 @@ def train(  # noqa: PLR0913 - options are keyword-only
         If ``representation="sequence"`` is asked for and no peak has an embedding.
     AtlasError
         If a checkpoint cannot be written.
+
+    Examples
+    --------
+    >>> import peakatlas
+    >>> bundle = peakatlas.train("reference.h5ad", "cell_type")  # no atlas: DNA is not read
+    >>> bundle.types
+    ('B', 'NK', 'T', 'dendritic', 'monocyte', 'progenitor')
+    >>> bundle.save("plain-bundle")
     """
     options, say = options or TrainOptions(), progress or (lambda _: None)
     sources = sources or Sources()

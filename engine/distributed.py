@@ -162,7 +162,7 @@ def balanced_units(costs: ArrayLike, n_owners: int) -> list[NDArray[np.int64]]:
     Examples
     --------
     >>> [units.tolist() for units in balanced_units([5, 1, 3, 1, 2], 2)]
-    [[0, 3], [1, 2, 4]]
+    [[0, 1], [2, 3, 4]]
     """
     work = np.asarray(costs, np.float64)
     loads = [(0.0, owner) for owner in range(n_owners)]

@@ -18,7 +18,17 @@ PeakAtlasError
 
 
 class PeakAtlasError(Exception):
-    """Base of all errors raised on purpose; its text says what, where and the remedy."""
+    """Base of all errors raised on purpose; its text says what, where and the remedy.
+
+    Examples
+    --------
+    >>> import peakatlas
+    >>> try:
+    ...     peakatlas.parse_names(["chr1:600-100"])
+    ... except peakatlas.PeakAtlasError as error:
+    ...     print(isinstance(error, ValueError))
+    True
+    """
 
 
 class IntervalError(PeakAtlasError, ValueError):

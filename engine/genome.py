@@ -142,6 +142,13 @@ def open_genome(path: str | Path) -> Genome | PeakFasta:
     ------
     GenomeError
         If the file is absent, empty, truncated or not FASTA.
+
+    Examples
+    --------
+    >>> import peakatlas
+    >>> genome = peakatlas.open_genome("hg38.fa.gz")
+    >>> genome.fetch(peakatlas.parse_names(["chr20:42501510-42501526"])).lengths.tolist()
+    [16]
     """
     fasta = IndexedFasta(path)
     if all(is_record_name(name) for name in fasta.sizes):

@@ -54,6 +54,11 @@ def read_bed(path: str | Path) -> Intervals:
     IntervalError
         If the file is absent, damaged or empty, or a line is not an interval; the text names
         the first such line and counts them all.
+
+    Examples
+    --------
+    >>> read_bed("peaks.bed").take([0, 1]).names()
+    ['chr20:42501510-42502011', 'chr20:42502210-42502711']
     """
     source = Path(path)
     name = "standard input" if str(path) == STANDARD_INPUT else source.name

@@ -10,6 +10,7 @@ import anndata as ad
 import numpy as np
 import pandas as pd
 import pytest
+from desk import lay_out
 from scipy import sparse
 
 from peakatlas.cli import main
@@ -93,3 +94,11 @@ def trained(world, built) -> Path:
     with Atlas.open(built) as atlas:
         train(world / "reference.h5ad", "cell_type", atlas).save(world / "bundle")
     return world / "bundle"
+
+
+@pytest.fixture(scope="session")
+def desk(tmp_path_factory) -> Path:
+    """The files that the pages and the docstrings speak of, under their names."""
+    folder = tmp_path_factory.mktemp("desk")
+    lay_out(folder)
+    return folder
