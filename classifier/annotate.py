@@ -106,6 +106,15 @@ def annotate(
         If the bundle is damaged, or does not belong to the atlas.
     AtlasError, GenomeError
         If the atlas or the genome cannot be used.
+
+    Examples
+    --------
+    >>> import peakatlas
+    >>> cells = peakatlas.annotate("query.h5ad", "bundle", "atlas.zarr", "hg38.fa.gz")
+    >>> bool(cells.obs["peakatlas_confidence"].between(0, 1).all())
+    True
+    >>> set(cells.obs["peakatlas_label"]) <= {*peakatlas.Bundle.load("bundle").types, "Unassigned"}
+    True
     """
     options, say = options or AnnotateOptions(), progress or (lambda _: None)
     model = bundle if isinstance(bundle, Bundle) else Bundle.load(bundle)
@@ -190,6 +199,8 @@ def _written(
     counts: CellCounts, bundle: Bundle, said: Prediction, record: dict[str, Any]
 ) -> ad.AnnData:
     annotated = counts.adata.copy()
+    for old in [name for name in annotated.obs if str(name).startswith("peakatlas_")]:
+        del annotated.obs[old]  # of an earlier annotation, perhaps with other levels
     categories = [*bundle.types, "Unassigned"]
     obs = annotated.obs
     obs["peakatlas_label"] = pd.Categorical(said.labels, categories=categories)

@@ -71,6 +71,11 @@ def write_report(
         If the object was not annotated.
     LabelsError
         If there is no such column.
+
+    Examples
+    --------
+    >>> import anndata, peakatlas
+    >>> peakatlas.write_report(anndata.read_h5ad("annotated.h5ad"), "report.html")
     """
     payload = Payload()
     asked = Asked(labels_key=labels_key, batch_keys=tuple(batch_keys), seed=seed)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from typing import TYPE_CHECKING, Any
 
@@ -91,6 +92,38 @@ def truth_data(obs: pd.DataFrame, labels_key: str, types: Sequence[str]) -> dict
         "per_type": per_type(truth, labels).round(3).to_dict(orient="records"),
         "reliability": reliability(confidence[known], (truth == best)[known]),
     }
+
+
+def with_intervals(found: Mapping[str, Any]) -> dict[str, Any]:
+    """Reliability with the 95 % Wilson interval of each bin's share: ``low`` and ``high``.
+
+    Parameters
+    ----------
+    found : mapping
+        As `reliability` gives it.
+
+    References
+    ----------
+    Wilson (1927), Probable inference, the law of succession, and statistical inference.
+
+    Examples
+    --------
+    >>> bins = [{"cells": 10, "confidence": 0.9, "right": 0.8}]
+    >>> with_intervals({"ece": 0.1, "bins": bins})["bins"][0]["low"]
+    0.4902
+    """
+    return {
+        **found,
+        "bins": [{**each, **_wilson(each["right"], each["cells"])} for each in found["bins"]],
+    }
+
+
+def _wilson(share: float, cells: int) -> dict[str, float]:
+    z = 1.96
+    middle = share + z * z / (2 * cells)
+    half = z * math.sqrt(share * (1 - share) / cells + z * z / (4 * cells * cells))
+    scale = 1 + z * z / cells
+    return {"low": round((middle - half) / scale, 4), "high": round((middle + half) / scale, 4)}
 
 
 def set_data(obs: pd.DataFrame) -> dict[str, Any] | None:

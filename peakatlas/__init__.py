@@ -15,6 +15,8 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from . import pl as pl
+    from . import tl as tl
     from .atlas.build import build_atlas
     from .atlas.lookup import LookupResult
     from .atlas.reader import Atlas
@@ -22,6 +24,7 @@ if TYPE_CHECKING:
     from .classifier.bundle import Bundle
     from .classifier.counts import read_counts
     from .classifier.explain_elements import marker_elements
+    from .classifier.report import write_report
     from .classifier.train import train
     from .engine.embedder import Embedder
     from .engine.errors import PeakAtlasError
@@ -46,6 +49,7 @@ __all__ = [
     "read_bed",
     "read_counts",
     "train",
+    "write_report",
 ]
 
 _MODULE_OF = {
@@ -63,10 +67,15 @@ _MODULE_OF = {
     "read_bed": ".engine.interval_readers",
     "read_counts": ".classifier.counts",
     "train": ".classifier.train",
+    "write_report": ".classifier.report",
 }
+_MODULES = ("pl", "tl")
+"""Modules that are loaded when first used; `pl` needs matplotlib."""
 
 
 def __getattr__(name: str) -> object:
+    if name in _MODULES:
+        return import_module(f".{name}", __name__)
     if name not in _MODULE_OF:
         raise AttributeError(f"module 'peakatlas' has no attribute {name!r}")
     value: object = getattr(import_module(_MODULE_OF[name], __name__), name)
@@ -75,4 +84,4 @@ def __getattr__(name: str) -> object:
 
 
 def __dir__() -> list[str]:
-    return sorted({*globals(), *__all__})
+    return sorted({*globals(), *__all__, *_MODULES})

@@ -23,6 +23,11 @@ _OPTIONS = (
     "peakatlas.classifier.annotate.AnnotateOptions",
     "peakatlas.classifier.registry.Sources",
 )
+_MODULES = {
+    "tl": "Tools that write into an AnnData; [In a notebook](notebooks.md) shows them at work.",
+    "pl": "Figures on matplotlib Axes; `pip install 'peakatlas[plot]'`.",
+}
+_WHOLE = ("    options:", "      show_root_heading: false", "      show_root_toc_entry: false")
 _PLACES = {
     "README.md": "index.md",
     "CONTRIBUTING.md": "contributing.md",
@@ -72,6 +77,8 @@ def api_page() -> str:
     ]
     for name in (*peakatlas.__all__, *_OPTIONS):
         lines += ["", f"::: {name if '.' in name else f'peakatlas.{name}'}"]
+    for module, about in _MODULES.items():
+        lines += ["", f"## peakatlas.{module}", "", about, "", f"::: peakatlas.{module}", *_WHOLE]
     return "\n".join(lines) + "\n"
 
 
