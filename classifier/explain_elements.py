@@ -35,8 +35,9 @@ class ElementScores:
     """What every element of a bundle says of every type; arrays have shape (n_elements, n_types).
 
     `weight` is what opening an element adds to the log-odds of a type against the mean of the
-    others, in natural units, in a cell that opens as many elements as the median reference cell:
-    coefficient × inverse document frequency of the fitted linear member. `contribution` is that
+    others, in natural units, in the median reference cell: coefficient × inverse document frequency
+    of the fitted linear member, over how many elements that cell opens (for a discriminant, over
+    the length of its row). `contribution` is that
     times how much more often cells of the type open it, which is the part of the mean difference
     in log-odds between the type and the others that the element carries (the mean Shapley value
     of a linear model). The network, the other member of the ensemble, is not in it.
@@ -165,11 +166,17 @@ def _of_type(bundle: Bundle, scores: ElementScores, code: int, top: int) -> pd.D
 
 
 def _weights(route: Route, opened: sp.csr_matrix) -> NDArray[np.float32]:
-    median_open = float(np.median(np.diff(opened.indptr)))
-    scale = np.float32(route.encoder.tfidf_scale * max(1.0, median_open))
+    scale = np.float32(_usual_length(route, opened))
     weights = route.linear.coefficients - _mean_of_others(route.linear.coefficients)
     weights *= (route.encoder.idf / scale)[:, None]
     return np.asarray(weights, np.float32)
+
+
+def _usual_length(route: Route, opened: sp.csr_matrix) -> float:
+    """What the linear member divides inverse document frequencies by, in the median cell."""
+    if route.linear.unit:
+        return max(1e-12, float(np.median(np.sqrt(opened @ np.square(route.encoder.idf)))))
+    return float(route.encoder.tfidf_scale) * max(1.0, float(np.median(np.diff(opened.indptr))))
 
 
 def _open_shares(

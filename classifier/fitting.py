@@ -11,8 +11,8 @@ import scipy.sparse as sp
 
 from .batches import batch_weights
 from .cells import CellEncoder
+from .heads import Head
 from .level_rules import LevelRules
-from .linear import fit_linear
 from .network import fit_network
 from .novelty import ReferenceShape
 from .peak_table import PeakTable
@@ -23,6 +23,7 @@ from .selection import (
     calibrate,
     choose_fusion,
     choose_mix,
+    commensurate,
     hold_out,
     sample_rows,
 )
@@ -160,8 +161,7 @@ def _hold_out(
             return encoder
         return route_encoder(cells.fit_encoder(rows).with_mix(mix), name)
 
-    strengths = _strengths(encoder, options.strengths)
-    fit = FoldOptions(strengths=strengths, network=options.network, seed=cells.seed)
+    fit = FoldOptions(heads=_heads(encoder, options), network=options.network, seed=cells.seed)
     return hold_out(name, refit, shown, judged, cells.types, fit=fit, groups=cells.groups)
 
 
@@ -170,22 +170,29 @@ def _fitted(
 ) -> Route:
     options, types, seed = cells.options, cells.types, cells.seed
     shown, _ = _looks(name, cells)
-    strength, weight = choose_fusion(held, types)
+    held, temperatures = commensurate(held)
+    head, weight = choose_fusion(held, types)
     full = see_cells(name, encoder, cells.counts, cells.peaks)
-    views = [full.embedding, *(look.see(name, encoder).embedding for look in shown[1:])]
+    views = [full, *(look.see(name, encoder) for look in shown[1:])]
     n_types = len(cells.levels.finest)
     weights = batch_weights(types, cells.batches)
+    linear = head.fit([view.features for view in views], types, n_types, weights)
     rows = sample_rows(types, _sample_size(full), seed, cells.groups)
-    complete = calibrate(held[:2], types, strength, weight, options.error_rate)
-    partly = calibrate(held[2:] or held, types, strength, weight, options.error_rate)
-    rules, validation = _judged(cells, held, strength, complete, partly)
+    complete = calibrate(held[:2], types, head, weight, options.error_rate)
+    partly = calibrate(held[2:] or held, types, head, weight, options.error_rate)
+    rules, validation = _judged(cells, held, head, complete, partly)
     return Route(
         name=name,
         encoder=encoder,
         network=fit_network(
-            views, types, n_types, options=options.network, seed=seed, weights=weights
+            [view.embedding for view in views],
+            types,
+            n_types,
+            options=options.network,
+            seed=seed,
+            weights=weights,
         ),
-        linear=fit_linear(full.features, types, n_types, strength=strength, weights=weights),
+        linear=linear.cooled(temperatures[head]),
         shape=ReferenceShape.fit(full.embedding, types, n_types),
         complete=complete,
         partial=partly,
@@ -200,21 +207,21 @@ def _fitted(
 def _judged(
     cells: TrainingSet,
     held: list[HeldOut],
-    strength: float,
+    head: Head,
     complete: Calibration,
     partly: Calibration,
 ) -> tuple[LevelRules, dict[str, Any]]:
     """Rules of the levels, and what held-out cells say of all this."""
 
     def chance(part: HeldOut, by: Calibration) -> NDArray[np.float32]:
-        logs = fuse(part.network, part.linear[strength], by.linear_weight, by.temperature)
+        logs = fuse(part.network, part.linear[head], by.linear_weight, by.temperature)
         return np.exp(logs)
 
     levels, types = cells.levels, cells.types
     whole = [chance(part, complete) for part in held[:2]]
     fewer = [chance(part, partly) for part in held[2:] or held]
     rules = LevelRules.fit(levels, types, whole, fewer, cells.options.error_rate)
-    validation = validate(held, types, strength, complete.linear_weight)
+    validation = validate(held, types, head, complete.linear_weight)
     validation |= validate_types(levels, types, whole[0], rules.first)
     if cells.groups is not None:
         best = levels.best(whole[0], rules.first)
@@ -230,16 +237,19 @@ def _sample_size(cells: Cells) -> int:
     return min(SAMPLE_CELLS, max(500, int(SAMPLE_OPEN / max(mean, 1.0))))
 
 
-def _strengths(encoder: CellEncoder, strengths: tuple[float, ...]) -> tuple[float, ...]:
-    """Profiles have one column a type and unit length in all: each is to count as one of unit size.
+def _heads(encoder: CellEncoder, options: TrainOptions) -> tuple[Head, ...]:
+    """Linear members to choose from; discriminants are of TF-IDF rows, where there are such.
+
+    Profiles have one column a type and unit length in all: each is to count as one of unit size.
 
     Held-out cells cannot say so, for the halves of the peaks that they are shown ask for more
     penalty than all peaks do.
     """
-    if encoder.representation != "profile":
-        return strengths
-    n_columns = len(encoder.profile_mean)
-    return tuple(n_columns * strength for strength in strengths)
+    by = len(encoder.profile_mean) if encoder.representation == "profile" else 1
+    heads = [Head("logistic", by * strength) for strength in options.strengths]
+    if encoder.representation in ("hybrid", "reindexed"):
+        heads += [Head("discriminant", ridge) for ridge in options.ridges]
+    return tuple(heads)
 
 
 def _looks(name: RouteName, cells: TrainingSet) -> tuple[list[Look], list[Look]]:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
 import scipy.sparse as sp
 from scipy.special import log_softmax
 from sklearn.linear_model import LogisticRegression
+
+from .sparse import unit_rows
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -18,21 +20,31 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, eq=False)
 class LinearHead:
-    """Multinomial logistic regression on TF-IDF rows or cell embeddings.
+    """Linear model of types on TF-IDF rows or cell embeddings.
 
     Parameters
     ----------
     coefficients : float32, shape (n_features, n_types)
     intercept : float32, shape (n_types,)
+    unit : bool
+        Whether rows are first brought to length 1; they are sparse then.
     """
 
     coefficients: NDArray[np.float32]
     intercept: NDArray[np.float32]
+    unit: bool = False
 
     def log_probabilities(self, features: Features) -> NDArray[np.float32]:
         """Log-probability of each type, float32, shape (n_cells, n_types)."""
+        if self.unit:
+            features = unit_rows(sp.csr_matrix(features))
         logits = np.asarray(features @ self.coefficients, np.float32) + self.intercept
         return np.asarray(log_softmax(logits, axis=1), np.float32)
+
+    def cooled(self, temperature: float) -> LinearHead:
+        """The same model, less sure of itself by this temperature."""
+        by = np.float32(temperature)
+        return replace(self, coefficients=self.coefficients / by, intercept=self.intercept / by)
 
 
 def fit_linear(

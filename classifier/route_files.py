@@ -85,6 +85,7 @@ def route_settings(route: Route) -> dict[str, Any]:
         "partial": {key: getattr(route.partial, key) for key in _PLAIN},
         "network": asdict(route.network.options),
         "rules": route.rules.to_json(),
+        "linear_of_unit_rows": route.linear.unit,
         "validation": route.validation,
     }
 
@@ -116,7 +117,11 @@ def restore_route(
         name=name,
         encoder=route_encoder(encoder, name),
         network=network,
-        linear=LinearHead(arrays["linear.coefficients"], arrays["linear.intercept"]),
+        linear=LinearHead(
+            arrays["linear.coefficients"],
+            arrays["linear.intercept"],
+            unit=settings.get("linear_of_unit_rows", False),
+        ),
         shape=shape,
         complete=_restore_calibration(under(arrays, "complete"), settings["complete"]),
         partial=_restore_calibration(under(arrays, "partial"), settings["partial"]),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -11,10 +11,10 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import f1_score
 
 from .batches import batch_weights, folds
-from .linear import fit_linear
 from .network import NetworkOptions, fit_network
 from .novelty import NEIGHBOURS, ReferenceShape, Surprise, smooth
 from .route import Calibration, fuse, rarity_of
+from .self_training import temperature_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from .cells import CellEncoder
+    from .heads import Head
     from .peak_table import PeakTable
     from .route import Look, RouteName
 
@@ -40,8 +41,8 @@ USUAL_MIX = 0.25
 class FoldOptions:
     """How models are fitted in each fold."""
 
-    strengths: tuple[float, ...]
-    """Inverse ridge penalties of the linear head."""
+    heads: tuple[Head, ...]
+    """Linear members to choose from."""
     network: NetworkOptions
     """Shape and fit of the network."""
     seed: int
@@ -56,7 +57,7 @@ class HeldOut:
     ----------
     depth : float32, shape (n_cells,)
     network : float32, shape (n_cells, n_types)
-    linear : mapping of regularisation strength to float32, shape (n_cells, n_types)
+    linear : mapping of Head to float32, shape (n_cells, n_types)
         Log-probabilities.
     distance : float32, shape (n_cells,)
         To the types of the cells that were seen.
@@ -66,7 +67,7 @@ class HeldOut:
 
     depth: NDArray[np.float32]
     network: NDArray[np.float32]
-    linear: dict[float, NDArray[np.float32]]
+    linear: dict[Head, NDArray[np.float32]]
     distance: NDArray[np.float32]
     folds: list[tuple[NDArray[np.int64], NDArray[np.float32]]]
 
@@ -150,7 +151,7 @@ def hold_out(
         those that are seen are balanced within each type.
     """
     n_types = int(types.max()) + 1
-    found = [_blank(len(types), n_types, fit.strengths) for _ in judged]
+    found = [_blank(len(types), n_types, fit.heads) for _ in judged]
     for seen, held in folds(types, fit.seed, groups):
         weights = None if groups is None else batch_weights(types[seen], groups[seen])
         encoder = refit(seen)
@@ -165,8 +166,8 @@ def hold_out(
         )
         shape = ReferenceShape.fit(part[0].embedding, types[seen], n_types)
         heads = {
-            s: fit_linear(part[0].features, types[seen], n_types, strength=s, weights=weights)
-            for s in fit.strengths
+            head: head.fit([cells.features for cells in part], types[seen], n_types, weights)
+            for head in fit.heads
         }
         for result, look in zip(found, judged, strict=True):
             cells = look.see(name, encoder).take(held)
@@ -174,13 +175,34 @@ def hold_out(
             result.network[held] = network.run(cells.embedding)[1]
             result.distance[held] = shape.distance(cells.embedding)
             result.folds.append((held, cells.embedding))
-            for strength, head in heads.items():
-                result.linear[strength][held] = head.log_probabilities(cells.features)
+            for head, fitted in heads.items():
+                result.linear[head][held] = fitted.log_probabilities(cells.features)
     return found
 
 
-def choose_fusion(held: Sequence[HeldOut], types: NDArray[np.int64]) -> tuple[float, float]:
-    """Regularisation strength and linear weight that label held-out cells best.
+def commensurate(held: Sequence[HeldOut]) -> tuple[list[HeldOut], dict[Head, float]]:
+    """Held-out cells with discriminants as sure as the network, and the temperatures for that.
+
+    A normal density is far surer than it should be, and would outvote what it is mixed with.
+
+    Parameters
+    ----------
+    held : sequence of HeldOut
+        One for each depth; the first is the full one.
+    """
+    by = {
+        head: temperature_of(logs, held[0].network) if head.kind == "discriminant" else 1.0
+        for head, logs in held[0].linear.items()
+    }
+    cooled = [
+        replace(part, linear={h: fuse(x, x, 1.0, by[h]) for h, x in part.linear.items()})
+        for part in held
+    ]
+    return cooled, by
+
+
+def choose_fusion(held: Sequence[HeldOut], types: NDArray[np.int64]) -> tuple[Head, float]:
+    """Linear member and its weight that label held-out cells best.
 
     A more complex choice must beat a simpler one, which comes first, by 0.003.
 
@@ -191,19 +213,19 @@ def choose_fusion(held: Sequence[HeldOut], types: NDArray[np.int64]) -> tuple[fl
     types : int64, shape (n_cells,)
     """
     best, best_score = (next(iter(held[0].linear)), 1.0), -np.inf
-    for strength in held[0].linear:
+    for head in held[0].linear:
         for weight in LINEAR_WEIGHTS:
-            fused = [fuse(h.network, h.linear[strength], weight).argmax(axis=1) for h in held]
+            fused = [fuse(h.network, h.linear[head], weight).argmax(axis=1) for h in held]
             score = float(np.mean([quality(types, labels) for labels in fused]))
             if score > best_score + MARGIN:
-                best, best_score = (strength, weight), score
+                best, best_score = (head, weight), score
     return best
 
 
 def calibrate(
     held: Sequence[HeldOut],
     types: NDArray[np.int64],
-    strength: float,
+    head: Head,
     linear_weight: float,
     error_rate: float,
 ) -> Calibration:
@@ -214,12 +236,12 @@ def calibrate(
     held : sequence of HeldOut
         One for each depth.
     types : int64, shape (n_cells,)
-    strength, linear_weight : float
+    head, linear_weight : Head and float
         From `choose_fusion`.
     error_rate : float
         Share of rightly labelled held-out cells that each of the two thresholds gives up.
     """
-    raw = [fuse(h.network, h.linear[strength], linear_weight) for h in held]
+    raw = [fuse(h.network, h.linear[head], linear_weight) for h in held]
     truth = np.tile(types, len(held))
     temperature = fit_temperature(np.concatenate(raw), truth)
     logs = [fuse(part, part, 1.0, temperature) for part in raw]
@@ -312,12 +334,12 @@ def _rank(codes: NDArray[np.int64], order: NDArray[np.int64]) -> NDArray[np.int6
     return rank
 
 
-def _blank(n_cells: int, n_types: int, strengths: Sequence[float]) -> HeldOut:
+def _blank(n_cells: int, n_types: int, heads: Sequence[Head]) -> HeldOut:
     shape = (n_cells, n_types)
     return HeldOut(
         np.zeros(n_cells, np.float32),
         np.zeros(shape, np.float32),
-        {strength: np.zeros(shape, np.float32) for strength in strengths},
+        {head: np.zeros(shape, np.float32) for head in heads},
         np.zeros(n_cells, np.float32),
         [],
     )

@@ -204,8 +204,7 @@ def tempered(head: LinearHead, features: Features, model: NDArray[np.float32]) -
     model : float32, shape (n_cells, n_types)
         Log-probabilities.
     """
-    by = np.float32(temperature_of(head.log_probabilities(features), model))
-    return LinearHead(head.coefficients / by, head.intercept / by)
+    return head.cooled(temperature_of(head.log_probabilities(features), model))
 
 
 def confident(
@@ -292,7 +291,7 @@ def as_sure_as(
 
 
 def temperature_of(logs: NDArray[np.float32], model: NDArray[np.float32]) -> float:
-    """Temperature at which the mean confidence of `logs` is that of `model`, in [0.02, 50].
+    """Temperature at which the mean confidence of `logs` is that of `model`, in [0.02, 5000].
 
     Parameters
     ----------
@@ -300,8 +299,8 @@ def temperature_of(logs: NDArray[np.float32], model: NDArray[np.float32]) -> flo
         Log-probabilities, up to a constant a row.
     """
     want = float(softmax(model, axis=1).max(axis=1).mean(dtype=np.float64))
-    low, high = 0.02, 50.0
-    for _ in range(30):
+    low, high = 0.02, 5000.0
+    for _ in range(40):
         middle = float(np.sqrt(low * high))
         sure = float(softmax(logs / middle, axis=1).max(axis=1).mean(dtype=np.float64))
         low, high = (middle, high) if sure > want else (low, middle)

@@ -10,6 +10,7 @@ import numpy as np
 from peakatlas.atlas.lookup import LookupResult
 
 from .cells import CellEncoder
+from .heads import Head
 from .registry import ResolvedValues
 from .route_files import restore_route, route_arrays, route_settings, under
 from .selection import HeldOut
@@ -50,9 +51,9 @@ def unpack_encoder(arrays: Arrays, settings: dict[str, Any]) -> CellEncoder:
 
 
 def pack_held_out(held: list[HeldOut]) -> Packed:
-    """Held-out cells: arrays, arrays by strength, and pairs of arrays by fold."""
+    """Held-out cells: arrays, arrays by head, and pairs of arrays by fold."""
     arrays: Arrays = {}
-    keys: list[dict[str, list[float]]] = []
+    keys: list[dict[str, list[Any]]] = []
     for i, part in enumerate(held):
         keys.append({})
         for field in fields(part):
@@ -78,12 +79,12 @@ def unpack_held_out(arrays: Arrays, settings: dict[str, Any]) -> list[HeldOut]:
     ]
 
 
-def _field(name: str, arrays: Arrays, keys: dict[str, list[float]]) -> Any:  # noqa: ANN401
+def _field(name: str, arrays: Arrays, keys: dict[str, list[Any]]) -> Any:  # noqa: ANN401
     if name in arrays:
         return arrays[name]
     inside = under(arrays, name)
     if name in keys:
-        return {key: inside[str(j)] for j, key in enumerate(keys[name])}
+        return {Head(*key): inside[str(j)] for j, key in enumerate(keys[name])}
     n_pairs = len({key.partition(".")[0] for key in inside})
     return [(inside[f"{j}.0"], inside[f"{j}.1"]) for j in range(n_pairs)]
 

@@ -41,7 +41,9 @@ class TrainOptions:
     n_reindexed: int = 50
     """Dimensions of the re-indexed block, at most."""
     strengths: tuple[float, ...] = (1.0, 4.0)
-    """Inverse ridge penalties of the linear head to choose from."""
+    """Inverse ridge penalties of the logistic regressions to choose the linear member from."""
+    ridges: tuple[float, ...] = (1e-3, 3e-4)
+    """Ridges of the discriminants to choose it from, as shares of the total variance."""
     shallowest: float = 0.2
     """Cells are also shown with reads thinned to between this share and all of them."""
     error_rate: float = 0.01
@@ -56,6 +58,8 @@ class TrainOptions:
             raise ValueError(f"error_rate must lie in [0, 1), not {self.error_rate}")
         if not self.strengths or min(self.strengths) <= 0:
             raise ValueError(f"strengths must be above 0, not {self.strengths}")
+        if self.ridges and min(self.ridges) <= 0:
+            raise ValueError(f"ridges must be above 0, not {self.ridges}")
 
 
 def train(  # noqa: PLR0913 - options are keyword-only

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from .heads import Head
     from .levels import First, Levels
     from .selection import HeldOut
 
@@ -24,7 +25,7 @@ CONFUSED_WITH = 3
 
 
 def validate(
-    held: Sequence[HeldOut], types: NDArray[np.int64], strength: float, weight: float
+    held: Sequence[HeldOut], types: NDArray[np.int64], head: Head, weight: float
 ) -> dict[str, Any]:
     """Accuracy and macro-F1 of each member and of both, at each look.
 
@@ -32,16 +33,16 @@ def validate(
     ----------
     held : sequence of HeldOut
     types : int64, shape (n_cells,)
-    strength, weight : float
+    head, weight : Head and float
         From `choose_fusion`.
     """
-    scores: dict[str, Any] = {"strength": strength, "linear_weight": weight}
+    scores: dict[str, Any] = {"linear_member": str(head), "linear_weight": weight}
     for look, part in zip(LOOKS, held, strict=False):
-        fused = fuse(part.network, part.linear[strength], weight)
+        fused = fuse(part.network, part.linear[head], weight)
         for member, logs in (
             ("fused", fused),
             ("network", part.network),
-            ("linear", part.linear[strength]),
+            ("linear", part.linear[head]),
         ):
             scores[f"{member}_{look}"] = _scores(types, logs.argmax(axis=1))
     return scores

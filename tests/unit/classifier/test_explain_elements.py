@@ -46,7 +46,9 @@ def test_permuted_labels_have_no_planted_elements(bundle, world):
 
 def test_weight_is_what_opening_an_element_adds(bundle):
     """To the log-odds against the others, by the linear member itself, at fixed depth."""
-    route, scores = bundle.routes["shared"], element_scores(bundle)
+    route = bundle.routes["shared"]
+    route = replace(route, linear=replace(route.linear, unit=False))
+    scores = element_scores(replace(bundle, routes={"shared": route}))
     depth = np.median(np.diff(route.sample_open.indptr))
     element, code = int(scores.best(0, 1)[0]), 0
     features = np.zeros((2, len(route.encoder.rows)), np.float32)
@@ -54,6 +56,19 @@ def test_weight_is_what_opening_an_element_adds(bundle):
     logs = log_softmax(route.linear.log_probabilities(features).astype(np.float64), axis=1)
     odds = logs[:, code] - np.delete(logs, code, axis=1).mean(axis=1)
     assert scores.weight[element, code] == pytest.approx(odds[1] - odds[0], rel=1e-4)
+
+
+def test_weight_in_a_discriminant_is_the_share_of_a_unit_row(bundle):
+    route = bundle.routes["shared"]
+    route = replace(route, linear=replace(route.linear, unit=True))
+    scores = element_scores(replace(bundle, routes={"shared": route}))
+    rows = route.sample_open.toarray() * route.encoder.idf
+    length = np.median(np.linalg.norm(rows, axis=1))
+    coefficients = route.linear.coefficients
+    gap = coefficients[:, 0] - np.delete(coefficients, 0, axis=1).mean(axis=1)
+    np.testing.assert_allclose(
+        scores.weight[:, 0], gap * route.encoder.idf / length, rtol=1e-3, atol=1e-5
+    )
 
 
 def test_shares_are_those_of_the_sample(bundle, reference):

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from scipy.spatial.distance import mahalanobis
 
+from peakatlas.classifier.heads import Head
 from peakatlas.classifier.novelty import (
     SHRINKAGE,
     ReferenceShape,
@@ -99,7 +100,7 @@ def held_out(seed: int, *, network_is_better: bool) -> tuple[HeldOut, np.ndarray
     held = HeldOut(
         rng.uniform(50, 500, 600).astype(np.float32),
         fuse(network.astype(np.float32), network.astype(np.float32), 1.0),
-        {1.0: fuse(linear.astype(np.float32), linear.astype(np.float32), 1.0)},
+        {Head("logistic", 1.0): fuse(linear.astype(np.float32), linear.astype(np.float32), 1.0)},
         rng.normal(size=600).astype(np.float32),
         [(np.arange(600), rng.normal(size=(600, 2)).astype(np.float32))],
     )
@@ -115,8 +116,8 @@ def test_fusion_goes_to_the_better_member():
 
 def test_thresholds_give_up_the_share_asked_for():
     held, types = held_out(1, network_is_better=False)
-    calibration = calibrate([held], types, 1.0, 1.0, 0.05)
-    logs = fuse(held.network, held.linear[1.0], 1.0, calibration.temperature)
+    calibration = calibrate([held], types, Head("logistic", 1.0), 1.0, 0.05)
+    logs = fuse(held.network, held.linear[Head("logistic", 1.0)], 1.0, calibration.temperature)
     right = logs.argmax(1) == types
     below = np.exp(logs.max(1))[right] < calibration.min_confidence
     assert below.mean() == pytest.approx(0.05, abs=0.005)
