@@ -8,6 +8,7 @@ import numpy as np
 from sklearn.decomposition import PCA
 from sklearn.manifold import TSNE
 from sklearn.neighbors import NearestNeighbors
+from threadpoolctl import threadpool_limits
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -37,7 +38,8 @@ def cell_map(cells: NDArray[np.float32], *, seed: int = 0) -> NDArray[np.float32
     landmarks = cells[chosen].astype(np.float64)
     perplexity = min(30.0, (len(chosen) - 1) / 3)
     tsne = TSNE(2, perplexity=perplexity, init="pca", random_state=seed, n_jobs=1)
-    placed = tsne.fit_transform(landmarks)
+    with threadpool_limits(1, "openmp"):  # on so few points threads wait more than they work
+        placed = tsne.fit_transform(landmarks)
     if len(chosen) == len(cells):
         return np.asarray(placed, np.float32)
     near = NearestNeighbors(n_neighbors=NEAREST).fit(landmarks)

@@ -62,9 +62,11 @@ class ResolvedValues:
 
     def describe(self, peaks: Intervals) -> str:
         """Peaks by tier in words, with the names of the first that are missing."""
+        if self.lookup is None:
+            return f"{len(peaks):,}, by coordinates only"
         counted = ", ".join(f"{n:,} {tier}" for tier, n in self.tiers().items() if n)
         missing = np.flatnonzero(self.tier_names() == "missing")
-        if self.lookup is None or not len(missing):
+        if not len(missing):
             return counted
         names = ", ".join(peaks.take(missing[:N_NAMED]).names())
         more = ", …" if len(missing) > N_NAMED else ""

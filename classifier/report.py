@@ -18,6 +18,7 @@ from .report_cells import Asked, cell_data
 from .report_figures import (
     composition,
     confidence_by_type,
+    held_out_reliability,
     held_out_types,
     level_data,
     marker_data,
@@ -135,7 +136,7 @@ def report_data(
         "composition": composition(record),
         "confidence": confidence_by_type(obs),
         "held_out": held_out_types(record),
-        "reliability": record["validation"].get(record["route"], {}).get("reliability"),
+        "reliability": held_out_reliability(record),
         "tiers": tiers(record),
         "sets": set_data(obs),
         "levels": level_data(obs),

@@ -90,7 +90,8 @@ def truth_data(obs: pd.DataFrame, labels_key: str, types: Sequence[str]) -> dict
         "scores": {k: None if np.isnan(v) else round(v, 4) for k, v in scores.to_json().items()},
         "forced": round(float(np.mean(truth[known] == best[known])), 4) if known.any() else None,
         "per_type": per_type(truth, labels).round(3).to_dict(orient="records"),
-        "reliability": reliability(confidence[known], (truth == best)[known]),
+        "reliability": with_intervals(reliability(confidence[known], (truth == best)[known])),
+        "lacked": sorted(set(truth) - set(types)),
     }
 
 
@@ -171,3 +172,9 @@ def held_out_types(record: Mapping[str, Any]) -> list[dict[str, Any]]:
     """How well reference cells of each type were told by models that had not seen them."""
     found = record["validation"].get(record["route"], {}).get("by_type", {})
     return [{"type": name, **scores} for name, scores in found.items()]
+
+
+def held_out_reliability(record: Mapping[str, Any]) -> dict[str, Any] | None:
+    """Reliability on held-out reference cells with intervals; None for older objects."""
+    found = record["validation"].get(record["route"], {}).get("reliability")
+    return with_intervals(found) if found else None

@@ -42,9 +42,15 @@ def summary_of(record: Mapping[str, Any], confidence: NDArray[np.float32]) -> st
         f"{cells:,} cells of {record['query']} were compared {_means(record)} with "
         f"{bundle['cells']:,} labelled cells of {len(record['types'])} types from "
         f"{bundle['reference']}. {cells - opened:,} cells ({1 - opened / cells:.0%}) got a type, "
-        f"mostly {', '.join(named) or 'none'}; {opened:,} stay Unassigned. "
+        f"mostly {', '.join(named) or 'none'}; {opened:,} stay Unassigned{_reasons(record)}. "
         f"The median confidence is {float(np.median(confidence)):.2f}. {_evidence(record)}"
     )
+
+
+def _reasons(record: Mapping[str, Any]) -> str:
+    """How many cells are open for each reason, in brackets."""
+    sizes = sorted(record["unassigned"].items(), key=lambda item: -item[1])
+    return f" ({', '.join(f'{n:,} {reason}' for reason, n in sizes)})" if sizes else ""
 
 
 def _means(record: Mapping[str, Any]) -> str:
@@ -157,7 +163,9 @@ def rerun(record: Mapping[str, Any], inputs: Mapping[str, str | None]) -> dict[s
         words += _flag(name, value)
     words += ["-o", "annotated.h5ad", "--report", "report.html"]
     options = ", ".join(f"{name}={value!r}" for name, value in changed.items())
-    given = ", ".join(repr(path) for path in (query, bundle, atlas, genome) if path)
+    sources = {"atlas": atlas, "genome": genome}
+    named = [f"{name}={path!r}" for name, path in sources.items() if path]
+    given = ", ".join([repr(query), repr(bundle), *named])
     asked = f",\n    options=AnnotateOptions({options})" if options else ""
     imported = "from peakatlas.classifier.annotate import AnnotateOptions\n" if options else ""
     python = (

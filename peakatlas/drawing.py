@@ -8,7 +8,6 @@ import numpy as np
 import pandas as pd
 
 from .classifier.metrics import UNASSIGNED
-from .classifier.report_figures import with_intervals
 from .engine.errors import MissingDependencyError
 
 try:
@@ -108,7 +107,7 @@ def draw_numbers(ax: Axes, placed: Floats, values: Floats, area: float) -> None:
 
 def draw_curve(ax: Axes, name: str, found: dict[str, Any], colour: str) -> None:
     """Share right by confidence, with the 95 % interval of each bin."""
-    bins = pd.DataFrame(with_intervals(found)["bins"])
+    bins = pd.DataFrame(found["bins"])
     if bins.empty:
         return
     reach = np.stack([bins["right"] - bins["low"], bins["high"] - bins["right"]]).clip(0)

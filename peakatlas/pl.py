@@ -15,7 +15,7 @@ import pandas as pd
 from .classifier.metrics import UNASSIGNED
 from .classifier.report_cells import column_of
 from .classifier.report_figures import composition as _composition
-from .classifier.report_figures import truth_data
+from .classifier.report_figures import held_out_reliability, truth_data
 from .drawing import (
     ACCENT,
     OPEN,
@@ -212,7 +212,7 @@ def calibration(
     ['held-out reference', 'query']
     """
     record, sets = _record(adata), {}
-    held_out = record["validation"].get(record["route"], {}).get("reliability")
+    held_out = held_out_reliability(record)
     if held_out:
         sets["held-out reference"] = (held_out, QUIET)
     if labels_key is not None:

@@ -78,11 +78,11 @@ class Figures {
     const sets = [["reference cells held out", this.data.reliability, "--quiet"], ["query cells with known types", this.data.truth?.reliability, "--accent"]].filter(([, found]) => found?.bins.length);
     el("calibration-block").hidden = !sets.length;
     if (!sets.length) return;
-    el("calibration-words").textContent = "A point on the diagonal means that of cells called with a confidence of, say, 0.8, eight in ten are right; below it, confidence promises too much. Mean gap: " + sets.map(([name, found]) => `${found.ece.toFixed(3)} (${name})`).join(", ") + ".";
-    const traces = sets.map(([name, { bins }, colour]) => ({ type: "scatter", mode: "lines+markers", name, x: bins.map(b => b.confidence), y: bins.map(b => b.right), customdata: bins.map(b => b.cells), line: { color: token(colour), width: 2 }, marker: { size: bins.map(b => 6 + 12 * Math.sqrt(b.cells / Math.max(...bins.map(c => c.cells)))) }, hovertemplate: "confidence %{x:.2f}, right %{y:.0%}, %{customdata:,} cells<extra></extra>" }));
+    el("calibration-words").textContent = "A point on the diagonal means that of cells called with a confidence of, say, 0.8, eight in ten are right; below it, confidence promises too much. Bars are 95 % intervals: where few cells are, a point says little. Mean gap: " + sets.map(([name, found]) => `${found.ece.toFixed(3)} (${name})`).join(", ") + ".";
+    const traces = sets.map(([name, { bins }, colour]) => ({ type: "scatter", mode: "lines+markers", name, x: bins.map(b => b.confidence), y: bins.map(b => b.right), customdata: bins.map(b => [b.cells, b.low, b.high]), error_y: { type: "data", symmetric: false, array: bins.map(b => b.high - b.right), arrayminus: bins.map(b => b.right - b.low), color: token(colour), thickness: 1.2, width: 4 }, line: { color: token(colour), width: 2 }, marker: { size: bins.map(b => 6 + 12 * Math.sqrt(b.cells / Math.max(...bins.map(c => c.cells)))) }, hovertemplate: "confidence %{x:.2f}, right %{y:.0%} (%{customdata[1]:.0%} to %{customdata[2]:.0%}), %{customdata[0]:,} cells<extra></extra>" }));
     draw("calibration", [{ type: "scatter", mode: "lines", x: [0, 1], y: [0, 1], line: { dash: "dot", color: token("--soft") }, hoverinfo: "skip", showlegend: false }, ...traces],
       { height: 360, xaxis: { range: [0, 1.03], title: { text: "confidence" } }, yaxis: { range: [0, 1.05], tickformat: ".0%", title: { text: "share right" } } });
-    table(el("calibration-table"), "Share of right cells by confidence", ["cells of", "mean confidence", "share right", "cells"], sets.flatMap(([name, { bins }]) => bins.map(b => [name, fixed(b.confidence, 2), percent(b.right), count(b.cells)])));
+    table(el("calibration-table"), "Share of right cells by confidence", ["cells of", "mean confidence", "share right", "95 % interval", "cells"], sets.flatMap(([name, { bins }]) => bins.map(b => [name, fixed(b.confidence, 2), percent(b.right), `${percent(b.low, 0)} to ${percent(b.high, 0)}`, count(b.cells)])));
   }
 
   sets() {
@@ -119,7 +119,10 @@ class Figures {
     const told = this.data.record.alignment, steps = [["before", told.separability], ["after", told.separability_after]].filter(([, auc]) => auc !== null && auc !== undefined);
     el("separability").closest("figure").hidden = !steps.length;
     if (!steps.length) return;
-    draw("separability", [bars(steps.map(([name]) => name), steps.map(([, auc]) => auc - .5), "AUC", { base: .5, marker: { color: [token("--quiet"), token("--accent")] }, text: steps.map(([, auc]) => fixed(auc, 2)), textposition: "outside", cliponaxis: false, hoverinfo: "none" })],
-      { height: 90 + 40 * steps.length, xaxis: { range: [.5, 1.04], title: { text: "AUC (0.5: not to be told apart)" } }, yaxis: upwards });
+    const names = steps.map(([name]) => name), at = steps.map(([, auc]) => auc), colours = [token("--quiet"), token("--accent")];
+    draw("separability", [
+      { type: "scatter", mode: "lines", x: at, y: names, line: { color: token("--line"), width: 3 }, hoverinfo: "skip" },
+      { type: "scatter", mode: "markers+text", x: at, y: names, marker: { size: 15, color: colours }, text: at.map(auc => `  ${fixed(auc, 2)}`), textposition: "middle right", cliponaxis: false, hoverinfo: "none" },
+    ], { height: 90 + 44 * steps.length, showlegend: false, xaxis: { range: [.47, 1.06], title: { text: "AUC (0.5: not to be told apart; 1: always)" } }, yaxis: { ...upwards, range: [steps.length - .5, -.5], autorange: false } });
   }
 }

@@ -19,7 +19,10 @@ function fillTruth(data, figures) {
   const { scores } = truth, share = value => (value === null ? "not defined" : percent(value));
   el("truth-words").textContent = `Known types are those in obs["${truth.column}"]; they were read for this comparison only. Over cells of types that the reference has: accuracy ${share(scores.accuracy)} and macro-F1 ${fixed(scores.macro_f1)} ("Unassigned" counts as wrong), ${share(truth.forced)} if every cell took its likeliest type. Cells of types that the reference lacks left Unassigned: ${share(scores.rejected_unknown)}.`;
   table(el("confusion-table"), "Cells by known type (rows) and label (columns)", ["known type", ...truth.columns], truth.rows.map((name, at) => [name, ...truth.counts[at].map(count)]));
-  table(el("truth-table"), "Precision, recall and F1 of each known type", ["known type", "cells", "precision", "recall", "F1"], truth.per_type.map(row => [figures.type(row.label), count(row.n_cells), fixed(row.precision), fixed(row.recall), fixed(row.f1)]));
+  table(el("truth-table"), "Precision, recall and F1 of each known type", ["known type", "cells", "precision", "recall", "F1"], truth.per_type.map(row => {
+    const lacked = truth.lacked.includes(row.label), shown = lacked ? ["–", "–", "–"] : [fixed(row.precision), fixed(row.recall), fixed(row.f1)];
+    return [{ ...figures.type(row.label), text: lacked ? `${row.label} (not in the reference)` : row.label }, count(row.n_cells), ...shown];
+  }));
 }
 
 function fillValidation(data, figures) {

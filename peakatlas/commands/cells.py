@@ -145,4 +145,7 @@ def _query_facts(
     facts |= {name: record[name] for name in names}
     if as_json:
         return facts | {"warnings": record["warnings"], "options": record["options"]}
+    if record["spec"] is None:  # no peak was looked up
+        del facts["tiers"]
+    facts["counts in known peaks"] = f"{record['shared_counts']:.1%}"
     return {name: value for name, value in facts.items() if value not in (None, {})}

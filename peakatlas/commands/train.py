@@ -134,6 +134,8 @@ def _facts(bundle: peakatlas.Bundle, out: Path, *, as_json: bool) -> dict[str, A
         levels = {"levels": dict(zip(bundle.levels.columns, bundle.levels.types, strict=True))}
         counted = {name: known[name] for name in ("cells_by_type", "cells_by_batch")}
         return facts | counted | levels | {"validation": bundle.validation}
+    if bundle.spec is None:  # no peak was looked up
+        del facts["tiers"]
     held_out = {
         f"held-out accuracy, {route} route": f"{scores['fused_full_depth']['accuracy']:.3f}"
         for route, scores in bundle.validation.items()

@@ -122,6 +122,27 @@ def report(annotated, tmp_path_factory) -> Path:
 
 
 @pytest.fixture(scope="session")
+def big_report(annotated, tmp_path_factory) -> Path:
+    """The same cells many times over: 100,000, with barcodes and numbers of their own."""
+    rng = np.random.default_rng(1)
+    at = np.arange(100_000) % CELLS
+    obs = annotated.obs.iloc[at].copy()
+    number = rng.choice(4**16, len(at), replace=False)
+    letters = np.array(list("ACGT"))[(number[:, None] >> np.arange(0, 32, 2)) & 3]
+    obs.index = ["".join(row) + "-1" for row in letters]
+    for name in ("peakatlas_confidence", "peakatlas_novelty"):
+        obs[name] = rng.random(len(at))
+    cells = ad.AnnData(annotated.X[at], obs=obs)
+    noise = rng.normal(size=(len(at), 3)).astype(np.float32)
+    cells.obsm["X_peakatlas"] = annotated.obsm["X_peakatlas"][at] + noise
+    record = json.dumps(made_up_record(obs["peakatlas_label"]))
+    cells.uns["peakatlas"] = {**annotated.uns["peakatlas"], "record": record}
+    path = tmp_path_factory.mktemp("big") / "report.html"
+    write_report(cells, path, labels_key="cell_type")
+    return path
+
+
+@pytest.fixture(scope="session")
 def browser() -> Iterator[Browser]:
     api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
     found = next(filter(None, map(shutil.which, BROWSERS)), None)
@@ -140,18 +161,24 @@ def open_page(browser, report) -> Iterator[Callable[..., Page]]:
     """Open the report; what the console complained of and what was fetched lie on the page."""
     contexts = []
 
-    def opened(*, width: int = 1280, scheme: str = "light") -> Page:
+    def opened(
+        *,
+        width: int = 1280,
+        scheme: str = "light",
+        path: Path = report,
+        patience_ms: int = 15_000,
+    ) -> Page:
         context = browser.new_context(
             viewport={"width": width, "height": 900}, color_scheme=scheme, reduced_motion="reduce"
         )
-        context.set_default_timeout(15_000)
+        context.set_default_timeout(patience_ms)
         contexts.append(context)
         page = context.new_page()
         page.complaints, page.fetched = [], []
         page.on("pageerror", lambda error: page.complaints.append(str(error)))
         page.on("console", lambda m: page.complaints.append(m.text) if m.type == "error" else None)
         page.on("request", lambda request: page.fetched.append(request.url))
-        page.goto(report.as_uri())
+        page.goto(path.as_uri())
         page.wait_for_selector("html[data-ready=yes]")
         return page
 

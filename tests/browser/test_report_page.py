@@ -33,8 +33,10 @@ def test_it_draws_everything_and_loads_nothing(open_page, report):
     assert [url for url in page.fetched if url.startswith("file:")] == [report.as_uri()]
     points = page.evaluate("document.getElementById('map').data.map(t => t.x.length)")
     assert sum(points) == 240 + 90
-    for figure in ("shares", "difference", "histogram", "tiers", "separability", "sets"):
+    for figure in ("shares", "difference", "histogram", "tiers", "sets"):
         assert page.locator(f"#{figure} .barlayer .point").count() > 0, figure
+    assert page.locator("#separability .scatterlayer .point").count() == 2
+    assert page.locator("#calibration .errorbar").count() == 2
     assert page.locator("#boxes .boxlayer .box").count() == 3
     assert page.locator("#confusion .heatmaplayer image").count() == 1
     assert page.locator("h1").inner_text() == "Cells of <one> query"
@@ -52,8 +54,12 @@ def test_tables_hold_what_the_figures_show(open_page):
     assert numbers_of(page, "sets-table", 1) == [216, 24]
     assert page.locator("#confusion-table tbody tr").count() == 4
     calibration = page.locator("#calibration-table tbody tr").all_inner_texts()
-    assert calibration[0].split("\t") == ["reference cells held out", "0.90", "80.0 %", "9"]
-    assert sum(numbers_of(page, "calibration-table", 3)[1:]) == 216
+    assert calibration[0].split("\t") == [
+        "reference cells held out", "0.90", "80.0 %", "47 % to 95 %", "9",
+    ]  # fmt: skip
+    assert sum(numbers_of(page, "calibration-table", 4)[1:]) == 216
+    rare = page.locator("#truth-table tbody tr", has_text="rare").inner_text().split("\t")
+    assert rare == ["rare (not in the reference)", "24", "–", "–", "–"]
     assert "NK (6)" in page.locator("#held-out tbody").inner_text()
     assert page.locator("#cell-table tbody tr").count() == 25
 
@@ -170,4 +176,14 @@ def test_axe_finds_nothing_serious(open_page, scheme):
 def test_a_phone_needs_no_sideways_scrolling(open_page):
     page = open_page(width=390)
     assert page.evaluate("document.documentElement.scrollWidth") <= 390
+    assert page.complaints == []
+
+
+def test_a_hundred_thousand_cells_fit_into_five_megabytes(open_page, big_report):
+    assert big_report.stat().st_size < 5_000_000
+    page = open_page(path=big_report, patience_ms=90_000)
+    points = page.evaluate("document.getElementById('map').data.map(t => t.x.length)")
+    assert sum(points) == 100_000 + 90
+    page.click("#legend button:has-text('NK')")
+    assert page.locator("#filter").inner_text().startswith("30,000 of 100,000 cells")
     assert page.complaints == []

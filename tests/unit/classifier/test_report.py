@@ -172,7 +172,8 @@ def test_words_say_what_was_done_and_how_to_do_it_again():
         "--max-offset 20 --append -o annotated.h5ad --report report.html"
     )
     assert (
-        "'a b.h5ad', 'b', 'a', 'g.fa',\n    options=AnnotateOptions(reject=False" in again["python"]
+        "'a b.h5ad', 'b', atlas='a', genome='g.fa',\n    options=AnnotateOptions(reject=False"
+        in again["python"]
     )
     compile(again["python"], "again", "exec")
     assert "<strong>Peaks &lt; 5.</strong> <span>Do this. Or that.</span>" in advice_html(
