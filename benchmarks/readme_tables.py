@@ -10,7 +10,10 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 ROOT = Path(__file__).resolve().parents[1]
 RESULTS = ROOT / "benchmarks" / "results"
@@ -36,6 +39,9 @@ PEERS = {
 }
 """Rows of the table of peers: peer, prefix of its figures, title."""
 SHARED_PEAKS = ("granja2019-10k", "schep2017")
+
+HEADLINE = ("schep2017-halves", "schep2017", "granja2019-10k", "embed", "lookup", "fragments")
+"""Results that the first table of README is made of."""
 
 SPEEDS = {
     "ratio_vs_naive": "× Hugging Face, fp32, one sequence at a time",
@@ -99,6 +105,62 @@ def atlas_table(lookup: dict[str, Any], disk: dict[str, Any], faults: dict[str, 
     ]
     lines = [_row(["atlas", "measured"]), _row(["---", "---"]), *map(_row, rows)]
     return "\n".join([*lines, "", _measured([lookup, disk, faults])])
+
+
+def headline_table(found: Mapping[str, dict[str, Any]]) -> str:
+    """Markdown table of one figure each of what matters, beside what it is compared with.
+
+    Parameters
+    ----------
+    found : mapping of str to dict
+        Results by the names of their files; of `HEADLINE`.
+    """
+    lines = [_row(["measured", "", "beside"]), _row(["---"] * 3)]
+    rows = [*_headline_accuracies(found), *_headline_speeds(found)]
+    return "\n".join([*lines, *map(_row, rows)])
+
+
+def _headline_accuracies(found: Mapping[str, dict[str, Any]]) -> list[list[str]]:
+    halves, whole = found["schep2017-halves"], found["schep2017"]
+    linear = "{} by the linear baseline"
+    rows = [
+        [
+            "accuracy with no peak in common (Schep 2017, 10 types)",
+            _accuracy(halves),
+            f"{_accuracy(halves, 'permuted_')} with the embeddings permuted",
+        ],
+        [
+            "accuracy with the same peaks (Schep 2017, 5-fold)",
+            _accuracy(whole),
+            linear.format(_accuracy(whole, "baseline_")),
+        ],
+    ]
+    for task, figures in found["granja2019-10k"]["tasks"].items():
+        title = f"accuracy on another donor (Granja 2019, 16 types, {task.replace('->', ' → ')})"
+        beside = linear.format(_accuracy(figures, "baseline_"))
+        rows.append([title, _accuracy(figures), beside])
+    return rows
+
+
+def _headline_speeds(found: Mapping[str, dict[str, Any]]) -> list[list[str]]:
+    speed, atlas, counted = found["embed"], found["lookup"], found["fragments"]
+    return [
+        [
+            "embedding on a CPU, shape of NT v2 500M",
+            f"{speed['ratio_vs_naive']['500m']:.1f} ×",
+            "Hugging Face, fp32, one peak at a time",
+        ],
+        [
+            f"{atlas['queries']:,} peaks looked up among {atlas['keys']:,}",
+            f"{atlas['seconds_total']:.2f} s",
+            f"{atlas['reference_seconds']:.0f} s with zarr, ncls and pandas",
+        ],
+        [
+            "fragments counted a second, one core",
+            f"{counted['fragments_per_second_per_core'] / 1e6:.1f} million",
+            f"{counted['ratio_vs_pandas']:.1f} × a plain way with pandas",
+        ],
+    ]
 
 
 def annotate_table(results: list[dict[str, Any]]) -> str:
@@ -169,6 +231,8 @@ def with_block(text: str, name: str, block: str) -> str:
 
 def with_tables(text: str) -> str:
     """README text with all tables made anew from the committed results."""
+    headline = headline_table({name: _read(name) for name in HEADLINE})
+    text = with_block(text, "readme_tables", headline)
     text = with_block(text, "annotate", annotate_table([_read(name) for name in TITLES]))
     return with_block(text, "peers/run", all_peers())
 
@@ -210,6 +274,11 @@ def _cell(figures: dict[str, Any], prefix: str) -> str:
         shown = f" ± {spread:.3f}" if figures["seeds"] > 1 else ""
         parts.append(f"{figures[f'{prefix}{metric}']:.3f}{shown}")
     return " / ".join(parts)
+
+
+def _accuracy(figures: dict[str, Any], prefix: str = "") -> str:
+    spread = figures[f"{prefix}accuracy_sd"]
+    return f"{figures[f'{prefix}accuracy']:.3f}{f' ± {spread:.3f}' if spread >= 0.0005 else ''}"
 
 
 def _row(cells: list[str]) -> str:

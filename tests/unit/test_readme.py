@@ -9,6 +9,7 @@ from benchmarks.readme_tables import (
     annotate_table,
     atlas_table,
     embed_table,
+    headline_table,
     with_block,
     with_tables,
 )
@@ -58,6 +59,44 @@ def test_table_shows_mean_and_sd_and_leaves_out_what_was_not_run():
     lines = annotate_table([result]).splitlines()
     assert lines[2].split(" | ")[1:] == ["0.500 ± 0.010 / 0.250 ± 0.020", "–", "–", "–", "– |"]
     assert lines[-1] == "Mean ± sd over 3 seeds. Measured 2026-01-01, a CPU, 2 cores, commit abc."
+
+
+def test_headline_is_of_the_results_with_the_spread_where_there_is_one():
+    def figures(prefix: str, beside: float) -> dict:
+        return {
+            "accuracy": 0.5, "accuracy_sd": 0.01, f"{prefix}accuracy": beside,
+            f"{prefix}accuracy_sd": 0.0,
+        }  # fmt: skip
+
+    lines = headline_table(
+        {
+            "schep2017-halves": figures("permuted_", 0.1),
+            "schep2017": figures("baseline_", 0.6),
+            "granja2019-10k": {"tasks": {"A->B": figures("baseline_", 0.4)}},
+            "embed": {"ratio_vs_naive": {"500m": 4.84}},
+            "lookup": {
+                "queries": 2000,
+                "keys": 9000,
+                "seconds_total": 0.123,
+                "reference_seconds": 16.3,
+            },
+            "fragments": {"fragments_per_second_per_core": 1_240_000, "ratio_vs_pandas": 1.31},
+        }
+    ).splitlines()
+    assert lines[2].endswith("| 0.500 ± 0.010 | 0.100 with the embeddings permuted |")
+    assert lines[3].endswith("| 0.500 ± 0.010 | 0.600 by the linear baseline |")
+    assert "16 types, A → B)" in lines[4]
+    assert lines[5].endswith("| 4.8 × | Hugging Face, fp32, one peak at a time |")
+    assert lines[6].startswith("| 2,000 peaks looked up among 9,000 | 0.12 s | 16 s with")
+    assert lines[7].endswith("| 1.2 million | 1.3 × a plain way with pandas |")
+
+
+def test_pictures_are_there_and_small():
+    for page in (README, (ROOT / "docs" / "index.md").read_text("utf-8")):
+        names = set(re.findall(r"images/([\w-]+\.png)", page))
+        assert names == {"report.png", "report-dark.png"}
+        for name in names:
+            assert 10_000 < (ROOT / "docs" / "images" / name).stat().st_size < 200_000
 
 
 def test_missing_marker_is_named():
