@@ -43,6 +43,18 @@ SHARED_PEAKS = ("granja2019-10k", "schep2017")
 HEADLINE = ("schep2017-halves", "schep2017", "granja2019-10k", "embed", "lookup", "fragments")
 """Results that the first table of README is made of."""
 
+ALIGNMENTS = (
+    "none",
+    "coral",
+    "mmd",
+    "adversarial",
+    "class-conditional",
+    "self-training",
+    "adaptive",
+)
+ABLATIONS = ("ablation-granja2019-10k", "ablation-schep2017")
+"""Files of the table of ablations."""
+
 SPEEDS = {
     "ratio_vs_naive": "× Hugging Face, fp32, one sequence at a time",
     "ratio_vs_sentence_transformers": "× sentence-transformers, bf16, sorted",
@@ -204,6 +216,23 @@ def peers_table(annotate: list[dict[str, Any]], peers: list[dict[str, Any]]) -> 
             rows.append([title.format(version), *cells])
     lines = [_row(head), _row(["---"] * len(head)), *map(_row, rows)]
     return "\n".join([*lines, "", _provenance([*annotate, *peers])])
+
+
+def ablation_table(results: list[dict[str, Any]]) -> str:
+    """Markdown table of each cell embedding alone under each alignment alone.
+
+    Parameters
+    ----------
+    results : list of dict
+        Objects printed by ``annotate.py --ablation --json``.
+    """
+    lines = [_row(["accuracy / macro-F1", *ALIGNMENTS]), _row(["---"] * (len(ALIGNMENTS) + 1))]
+    for task, figures in _by_task(results).items():
+        for part in ("hybrid", "sequence", "profile", "trunk", "reindexed"):
+            if f"{part}_none_accuracy" in figures:
+                cells = [_cell(figures, f"{part}_{name}_") for name in ALIGNMENTS]
+                lines.append(_row([f"{_task_title(*task)}: {part}", *cells]))
+    return "\n".join([*lines, "", _provenance(results)])
 
 
 def with_block(text: str, name: str, block: str) -> str:

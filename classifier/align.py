@@ -164,39 +164,26 @@ def reversal_scale(progress: float) -> float:
     return float(2 / (1 + np.exp(-10 * progress)) - 1)
 
 
-def loss_weights(alignment: Alignment, separability: float, shift: float) -> dict[LossName, float]:
+def loss_weights(alignment: Alignment) -> dict[LossName, float]:
     """How much each loss counts; none at all is an empty table.
-
-    A named loss counts 1. ``adaptive`` counts all losses together as `adaptive_weight` says.
-    CORAL and MMD compare the sides as a whole, which moves types onto each other where
-    proportions differ, so they yield to the class-conditional loss by `shift`.
 
     Parameters
     ----------
     alignment : str
-        A name of a loss, ``adaptive``, ``none`` or ``self-training``.
-    separability : float
-        From `domain_separability`.
-    shift : float
-        From `proportion_shift`.
+        A name of a loss, which then counts 1; ``adaptive``, ``none`` or ``self-training`` for none.
 
     Raises
     ------
     ValueError
         If the name is not known.
 
-    References
-    ----------
-    Zhao et al. (2019), On Learning Invariant Representations for Domain Adaptation, theorem 4.3:
-    sides of other proportions, made alike, cost at least so much error.
+    Examples
+    --------
+    >>> loss_weights("coral"), loss_weights("adaptive")
+    ({'coral': 1.0}, {})
     """
-    if alignment in ("none", "self-training"):
+    if alignment in ("adaptive", "none", "self-training"):
         return {}
-    if alignment == "adaptive":
-        weight = adaptive_weight(separability)
-        whole, each = weight * (1 - shift), weight * shift
-        mix: dict[LossName, float] = {"coral": whole, "mmd": whole, "class-conditional": each}
-        return {name: value for name, value in mix.items() if value > 0}
     for name in LOSSES:
         if name == alignment:
             return {name: 1.0}
@@ -256,19 +243,6 @@ def domain_separability(
         model, (cells - cells.mean(axis=0)) / scale, side, cv=folds, method="decision_function"
     )
     return float(max(0.5, roc_auc_score(side, scores)))
-
-
-def adaptive_weight(separability: float) -> float:
-    """Weight of the alignment loss, 0 for sides that cannot be told apart, at most 1.
-
-    Separability below .6 is what a few batches of one donor show; it is left alone.
-
-    Examples
-    --------
-    >>> adaptive_weight(0.55), adaptive_weight(1.0)
-    (0.0, 1.0)
-    """
-    return float(np.clip((separability - 0.6) / 0.4, 0.0, 1.0))
 
 
 def class_weights(

@@ -6,8 +6,10 @@ import json
 from typing import TYPE_CHECKING, Any
 
 from benchmarks.readme_tables import (
+    ABLATIONS,
     RESULTS,
     TITLES,
+    ablation_table,
     all_peers,
     annotate_table,
     atlas_table,
@@ -80,6 +82,7 @@ TABLES: dict[str, Callable[[], str]] = {
     "tiers": tiers,
     "errors": error_tree,
     "peers": all_peers,
+    "ablation": lambda: ablation_table([result(name) for name in ABLATIONS]),
     "annotate": lambda: annotate_table([result(name) for name in TITLES]),
     "embed": lambda: embed_table(result("embed")),
     "lookup": lambda: atlas_table(result("lookup"), result("atlas_io"), result("faults")),

@@ -10,7 +10,7 @@ import pytest
 import scipy.sparse as sp
 
 from peakatlas.classifier import adapt as adapting
-from peakatlas.classifier.adapt import adapt, with_query
+from peakatlas.classifier.adapt import adapt, trust, with_query
 from peakatlas.classifier.annotate import AnnotateOptions, annotate
 from peakatlas.classifier.bundle import Bundle
 from peakatlas.classifier.linear import LinearHead
@@ -48,22 +48,21 @@ def test_it_is_off_when_asked_or_for_few_cells(route):
     assert done.told.reason == "fewer than 50 cells"
 
 
-def test_equal_sides_are_not_aligned(route):
+def test_equal_sides_are_left_alone(route, monkeypatch):
+    monkeypatch.setattr(adapting, "FEWEST_TO_TRAIN", 100)
     rows = np.random.default_rng(0).permutation(len(route.sample))[:120]
     done = adapted(route, cells_of(route, rows))
-    assert done.network is route.network and not done.told.losses
-    assert done.told.reason == "query and reference can hardly be told apart"
+    assert done.network is route.network and done.self_trained is None
+    assert done.told.separability <= 0.6
+    assert done.told.self_reason == "query and reference can hardly be told apart"
 
 
-def test_the_network_falls_back_when_alignment_would_hurt(route):
-    rows = np.random.default_rng(0).permutation(len(route.sample))[:120]
-    cells = cells_of(route, rows, offset=0.4)
-    # A linear head that says nothing can never agree more with an aligned network.
-    nothing = replace(cells, features=cells.features * 0)
-    done = adapted(route, nothing)
-    assert done.network is route.network and not done.told.used
-    assert done.told.losses and done.told.separability > 0.6
-    assert done.told.reason.startswith("it does not clearly help: reverse validation")
+def test_the_default_leaves_the_network_as_it_was_trained(route):
+    cells = cells_of(route, np.arange(120), offset=0.4)
+    done = adapted(route, cells)
+    assert done.network is route.network and not done.told.used and not done.told.losses
+    assert done.told.separability > 0.6
+    assert done.told.reason == "its alignment losses are used only by name"
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -155,6 +154,28 @@ def test_with_query_measures_what_its_labels_do_to_the_reference():
     again, bad = with_query(cells, types, query, np.roll(right, 1, axis=1))
     assert alone == again > 0.8 and good > alone - 0.05
     assert bad < alone - 0.2
+
+
+def test_cells_too_sparse_to_be_trusted_are_not_learnt_from(world, reference, fast):
+    bundle = train(reference, "cell_type", options=fast)
+    query = shifted(world)
+    rng = np.random.default_rng(0)
+    counts = query.X.toarray()
+    query.X = sp.csr_matrix((counts * (rng.random(counts.shape) < 0.15)).astype(np.float32))
+    told = json.loads(annotate(query, bundle).uns["peakatlas"]["record"])["alignment"]
+    assert not told["self_trained"]
+    assert told["self_reason"].startswith("too much of it would be wrong: of the surer held-out")
+    deep = json.loads(annotate(shifted(world), bundle).uns["peakatlas"]["record"])["alignment"]
+    assert deep["self_trained"]
+
+
+def test_trust_is_how_often_surer_cells_are_right_at_the_depth_of_the_query():
+    rng = np.random.default_rng(0)
+    types = np.arange(300) % 3
+    full = (np.eye(3, 8)[types] * 3 + rng.normal(size=(300, 8)) * 0.5).astype(np.float32)
+    noise = rng.normal(size=(300, 8)).astype(np.float32)
+    assert trust(full, full, types) > 0.98
+    assert 0.2 < trust(full, noise, types) < 0.47
 
 
 def test_few_cells_are_not_learnt_from(world, reference, fast):
