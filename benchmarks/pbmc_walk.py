@@ -1,6 +1,6 @@
 """A stranger's walk: fragments of PBMCs, peaks of one's own, no genome, no atlas, a report.
 
-    pip download --no-deps --no-binary :all: chromatinhd==0.4.3
+    pip download --no-deps --no-binary chromatinhd chromatinhd==0.4.3
     python benchmarks/pbmc_walk.py --source chromatinhd-0.4.3.tar.gz --json
     python benchmarks/pbmc_walk.py --source chromatinhd-0.4.3.tar.gz --keep walk/
 

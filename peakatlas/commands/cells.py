@@ -114,6 +114,8 @@ def annotate(
         chain=None if chain is None else str(chain),
         seed=seed,
     )
+    if labels is not None:
+        _check_column(query, labels)
     with opened_atlas(atlas) as opened, steps() as begin:
         annotated = peakatlas.annotate(
             query, bundle, opened, genome, options=options, progress=begin
@@ -126,6 +128,14 @@ def annotate(
     if report:
         _write_report(annotated, report, labels)
     print_facts(_query_facts(annotated, out, report, as_json=as_json), as_json=as_json)
+
+
+def _check_column(query: Path, labels: str) -> None:
+    """Refuse a column that is not there before any work is done."""
+    from peakatlas.classifier.counts import read_counts  # noqa: PLC0415 - keeps the help fast
+    from peakatlas.classifier.report_cells import column_of  # noqa: PLC0415 - as above
+
+    column_of(read_counts(query).obs, labels)
 
 
 def _write_report(annotated: ad.AnnData, report: Path, labels: str | None) -> None:

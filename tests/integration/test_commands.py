@@ -245,3 +245,16 @@ def test_unforeseen_errors_say_so():
 def test_table_aligns_numbers_to_the_right(capsys):
     print_table(["name", "n"], [["a", "5"], ["bcd", "1,000"]])
     assert capsys.readouterr().out == "name      n\na         5\nbcd   1,000\n"
+
+
+def test_a_column_that_is_not_there_is_noticed_before_any_work(
+    run, world, built, trained, tmp_path
+):
+    out = tmp_path / "out.h5ad"
+    done = run(
+        "annotate", world / "query.h5ad", "--bundle", trained, "--atlas", built, "-o", out,
+        "--report", tmp_path / "r.html", "--labels", "nope",
+    )  # fmt: skip
+    assert done.code == 1
+    assert "error: obs has no column 'nope'; columns there are: cell_type." in done.err
+    assert "looking up its peaks" not in done.err and not out.exists()
