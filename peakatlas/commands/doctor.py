@@ -82,8 +82,9 @@ def examine(folder: Path, cache: Path) -> list[Finding]:
     with steps() as begin:
         begin("looking at what is installed")
         installed = [
-            findings.check_python(), findings.check_packages(), findings.check_torch(),
-            findings.check_blas(), findings.check_faiss(findings.installed_faiss()),
+            findings.check_python(), findings.check_packages(), findings.check_extras(),
+            findings.check_torch(), findings.check_blas(),
+            findings.check_faiss(findings.installed_faiss()),
         ]  # fmt: skip
         begin("looking at the machine")
         info = Path("/proc/cpuinfo")

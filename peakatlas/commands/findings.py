@@ -18,6 +18,13 @@ from peakatlas.terminal import shown_bytes
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
+_EXTRAS = {
+    "matplotlib": ("plot", "figures"),
+    "aiohttp": ("remote", "https URLs"),
+    "s3fs": ("remote", "s3 URLs"),
+}
+"""Extra that brings each optional package, and what needs it."""
+
 State = Literal["ok", "note", "broken"]
 
 _PROBE_BYTES = 1 << 26
@@ -74,6 +81,26 @@ def check_packages() -> Finding:
         remedy="pip install " + " ".join(f"'{need}'" for need in wrong),
         facts=versions,
     )
+
+
+def check_extras() -> Finding:
+    """Packages that only some things need."""
+    facts = {name: _version_or_none(name) for name in _EXTRAS}
+    shown = [f"{name} {found or 'absent'} ({_EXTRAS[name][1]})" for name, found in facts.items()]
+    absent = dict.fromkeys(_EXTRAS[name][0] for name, found in facts.items() if found is None)
+    return Finding(
+        name="extras",
+        text=", ".join(shown),
+        remedy=f"if needed: pip install 'peakatlas[{','.join(absent)}]'" if absent else "",
+        facts=facts,
+    )
+
+
+def _version_or_none(name: str) -> str | None:
+    try:
+        return version(name)
+    except PackageNotFoundError:
+        return None
 
 
 def check_torch() -> Finding:

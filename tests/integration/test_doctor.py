@@ -27,8 +27,8 @@ def test_doctor_looks_at_everything(run, cache, tmp_path, monkeypatch):
     assert said["ok"] is True
     assert done.code == 0
     assert list(found) == [
-        "python", "packages", "torch", "numpy BLAS", "FAISS", "CPU", "GPU", "threads", "memory",
-        f"disk {tmp_path}", "cache",
+        "python", "packages", "extras", "torch", "numpy BLAS", "FAISS", "CPU", "GPU", "threads",
+        "memory", f"disk {tmp_path}", "cache",
     ]  # fmt: skip
     assert found["python"]["facts"]["version"] == ".".join(map(str, sys.version_info[:3]))
     assert found["packages"]["facts"]["zarr"].startswith("3.")
@@ -71,6 +71,19 @@ def test_absent_and_old_packages_are_named(monkeypatch):
     assert found.state == "broken"
     assert found.remedy == "pip install 'zarr>=99' 'no-such-package>=1'"
     assert found.facts["no-such-package"] == "absent"
+
+
+def test_absent_extras_are_no_fault_but_named(monkeypatch):
+    def no_matplotlib(name: str) -> str:
+        if name == "matplotlib":
+            raise findings.PackageNotFoundError(name)
+        return "1.0"
+
+    monkeypatch.setattr(findings, "version", no_matplotlib)
+    found = findings.check_extras()
+    assert found.state == "ok" and found.facts["matplotlib"] is None
+    assert found.text.startswith("matplotlib absent (figures), aiohttp 1.0 (https URLs)")
+    assert found.remedy == "if needed: pip install 'peakatlas[plot]'"
 
 
 @pytest.mark.parametrize(
