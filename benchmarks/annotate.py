@@ -23,7 +23,11 @@ can be had there.
 ``--ablation`` gives, for each cell embedding alone and each alignment, accuracy and macro-F1.
 
 Cells are forced to a label here (``accuracy``, ``macro_f1``), as the baseline's are;
-``*_with_rejection`` counts cells left Unassigned as wrong. A value is the mean over seeds of the
+``*_with_rejection`` counts cells left Unassigned as wrong. ``ece`` is the expected calibration
+error of the confidence (15 bins), ``query_coverage`` the share of query cells whose conformal set
+(``--alpha 0.1``) holds their own type, ``mean_set_size`` how many types a set holds, and
+``reference_coverage`` the first of these on held-out reference cells, measured on cells that shaped
+neither the models nor the limits (`validate_sets`). A value is the mean over seeds of the
 whole query (all folds together); ``*_sd`` is the standard deviation over seeds. Seconds are those
 of all splits of a task.
 """
@@ -41,6 +45,7 @@ from pathlib import Path
 
 import anndata as ad
 import numpy as np
+import pandas as pd
 from annotate_data import FILES, LABELS, Dataset, Split, load_dataset, permuted, splits, without_n
 from annotate_data import thinned as thin_query
 from numpy.typing import NDArray
@@ -54,6 +59,7 @@ import peakatlas
 from peakatlas.classifier.align import LOSSES, Alignment
 from peakatlas.classifier.annotate import AnnotateOptions
 from peakatlas.classifier.metrics import score
+from peakatlas.classifier.rejection import BETWEEN
 from peakatlas.classifier.representations import REPRESENTATIONS, Representation
 from peakatlas.classifier.train import TrainOptions
 
@@ -68,6 +74,8 @@ class Tally:
     """Labels and seconds of the splits of one repeat, by name."""
 
     labels: dict[str, list[NDArray[np.str_]]] = field(default_factory=dict)
+    trust: dict[str, list[pd.DataFrame]] = field(default_factory=dict)
+    covered: list[float] = field(default_factory=list)
     figures: dict[str, float] = field(default_factory=dict)
 
     def add(self, name: str, labels: NDArray[np.str_]) -> None:
@@ -89,16 +97,35 @@ class Tally:
             else:
                 found[f"{name}accuracy"] = scores.accuracy
                 found[f"{name}macro_f1"] = scores.macro_f1
+        for name, tables in self.trust.items():
+            found |= {f"{name}{k}": v for k, v in trust(truth, pd.concat(tables)).items()}
+        if self.covered:
+            found["reference_coverage"] = float(np.mean(self.covered))
         return {**found, **self.figures}
+
+
+def trust(truth: NDArray[np.str_], obs: pd.DataFrame) -> dict[str, float]:
+    """Calibration error, and how often and with how many types sets hold the true one."""
+    best, sets = (obs[f"peakatlas_{n}"].to_numpy().astype(np.str_) for n in ("best", "types"))
+    inside = [own in held.split(BETWEEN) for own, held in zip(truth, sets, strict=True)]
+    return {
+        "ece": score(truth, best, obs["peakatlas_confidence"]).ece,
+        "query_coverage": float(np.mean(inside)),
+        "mean_set_size": float(obs["peakatlas_n_types"].mean()),
+    }
 
 
 def annotated(
     query: ad.AnnData, bundle: peakatlas.Bundle, atlas: peakatlas.Atlas | None, **options: object
-) -> dict[str, NDArray[np.str_]]:
-    """Best type of each query cell, and its label with rejection, str, shape (n_query,)."""
+) -> pd.DataFrame:
+    """What is said of each query cell, the columns of `obs`."""
     asked = AnnotateOptions(**options)  # type: ignore[arg-type]
-    obs = peakatlas.annotate(query, bundle, atlas, options=asked).obs
-    return {n: obs[f"peakatlas_{n}"].to_numpy().astype(np.str_) for n in ("best", "label")}
+    return peakatlas.annotate(query, bundle, atlas, options=asked).obs
+
+
+def text(obs: pd.DataFrame, name: str) -> NDArray[np.str_]:
+    """A column of text, such as ``best``, str, shape (n_query,)."""
+    return obs[f"peakatlas_{name}"].to_numpy().astype(np.str_)
 
 
 def add_peakatlas(
@@ -115,12 +142,18 @@ def add_peakatlas(
         tally.spend("train_seconds", started)
     started = time.monotonic()
     found = annotated(query, bundle, atlas, seed=seed)
-    tally.add(prefix, found["best"])
+    tally.add(prefix, text(found, "best"))
     if prefix == "":
         tally.spend("annotate_seconds", started)
-        tally.add("rejecting_", found["label"])
-        shallow = thin_query(query, KEPT_READS, seed)
-        tally.add("thinned_", annotated(shallow, bundle, atlas, seed=seed)["best"])
+        tally.add("rejecting_", text(found, "label"))
+        shallow = annotated(thin_query(query, KEPT_READS, seed), bundle, atlas, seed=seed)
+        tally.add("thinned_", text(shallow, "best"))
+        for name, obs in (("", found), ("thinned_", shallow)):
+            tally.trust.setdefault(name, []).append(obs)
+        used = bundle.validation.get("shared", next(iter(bundle.validation.values())))
+        if split.query_peaks is not None:
+            used = bundle.validation.get("sequence", used)
+        tally.covered.append(used["sets"]["0.1"]["coverage"])
 
 
 def add_baseline(tally: Tally, dataset: Dataset, split: Split, seed: int) -> None:
@@ -148,7 +181,7 @@ def add_ablation(
     bundle = peakatlas.train(reference, LABELS, atlases[name], options=options, seed=seed)
     for alignment in ALIGNMENTS:
         found = annotated(query, bundle, atlases[name], seed=seed, alignment=alignment)
-        tally.add(f"{representation}_{alignment}_", found["best"])
+        tally.add(f"{representation}_{alignment}_", text(found, "best"))
 
 
 def score_repeat(

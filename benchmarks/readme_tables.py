@@ -266,6 +266,42 @@ def with_tables(text: str) -> str:
     return with_block(text, "peers/run", all_peers())
 
 
+NOVELTY = {
+    "novelty": "`peakatlas_novelty`",
+    "unsure": "1 − `peakatlas_confidence`",
+    "baseline": "1 − greatest probability, TF-IDF + LR",
+}
+
+
+def novelty_table(results: list[dict[str, Any]]) -> str:
+    """Markdown table of how well types that the reference lacks are told.
+
+    Parameters
+    ----------
+    results : list of dict
+        Objects printed by ``novelty.py --json``.
+    """
+    names = [f"{TITLES[result['dataset']].split(',')[0]}" for result in results]
+    head = ["AUROC", *(f"{n}{kind}" for n in names for kind in ("", ", beside shallow cells"))]
+    lines = [_row(head), _row(["---"] * len(head))]
+    for score, title in NOVELTY.items():
+        keys = (f"{score}_auroc", f"{score}_auroc_beside_shallow")
+        lines.append(_row([title, *(_spread(result, key) for result in results for key in keys)]))
+    return "\n".join([*lines, "", _measured(results) if results else "Not measured yet."])
+
+
+def all_novelty() -> str:
+    """The table of novelty from the committed results."""
+    names = [f"novelty-{name}" for name in SHARED_PEAKS]
+    there = [_read(name) for name in names if (RESULTS / f"{name}.json").exists()]
+    return novelty_table(there)
+
+
+def _spread(result: dict[str, Any], key: str) -> str:
+    spread = f" ± {result[f'{key}_sd']:.3f}" if result["seeds"] > 1 else ""
+    return f"{result[key]:.3f}{spread}"
+
+
 def all_peers() -> str:
     """The table of peers from the committed results."""
     theirs = [_read(path.stem) for path in sorted(RESULTS.glob("peers-*.json"))]

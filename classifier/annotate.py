@@ -22,6 +22,7 @@ from .explain_elements import marker_elements
 from .peak_table import PeakTable
 from .predict import Prediction, predict
 from .registry import Sources, registry_rows, resolve
+from .rejection import Rejection, Rule, set_names
 from .versions import versions
 
 if TYPE_CHECKING:
@@ -45,6 +46,10 @@ class AnnotateOptions:
     """Adaptation to the query: ``adaptive``, ``none``, a named loss or ``self-training``."""
     reject: bool = True
     """Whether uncertain and novel cells are left "Unassigned"."""
+    rule: Rule = "limits"
+    """What makes a cell uncertain: ``limits`` or ``sets``; see `Rejection`."""
+    alpha: float = 0.1
+    """Error rate of the sets of types, from 0.001 to 0.5; see `Conformal`."""
     max_offset: int | None = None
     """Largest offset of centres (bp) at which an overlapping atlas row gives a peak's embedding."""
     append: bool = False
@@ -55,6 +60,14 @@ class AnnotateOptions:
     """Chain file by which the peaks are first lifted to the genome build of the atlas."""
     seed: int = 0
     """Of the alignment."""
+
+    def __post_init__(self) -> None:
+        Rejection(rule=self.rule, alpha=self.alpha)
+
+    @property
+    def rejection(self) -> Rejection:
+        """When a cell is left "Unassigned"."""
+        return Rejection(rule=self.rule if self.reject else "none", alpha=self.alpha)
 
 
 def annotate(
@@ -91,7 +104,9 @@ def annotate(
     -------
     AnnData
         A copy of the query with ``obs["peakatlas_label"]``, ``["peakatlas_confidence"]``,
-        ``["peakatlas_best"]``, ``["peakatlas_novelty"]``, ``["peakatlas_reason"]``,
+        ``["peakatlas_best"]``, ``["peakatlas_uncertainty"]``, ``["peakatlas_novelty"]``,
+        ``["peakatlas_reason"]``, ``["peakatlas_types"]`` (the set of types that the cell may be
+        of, ``|`` between them), ``["peakatlas_n_types"]`` (how many these are),
         ``var["peakatlas_tier"]`` (what served each peak), ``obsm["X_peakatlas"]`` (aligned
         embedding), for a bundle of several levels ``obs["peakatlas_label_<column>"]`` and
         ``["peakatlas_confidence_<column>"]`` of each, and ``uns["peakatlas"]`` (provenance as JSON
@@ -141,7 +156,7 @@ def annotate(
         counts.rows,
         peaks,
         alignment=options.alignment,
-        reject=options.reject,
+        rejection=options.rejection,
         seed=options.seed,
         progress=progress,
     )
@@ -206,8 +221,11 @@ def _written(
     obs["peakatlas_label"] = pd.Categorical(said.labels, categories=categories)
     obs["peakatlas_confidence"] = said.confidence
     obs["peakatlas_best"] = pd.Categorical(said.best, categories=list(bundle.types))
+    obs["peakatlas_uncertainty"] = said.uncertainty
     obs["peakatlas_novelty"] = said.novelty
     obs["peakatlas_reason"] = pd.Categorical(said.reason)
+    obs["peakatlas_types"] = pd.Categorical(set_names(said.sets, bundle.types))
+    obs["peakatlas_n_types"] = said.sets.sum(axis=1).astype(np.int32)
     for level, types in zip(said.levels, bundle.levels.types, strict=False):
         labels = pd.Categorical(said.levels[level].labels, categories=[*types, "Unassigned"])
         obs[f"peakatlas_label_{level}"] = labels

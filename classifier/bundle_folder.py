@@ -13,7 +13,7 @@ from peakatlas.engine.errors import BundleError
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-FORMAT_VERSION = 3
+FORMAT_VERSION = 4
 SETTINGS_FILE = "bundle.json"
 ARRAYS_PATTERN = "arrays*.safetensors"
 

@@ -11,10 +11,11 @@ import scipy.sparse as sp
 
 from .batches import batch_weights
 from .cells import CellEncoder
+from .groups import TypeShares
 from .heads import Head
 from .level_rules import LevelRules
+from .linear import LinearHead
 from .network import fit_network
-from .novelty import ReferenceShape
 from .peak_table import PeakTable
 from .route import Calibration, Cells, Look, Route, RouteName, fuse, route_encoder, see_cells
 from .selection import (
@@ -36,7 +37,7 @@ from .stage_files import (
     unpack_held_out,
     unpack_route,
 )
-from .validation import validate, validate_batches, validate_types
+from .validation import validate, validate_batches, validate_sets, validate_types
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -178,8 +179,9 @@ def _fitted(
     weights = batch_weights(types, cells.batches)
     linear = head.fit([view.features for view in views], types, n_types, weights)
     rows = sample_rows(types, _sample_size(full), seed, cells.groups)
-    complete = calibrate(held[:2], types, head, weight, options.error_rate)
-    partly = calibrate(held[2:] or held, types, head, weight, options.error_rate)
+    calibrated = partial(calibrate, several_batches=cells.groups is not None)
+    complete = calibrated(held[:2], types, head, weight, options.error_rate)
+    partly = calibrated(held[2:] or held, types, head, weight, options.error_rate)
     rules, validation = _judged(cells, held, head, complete, partly)
     return Route(
         name=name,
@@ -193,7 +195,10 @@ def _fitted(
             weights=weights,
         ),
         linear=linear.cooled(temperatures[head]),
-        shape=ReferenceShape.fit(full.embedding, types, n_types),
+        judge=LinearHead(held[0].judge[:-1], held[0].judge[-1]),
+        shares=TypeShares.fit(full.features, types, n_types, weights)
+        if sp.issparse(full.features)
+        else None,
         complete=complete,
         partial=partly,
         rules=rules,
@@ -214,8 +219,8 @@ def _judged(
     """Rules of the levels, and what held-out cells say of all this."""
 
     def chance(part: HeldOut, by: Calibration) -> NDArray[np.float32]:
-        logs = fuse(part.network, part.linear[head], by.linear_weight, by.temperature)
-        return np.exp(logs)
+        logs = fuse(part.network, part.linear[head], by.linear_weight)
+        return np.exp(fuse(logs, logs, 1.0, by.temperature.of(part.depth)))
 
     levels, types = cells.levels, cells.types
     whole = [chance(part, complete) for part in held[:2]]
@@ -223,6 +228,9 @@ def _judged(
     rules = LevelRules.fit(levels, types, whole, fewer, cells.options.error_rate)
     validation = validate(held, types, head, complete.linear_weight)
     validation |= validate_types(levels, types, whole[0], rules.first)
+    looks = [fuse(part.network, part.linear[head], complete.linear_weight) for part in held[:2]]
+    depth = [part.depth for part in held[:2]]
+    validation["sets"] = validate_sets(looks, types, depth, levels.finest, seed=cells.seed)
     if cells.groups is not None:
         best = levels.best(whole[0], rules.first)
         validation["by_batch"] = validate_batches(types, best, cells.batches, cells.batch_names)

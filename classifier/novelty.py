@@ -15,110 +15,57 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-SHRINKAGE = 0.3
 NEIGHBOURS = (0, 5, 15)
+NOVELTY_NEIGHBOURS = (0, 5, 15, 30)
 CELLS_A_NEIGHBOUR = 20
-N_LEVELS = 201
+DEPTHS = 5
+FEWEST_A_DEPTH = 50
 
 
 @dataclass(frozen=True, eq=False)
-class ReferenceShape:
-    """Where the reference's types lie: one mean a type, one covariance within, one overall.
-
-    The distance is the relative Mahalanobis distance of Ren et al. (2021), A Simple Fix to
-    Mahalanobis Distance for Improving Near-OOD Detection; covariances are shrunk towards a
-    multiple of the identity.
-    """
-
-    means: NDArray[np.float32]
-    """Shape (n_types, dim)."""
-    within: NDArray[np.float32]
-    """Inverse covariance within types, shape (dim, dim)."""
-    centre: NDArray[np.float32]
-    """Mean of all cells, shape (dim,)."""
-    overall: NDArray[np.float32]
-    """Inverse covariance of all cells, shape (dim, dim)."""
-
-    @classmethod
-    def fit(
-        cls, cells: NDArray[np.float32], types: NDArray[np.int64], n_types: int
-    ) -> ReferenceShape:
-        """Fit on reference cells.
-
-        Parameters
-        ----------
-        cells : float32, shape (n_cells, dim)
-        types : int64, shape (n_cells,)
-        n_types : int
-        """
-        values = cells.astype(np.float64)
-        sizes = np.maximum(np.bincount(types, minlength=n_types), 1)
-        sums = np.zeros((n_types, values.shape[1]))
-        np.add.at(sums, types, values)
-        means = sums / sizes[:, None]
-        weights = 1 / sizes[types]
-        centre = np.average(values, axis=0, weights=weights)
-        return cls(
-            means.astype(np.float32),
-            _precision(values - means[types], weights),
-            centre.astype(np.float32),
-            _precision(values - centre, weights),
-        )
-
-    def distance(self, cells: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Relative Mahalanobis distance to the nearest type, float32, shape (n_cells,)."""
-        nearest = np.full(len(cells), np.inf, np.float32)
-        for mean in self.means:
-            nearest = np.minimum(nearest, _squared(cells - mean, self.within))
-        return nearest - _squared(cells - self.centre, self.overall)
-
-    def arrays(self) -> dict[str, NDArray[Any]]:
-        """The arrays that make it up, by name."""
-        return {name: getattr(self, name) for name in ("means", "within", "centre", "overall")}
-
-
-@dataclass(frozen=True, eq=False)
-class Surprise:
-    """Turns a score into how rare it is among held-out reference cells of the same depth.
+class Usual:
+    """What held-out reference cells of a depth usually score.
 
     Parameters
     ----------
-    edges : float32, shape (n_bins - 1,)
-        Bounds of the depth bins, in log10 counts.
-    levels : float32, shape (n_bins, 201)
-        Quantiles of the score in each bin, ascending.
+    edges : float32, shape (n_depths - 1,)
+        Bounds of the classes of depth, in log10 counts.
+    middle, spread : float32, shape (n_depths,)
+        Median of the score, and from there to what 84 % of cells stay below: a standard deviation
+        if the score were normal.
     """
 
     edges: NDArray[np.float32]
-    levels: NDArray[np.float32]
+    middle: NDArray[np.float32]
+    spread: NDArray[np.float32]
 
     @classmethod
-    def fit(
-        cls, scores: NDArray[np.float32], depth: NDArray[np.float32], *, n_bins: int = 5
-    ) -> Surprise:
-        """Fit on held-out reference cells; bins hold equally many cells, at least 50.
+    def fit(cls, scores: NDArray[np.float32], depth: NDArray[np.float32]) -> Usual:
+        """Fit on held-out reference cells; five classes of depth, of 50 cells or more each.
 
         Parameters
         ----------
         scores, depth : float32, shape (n_cells,)
             Depth in counts.
-        n_bins : int
         """
         log_depth = np.log10(np.maximum(depth, 1))
-        bins = max(1, min(n_bins, len(scores) // 50))
-        edges = np.quantile(log_depth, np.arange(1, bins) / bins).astype(np.float32)
+        n_depths = max(1, min(DEPTHS, len(scores) // FEWEST_A_DEPTH))
+        edges = np.quantile(log_depth, np.arange(1, n_depths) / n_depths).astype(np.float32)
         place = np.searchsorted(edges, log_depth)
-        grid = np.linspace(0, 1, N_LEVELS)
-        levels = [
-            np.quantile(scores[place == b] if (place == b).any() else scores, grid)
-            for b in range(bins)
-        ]
-        return cls(edges, np.asarray(levels, np.float32))
+        here = [scores[place == d] if (place == d).any() else scores for d in range(n_depths)]
+        levels = np.asarray([np.quantile(part, (0.5, 0.8413)) for part in here], np.float32)
+        return cls(edges, levels[:, 0], np.maximum(levels[:, 1] - levels[:, 0], np.float32(1e-6)))
+
+    @classmethod
+    def silent(cls) -> Usual:
+        """Nothing is unusual: for a score that could not be had."""
+        zero = np.zeros(1, np.float32)
+        return cls(zero[:0], zero, zero + np.inf)
 
     def __call__(
         self, scores: NDArray[np.float32], depth: NDArray[np.float32]
     ) -> NDArray[np.float32]:
-        """``-log10`` of the share of held-out reference cells with such a score or a higher one.
+        """By how many spreads each score lies above the median of its depth.
 
         Parameters
         ----------
@@ -127,25 +74,37 @@ class Surprise:
         Returns
         -------
         float32, shape (n_cells,)
-            From 0 to 2.3 (one in 200).
         """
         place = np.searchsorted(self.edges, np.log10(np.maximum(depth, 1)))
-        below = np.empty(len(scores), np.float64)
-        for b in range(len(self.levels)):
-            rows = place == b
-            below[rows] = np.searchsorted(self.levels[b], scores[rows]) / N_LEVELS
-        return (-np.log10(1 - below + 1 / N_LEVELS)).clip(0).astype(np.float32)
+        return np.asarray((scores - self.middle[place]) / self.spread[place], np.float32)
+
+    def arrays(self) -> dict[str, NDArray[Any]]:
+        """The arrays that make it up, by name."""
+        return {"edges": self.edges, "middle": self.middle, "spread": self.spread}
+
+    @classmethod
+    def restore(cls, arrays: Mapping[str, NDArray[Any]]) -> Usual:
+        """Inverse of `arrays`."""
+        return cls(arrays["edges"], arrays["middle"], arrays["spread"])
 
 
-def neighbours_of(n_cells: int) -> int:
-    """With how many neighbours a cell shares its novelty in a set of this size.
+def neighbours_of(n_cells: int, choices: tuple[int, ...] = NEIGHBOURS) -> int:
+    """With how many neighbours a cell shares what is said of it in a set of this size.
+
+    Parameters
+    ----------
+    n_cells : int
+    choices : tuple of int
+        Numbers to choose from, 0 among them; novelty is shared among ``NOVELTY_NEIGHBOURS``.
 
     Examples
     --------
     >>> [neighbours_of(n) for n in (50, 200, 10_000)]
     [0, 5, 15]
+    >>> neighbours_of(10_000, NOVELTY_NEIGHBOURS)
+    30
     """
-    return max(k for k in NEIGHBOURS if k * CELLS_A_NEIGHBOUR <= n_cells)
+    return max(k for k in choices if k * CELLS_A_NEIGHBOUR <= n_cells)
 
 
 def smooth(
@@ -174,20 +133,3 @@ def smooth(
         return landmark_mean(values, unit, among, k)
     near = NearestNeighbors(n_neighbors=k + 1).fit(unit).kneighbors(unit, return_distance=False)
     return np.asarray(values[near].mean(axis=1), np.float32)
-
-
-def restore_shape(arrays: Mapping[str, NDArray[Any]]) -> ReferenceShape:
-    """Inverse of `ReferenceShape.arrays`."""
-    return ReferenceShape(**{n: arrays[n] for n in ("means", "within", "centre", "overall")})
-
-
-def _precision(residual: NDArray[np.float64], weights: NDArray[np.float64]) -> NDArray[np.float32]:
-    spread = (residual * (weights / weights.sum())[:, None]).T @ residual
-    dim = len(spread)
-    level = max(float(np.trace(spread)) / max(dim, 1), 1e-12)
-    shrunk = (1 - SHRINKAGE) * spread + SHRINKAGE * level * np.eye(dim)
-    return np.asarray(np.linalg.inv(shrunk), np.float32)
-
-
-def _squared(residual: NDArray[np.float32], precision: NDArray[np.float32]) -> NDArray[np.float32]:
-    return np.asarray(np.einsum("ij,ij->i", residual @ precision, residual), np.float32)

@@ -15,6 +15,8 @@ from .level_rules import LevelLabels, label_levels
 from .metrics import UNASSIGNED
 from .novelty import neighbours_of
 from .query_graph import OwnAxes, share_among_landmarks, share_among_neighbours
+from .rejection import Rejection, reasons, uncertainty
+from .strangeness import Strange, Strangeness, novelty_of
 from .survey import survey
 
 if TYPE_CHECKING:
@@ -33,7 +35,6 @@ if TYPE_CHECKING:
 
 MIN_SHARED_COUNTS = 0.3
 MIN_CELLS_FOR_STATISTICS = 20
-REASONS = ("", "uncertain", "novel", "empty")
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -46,8 +47,12 @@ class Prediction:
     """Likeliest type, whether assigned or not."""
     confidence: NDArray[np.float32]
     """Calibrated probability of `best`."""
+    uncertainty: NDArray[np.float32]
+    """Entropy of `probabilities` over its greatest value, in [0, 1]; shallow cells are high."""
     novelty: NDArray[np.float32]
-    """How strange a cell is to the reference, given its depth."""
+    """How strange a cell is to the reference, given its depth: 0 is usual, above 1 is novel."""
+    sets: NDArray[np.bool_]
+    """Which types a cell may be of, at the error rate asked for, shape (n_cells, n_types)."""
     reason: NDArray[np.str_]
     """Why a cell is "Unassigned": uncertain, novel or empty; else empty text."""
     probabilities: NDArray[np.float32]
@@ -73,7 +78,7 @@ def predict(
     peaks: PeakTable,
     *,
     alignment: Alignment = "adaptive",
-    reject: bool = True,
+    rejection: Rejection | None = None,
     seed: int = 0,
     progress: Callable[[str], None] | None = None,
 ) -> Prediction:
@@ -85,7 +90,7 @@ def predict(
 
     Cells are read in blocks, twice. What is learnt of a query as a whole is learnt from cells drawn
     by `seed` (`survey.draw`): all of them where there are at most 20,000. Beside these cells and
-    one block, memory holds some 200 numbers a cell.
+    one block, memory holds some 250 numbers a cell.
 
     Parameters
     ----------
@@ -95,8 +100,8 @@ def predict(
         Rows are those of ``bundle.registry``.
     alignment : str
         See `adapt`.
-    reject : bool
-        Whether uncertain and novel cells are left "Unassigned".
+    rejection : Rejection, optional
+        When cells are left "Unassigned".
     seed : int
         Of the draw and the alignment.
     progress : callable, optional
@@ -117,11 +122,13 @@ def predict(
     cells = reading.see(query.cells)
     adapted = adapt(route, cells, reading.calibration, alignment=alignment, seed=seed)
     say("labelling its cells")
+    judge = Strangeness.fit(route, reading.calibration, cells, seed=seed)
+    teller = _Teller(reading=reading, adapted=adapted, judge=judge)
     if query.complete:
-        told = reading.tell(query.cells, cells, adapted)
+        told = teller.tell(query.cells, cells, np.ones(len(query.depth), np.bool_))
     else:
-        told = _told_in_blocks(rows, reading, adapted, count)
-    return _decided(bundle, query, reading, adapted, told, reject=reject, shared=shared)
+        told = _told_in_blocks(rows, teller, query.drawn, count)
+    return _decided(bundle, query, teller, told, rejection=rejection or Rejection(), shared=shared)
 
 
 def choose_route(
@@ -149,7 +156,6 @@ def choose_route(
 class _Told(NamedTuple):
     """What is said of each cell by itself; one row a cell."""
 
-    embedding: NDArray[np.float32]
     depth: NDArray[np.float32]
     latent: NDArray[np.float32]
     known: NDArray[np.float32]
@@ -158,6 +164,9 @@ class _Told(NamedTuple):
     """The same with what self-training adds, before it is tempered."""
     places: NDArray[np.float32]
     """By the query's own peaks; no columns where that is not asked for."""
+    strange: NDArray[np.float32]
+    near: NDArray[np.float32]
+    """Score and places of `Strange`."""
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -189,21 +198,6 @@ class _Reading:
         """Cells as the route sees them."""
         return self.route.see(counts, self.peaks, own_statistics=self.own)
 
-    def tell(self, counts: sp.csr_matrix, cells: Cells, adapted: Adapted) -> _Told:
-        """What is said of cells, each by itself."""
-        latent, network_logs = adapted.network.run(cells.embedding)
-        known = self.route.log_probabilities(cells, network_logs, self.calibration)
-        return _Told(
-            embedding=cells.embedding,
-            depth=cells.depth,
-            latent=latent,
-            known=known,
-            said=adapted.log_probabilities(cells, known),
-            places=np.zeros((len(known), 0), np.float32)
-            if self.axes is None
-            else self.axes.places(counts),
-        )
-
     def share(self, logs: NDArray[np.float32], query: Survey, told: _Told) -> NDArray[np.float32]:
         """Log-probabilities averaged over cells with like peaks, where cells are seen so."""
         if self.own is False:
@@ -214,13 +208,41 @@ class _Reading:
         return share_among_landmarks(logs, told.places, query.drawn, neighbours)
 
 
+@dataclass(frozen=True, eq=False, kw_only=True)
+class _Teller:
+    """All that any cell of one query is labelled by."""
+
+    reading: _Reading
+    adapted: Adapted
+    judge: Strangeness
+
+    def tell(self, counts: sp.csr_matrix, cells: Cells, drawn: NDArray[np.bool_]) -> _Told:
+        """What is said of cells, each by itself."""
+        reading = self.reading
+        latent, network_logs = self.adapted.network.run(cells.embedding)
+        known = reading.route.log_probabilities(cells, network_logs, reading.calibration)
+        strange = self.judge.of(cells, members=drawn)
+        return _Told(
+            depth=cells.depth,
+            latent=latent,
+            known=known,
+            said=self.adapted.log_probabilities(cells, known),
+            places=np.zeros((len(known), 0), np.float32)
+            if reading.axes is None
+            else reading.axes.places(counts),
+            strange=strange.score,
+            near=strange.places,
+        )
+
+
 def _told_in_blocks(
-    rows: CountRows, reading: _Reading, adapted: Adapted, count: Callable[[int, int], None]
+    rows: CountRows, teller: _Teller, drawn: NDArray[np.int64], count: Callable[[int, int], None]
 ) -> _Told:
     n_cells, table = rows.shape[0], None
     for start, block in rows.blocks():
-        told = reading.tell(block, reading.see(block), adapted)
         stop = start + block.shape[0]
+        members = np.isin(np.arange(start, stop), drawn)
+        told = teller.tell(block, teller.reading.see(block), members)
         if table is None:
             table = _Told(*(np.empty((n_cells, *part.shape[1:]), part.dtype) for part in told))
         for whole, part in zip(table, told, strict=True):
@@ -233,31 +255,35 @@ def _told_in_blocks(
 def _decided(
     bundle: Bundle,
     query: Survey,
-    reading: _Reading,
-    adapted: Adapted,
+    teller: _Teller,
     told: _Told,
     *,
-    reject: bool,
+    rejection: Rejection,
     shared: float,
 ) -> Prediction:
     """What is made of all cells together."""
+    reading, adapted = teller.reading, teller.adapted
     route, calibration = reading.route, reading.calibration
     # Self-training makes a new type look like a known one, so novelty is judged before it.
-    novelty = route.novelty(told.embedding, told.depth, told.known, calibration, query.drawn)
+    novelty = novelty_of(Strange(told.strange, told.near), calibration, query.drawn)
     logs = adapted.tempered(told.said, told.known, query.drawn)
     logs = reading.share(logs, query, told)
     chance = np.exp(logs)
+    sets = calibration.sets.sets(chance, told.depth, rejection.alpha)
     codes = bundle.levels.best(chance, route.rules.first)
+    confidence = chance[np.arange(len(codes)), codes]
+    reason = reasons(told.depth, chance.max(axis=1), novelty, sets, calibration, rejection.rule)
+    if rejection.rule == "sets":
+        codes = np.where(reason == "", sets.argmax(axis=1), codes)
     best = np.asarray(bundle.types)[codes]
     least = route.rules.complete if calibration is route.complete else route.rules.partial
-    reason = _reasons(told.depth, logs, novelty, calibration, reject=reject)
     return Prediction(
         labels=np.where(reason == "", best, UNASSIGNED),
         best=best,
-        confidence=np.where(told.depth > 0, chance[np.arange(len(codes)), codes], 0).astype(
-            np.float32
-        ),
+        confidence=np.where(told.depth > 0, confidence, 0).astype(np.float32),
+        uncertainty=uncertainty(chance),
         novelty=novelty,
+        sets=sets,
         reason=reason,
         probabilities=chance,
         levels=label_levels(bundle.levels, least, chance, codes, reason),
@@ -268,19 +294,3 @@ def _decided(
         shared=shared,
         adaptation=adapted.told,
     )
-
-
-def _reasons(
-    depth: NDArray[np.float32],
-    logs: NDArray[np.float32],
-    novelty: NDArray[np.float32],
-    calibration: Calibration,
-    *,
-    reject: bool,
-) -> NDArray[np.str_]:
-    reason = np.full(len(novelty), "", dtype="<U9")
-    if reject:
-        reason[np.exp(logs.max(axis=1)) < calibration.min_confidence] = "uncertain"
-        reason[novelty > calibration.max_novelty[str(neighbours_of(len(novelty)))]] = "novel"
-    reason[depth == 0] = "empty"
-    return reason

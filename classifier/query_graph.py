@@ -44,7 +44,14 @@ class OwnAxes:
     fitted: NDArray[np.float32]
 
     @classmethod
-    def fit(cls, counts: sp.csr_matrix, weights: NDArray[np.float32], *, seed: int = 0) -> OwnAxes:
+    def fit(
+        cls,
+        counts: sp.csr_matrix,
+        weights: NDArray[np.float32],
+        *,
+        n_axes: int = N_AXES,
+        seed: int = 0,
+    ) -> OwnAxes:
         """Fit on cells.
 
         Parameters
@@ -52,11 +59,14 @@ class OwnAxes:
         counts : csr_matrix of float32, shape (n_cells, n_peaks)
             At least three cells and peaks.
         weights : float32, shape (n_peaks,)
+        n_axes : int
+            Axes to keep, at most.
         seed : int
             Of the decomposition.
         """
-        n_axes = min(N_AXES + 1, *(size - 1 for size in counts.shape))
-        axes = TruncatedSVD(n_axes, random_state=seed)
+        axes = TruncatedSVD(
+            min(n_axes + 1, *(size - 1 for size in counts.shape)), random_state=seed
+        )
         return cls(weights, axes, _directions(axes.fit_transform(_weighted(counts, weights))))
 
     def places(self, counts: sp.csr_matrix) -> NDArray[np.float32]:
@@ -149,6 +159,10 @@ def _weighted(counts: sp.csr_matrix, weights: NDArray[np.float32]) -> sp.csr_mat
 
 
 def _directions(cells: NDArray[np.float32]) -> NDArray[np.float32]:
-    cells = cells[:, 1:]
-    cells /= np.maximum(np.linalg.norm(cells, axis=1, keepdims=True), 1e-12)
-    return np.asarray(cells, np.float32)
+    return unit_places(cells[:, 1:])
+
+
+def unit_places(cells: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Cells as vectors of length 1; what lies at 0 stays there."""
+    length = np.maximum(np.linalg.norm(cells, axis=1, keepdims=True), 1e-12)
+    return np.asarray(cells / length, np.float32)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from .metrics import UNASSIGNED, confusion, per_type, score
+from .rejection import BETWEEN
 from .reliability import reliability
 from .report_cells import LEVEL, column_of, levels_of
 
@@ -26,8 +27,6 @@ TIER_WORDS = {
 }
 MOST_SETS = 30
 MARKER_COLUMNS = ("chrom", "start", "end", "contribution", "open_in_type", "open_elsewhere")
-BETWEEN = "|"
-"""Stands between the types of a set in ``peakatlas_types``."""
 
 
 def composition(record: dict[str, Any]) -> list[dict[str, Any]]:

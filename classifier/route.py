@@ -9,23 +9,24 @@ import numpy as np
 import scipy.sparse as sp
 from scipy.special import log_softmax
 
-from .count_rows import MOST_CELLS
-from .novelty import neighbours_of, smooth
 from .sparse import tf_idf, thin
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from .cells import CellEncoder, Moments
+    from .conformal import Conformal
+    from .groups import TypeShares
     from .level_rules import LevelRules
     from .linear import Features, LinearHead
     from .network import AlignmentNetwork
-    from .novelty import ReferenceShape, Surprise
+    from .novelty import Usual
     from .peak_table import PeakTable
+    from .temperature import Temperature
+    from .type_shapes import TypeShapes
 
 RouteName = Literal["shared", "sequence"]
 NEARLY_ALL = 0.95
-FEW_CELLS = 20
 
 
 @dataclass(frozen=True, eq=False)
@@ -57,18 +58,21 @@ class Calibration:
 
     linear_weight: float
     """Share of the linear head in the fused log-probabilities, in [0, 1]."""
-    temperature: float
+    temperature: Temperature
     """Divides the fused log-probabilities."""
     min_confidence: float
     """Below it a cell stays "Unassigned"."""
-    max_novelty: dict[str, float]
-    """Above it a cell stays "Unassigned"; by the number of neighbours that share a novelty."""
-    usual_novelty: dict[str, float]
-    """Lower quartile of the novelty of held-out reference cells; keys as above."""
-    vague: Surprise
-    """Rarity of a low confidence."""
-    strange: Surprise
-    """Rarity of a long distance."""
+    usual_novelty: dict[str, tuple[float, float, float, float]]
+    """5th, 25th and 50th percentile of the score of held-out cells, and the limit above which a
+    cell is novel; by the number of neighbours that share it."""
+    shapes: TypeShapes
+    """Where the types lie among each other."""
+    far: Usual
+    """How usual a distance from the types is."""
+    better: Usual
+    """How usual it is that a cell's own group tells it better than a type."""
+    sets: Conformal
+    """Which types a cell may be of, at an error rate."""
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -83,7 +87,11 @@ class Route:
     encoder: CellEncoder
     network: AlignmentNetwork
     linear: LinearHead
-    shape: ReferenceShape
+    judge: LinearHead
+    """Mean of the heads of the folds, by which novelty is judged: it is as sure of new cells as
+    they were of held-out ones, and a head of all cells is surer."""
+    shares: TypeShares | None
+    """Where the counts of each type fall; None for the sequence route."""
     complete: Calibration
     """For queries that have nearly all peaks of the reference."""
     partial: Calibration
@@ -142,50 +150,8 @@ class Route:
     ) -> NDArray[np.float32]:
         """Fused and calibrated log-probabilities, float32, shape (n_cells, n_types)."""
         linear = self.linear.log_probabilities(cells.features)
-        return fuse(network_logs, linear, calibration.linear_weight, calibration.temperature)
-
-    def novelty(
-        self,
-        embedding: NDArray[np.float32],
-        depth: NDArray[np.float32],
-        logs: NDArray[np.float32],
-        calibration: Calibration,
-        drawn: NDArray[np.int64],
-    ) -> NDArray[np.float32]:
-        """How strange cells are, given their depth, float32, shape (n_cells,).
-
-        What the whole query is stranger by is taken off, for a batch effect is not a new type; the
-        lower quartile stands for the whole, so a new type may make up most of it. Where peaks are
-        lacking, cells are also moved back by the median of how far they lie from the mean of their
-        likeliest type: other peaks move all cells alike.
-
-        Parameters
-        ----------
-        embedding, depth : float32, shapes (n_cells, dim) and (n_cells,)
-            Of `Cells`.
-        logs : float32, shape (n_cells, n_types)
-            Of `log_probabilities`.
-        calibration : Calibration
-        drawn : int64, shape (n,)
-            Ascending rows of cells that stand for all: the shift and neighbours are sought there.
-        """
-        shift = np.float32(0)
-        if calibration is self.partial:
-            nearest = self.shape.means[logs[drawn].argmax(axis=1)]
-            shift = np.median(embedding[drawn] - nearest, axis=0).astype(np.float32)
-        distance = np.concatenate(
-            [
-                self.shape.distance(embedding[start : start + MOST_CELLS] - shift)
-                for start in range(0, len(embedding), MOST_CELLS)
-            ]
-        )
-        rarity = rarity_of(depth, logs, distance, calibration.vague, calibration.strange)
-        neighbours = neighbours_of(len(rarity))
-        novelty = smooth(rarity, embedding, neighbours, drawn)
-        if len(novelty) < FEW_CELLS:
-            return novelty
-        excess = float(np.quantile(novelty, 0.25)) - calibration.usual_novelty[str(neighbours)]
-        return novelty - np.float32(max(0.0, excess))
+        by = calibration.temperature.of(cells.depth)
+        return fuse(network_logs, linear, calibration.linear_weight, by)
 
 
 def kept_shares(reference: NDArray[np.int64], query: NDArray[np.int64]) -> NDArray[np.float64]:
@@ -257,7 +223,7 @@ def fuse(
     network: NDArray[np.float32],
     linear: NDArray[np.float32],
     linear_weight: float,
-    temperature: float = 1.0,
+    temperature: float | NDArray[np.float32] = 1.0,
 ) -> NDArray[np.float32]:
     """Weighted mean of two log-probabilities over a temperature, normalised again.
 
@@ -266,7 +232,7 @@ def fuse(
     network, linear : float32, shape (n_cells, n_types)
     linear_weight : float
         In [0, 1].
-    temperature : float
+    temperature : float, or float32, shape (n_cells,)
         Above 0.
 
     References
@@ -274,28 +240,8 @@ def fuse(
     Guo et al. (2017), On Calibration of Modern Neural Networks, section 4.2.
     """
     mixed = linear_weight * linear + (1 - linear_weight) * network
-    return np.asarray(log_softmax(mixed / temperature, axis=1), np.float32)
-
-
-def rarity_of(
-    depth: NDArray[np.float32],
-    logs: NDArray[np.float32],
-    distance: NDArray[np.float32],
-    vague: Surprise,
-    strange: Surprise,
-) -> NDArray[np.float32]:
-    """Sum of two rarities: of so low a confidence, of so long a distance.
-
-    Parameters
-    ----------
-    depth : float32, shape (n_cells,)
-        In counts.
-    logs : float32, shape (n_cells, n_types)
-        Calibrated log-probabilities.
-    distance : float32, shape (n_cells,)
-    vague, strange : Surprise
-    """
-    return vague(-logs.max(axis=1), depth) + strange(distance, depth)
+    by = np.asarray(temperature, np.float32).reshape(-1, 1)
+    return np.asarray(log_softmax(mixed / by, axis=1), np.float32)
 
 
 def _depth(counts: sp.csr_matrix, usable: NDArray[np.bool_]) -> NDArray[np.float32]:

@@ -9,11 +9,15 @@ import numpy as np
 import scipy.sparse as sp
 import torch
 
+from .conformal import Conformal
+from .groups import TypeShares
 from .level_rules import LevelRules
 from .linear import LinearHead
 from .network import AlignmentNetwork, NetworkOptions
-from .novelty import ReferenceShape, Surprise, restore_shape
+from .novelty import Usual
 from .route import Calibration, Route, RouteName, route_encoder
+from .temperature import Temperature
+from .type_shapes import TypeShapes
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -24,7 +28,8 @@ if TYPE_CHECKING:
 
     Arrays = dict[str, NDArray[Any]]
 
-_PLAIN = ("linear_weight", "temperature", "min_confidence", "max_novelty", "usual_novelty")
+_PLAIN = ("linear_weight", "min_confidence", "usual_novelty")
+_FITTED = ("shapes", "far", "better", "sets")
 
 
 def route_arrays(route: Route) -> Arrays:
@@ -32,7 +37,9 @@ def route_arrays(route: Route) -> Arrays:
     state = route.network.state_dict()
     return {
         **{f"network.{k}": v.detach().cpu().numpy() for k, v in state.items()},
-        **{f"shape.{k}": v for k, v in route.shape.arrays().items()},
+        "judge.coefficients": route.judge.coefficients,
+        "judge.intercept": route.judge.intercept,
+        **({} if route.shares is None else {"shares.logs": route.shares.logs}),
         "linear.coefficients": route.linear.coefficients,
         "linear.intercept": route.linear.intercept,
         **_calibration_arrays("complete", route.complete),
@@ -63,26 +70,36 @@ def _restore_open(arrays: Arrays, n_rows: int) -> sp.csr_matrix | None:
 
 def _calibration_arrays(name: str, calibration: Calibration) -> Arrays:
     return {
-        f"{name}.vague.edges": calibration.vague.edges,
-        f"{name}.vague.levels": calibration.vague.levels,
-        f"{name}.strange.edges": calibration.strange.edges,
-        f"{name}.strange.levels": calibration.strange.levels,
+        f"{name}.{part}.{key}": value
+        for part in _FITTED
+        for key, value in getattr(calibration, part).arrays().items()
     }
 
 
 def _restore_calibration(arrays: Arrays, settings: Mapping[str, Any]) -> Calibration:
+    usual = {key: tuple(value) for key, value in settings["usual_novelty"].items()}
     return Calibration(
-        **settings,
-        vague=Surprise(arrays["vague.edges"], arrays["vague.levels"]),
-        strange=Surprise(arrays["strange.edges"], arrays["strange.levels"]),
+        linear_weight=settings["linear_weight"],
+        temperature=Temperature(**settings["temperature"]),
+        min_confidence=settings["min_confidence"],
+        usual_novelty=usual,
+        shapes=TypeShapes.restore(under(arrays, "shapes")),
+        far=Usual.restore(under(arrays, "far")),
+        better=Usual.restore(under(arrays, "better")),
+        sets=Conformal.restore(under(arrays, "sets")),
     )
+
+
+def _calibration_settings(calibration: Calibration) -> dict[str, Any]:
+    plain = {key: getattr(calibration, key) for key in _PLAIN}
+    return {**plain, "temperature": calibration.temperature.to_json()}
 
 
 def route_settings(route: Route) -> dict[str, Any]:
     """The rest of a route as JSON types."""
     return {
-        "complete": {key: getattr(route.complete, key) for key in _PLAIN},
-        "partial": {key: getattr(route.partial, key) for key in _PLAIN},
+        "complete": _calibration_settings(route.complete),
+        "partial": _calibration_settings(route.partial),
         "network": asdict(route.network.options),
         "rules": route.rules.to_json(),
         "linear_of_unit_rows": route.linear.unit,
@@ -107,8 +124,8 @@ def restore_route(
     arrays, settings : mappings
     n_types : int
     """
-    shape: ReferenceShape = restore_shape(under(arrays, "shape"))
-    network = AlignmentNetwork(shape.means.shape[1], n_types, NetworkOptions(**settings["network"]))
+    dim = arrays["sample"].shape[1]
+    network = AlignmentNetwork(dim, n_types, NetworkOptions(**settings["network"]))
     network.load_state_dict(
         {key: torch.from_numpy(value) for key, value in under(arrays, "network").items()}
     )
@@ -122,7 +139,8 @@ def restore_route(
             arrays["linear.intercept"],
             unit=settings.get("linear_of_unit_rows", False),
         ),
-        shape=shape,
+        judge=LinearHead(arrays["judge.coefficients"], arrays["judge.intercept"]),
+        shares=TypeShares(arrays["shares.logs"]) if "shares.logs" in arrays else None,
         complete=_restore_calibration(under(arrays, "complete"), settings["complete"]),
         partial=_restore_calibration(under(arrays, "partial"), settings["partial"]),
         rules=LevelRules.from_json(settings["rules"]),

@@ -6,26 +6,29 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from scipy.optimize import minimize_scalar
+import scipy.sparse as sp
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import f1_score
 
 from .batches import batch_weights, folds
+from .conformal import Conformal
+from .groups import Groups, TypeShares
 from .network import NetworkOptions, fit_network
-from .novelty import NEIGHBOURS, ReferenceShape, Surprise, smooth
-from .route import Calibration, fuse, rarity_of
+from .novelty import NOVELTY_NEIGHBOURS, Usual, smooth
+from .route import Calibration, fuse
 from .self_training import temperature_of
+from .temperature import Temperature
+from .type_shapes import TypeShapes, contrasts, lengths
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    import scipy.sparse as sp
     from numpy.typing import NDArray
 
     from .cells import CellEncoder
     from .heads import Head
     from .peak_table import PeakTable
-    from .route import Look, RouteName
+    from .route import Cells, Look, RouteName
 
     Refit = Callable[[NDArray[np.int64]], CellEncoder]
 
@@ -35,6 +38,7 @@ MARGIN = 0.003
 MIX_CELLS = 2000
 MIX_MARGIN = 0.01
 USUAL_MIX = 0.25
+SLACK = 1.5
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -59,23 +63,30 @@ class HeldOut:
     network : float32, shape (n_cells, n_types)
     linear : mapping of Head to float32, shape (n_cells, n_types)
         Log-probabilities.
-    distance : float32, shape (n_cells,)
-        To the types of the cells that were seen.
+    contrast : float32, shape (n_cells, n_types)
+        From `contrasts`, by the last logistic regression.
+    gain : float32, shape (n_cells,)
+        Of `Groups.gain`, for groups of the cells of the fold; NaN where there are none.
     folds : list of (int64, shape (n,)) and (float32, shape (n, dim))
-        The cells of each fold, and their embedding by an encoder that did not see them.
+        The cells of each fold, and where their neighbours are sought.
+    judge : float32, shape (n_features + 1, n_types)
+        Mean of these logistic regressions over the folds, the intercept last; of the first look
+        only, of the others no rows.
     """
 
     depth: NDArray[np.float32]
     network: NDArray[np.float32]
     linear: dict[Head, NDArray[np.float32]]
-    distance: NDArray[np.float32]
+    contrast: NDArray[np.float32]
+    gain: NDArray[np.float32]
     folds: list[tuple[NDArray[np.int64], NDArray[np.float32]]]
+    judge: NDArray[np.float32]
 
-    def smoothed(self, rarity: NDArray[np.float32], neighbours: int) -> NDArray[np.float32]:
+    def smoothed(self, score: NDArray[np.float32], neighbours: int) -> NDArray[np.float32]:
         """A score shared among neighbours of the same fold, float32, shape (n_cells,)."""
-        shared = np.empty_like(rarity)
+        shared = np.empty_like(score)
         for rows, cells in self.folds:
-            shared[rows] = smooth(rarity[rows], cells, neighbours)
+            shared[rows] = smooth(score[rows], cells, neighbours)
         return shared
 
 
@@ -152,6 +163,7 @@ def hold_out(
     """
     n_types = int(types.max()) + 1
     found = [_blank(len(types), n_types, fit.heads) for _ in judged]
+    judge, means = [head for head in fit.heads if head.kind == "logistic"][-1], []
     for seen, held in folds(types, fit.seed, groups):
         weights = None if groups is None else batch_weights(types[seen], groups[seen])
         encoder = refit(seen)
@@ -164,7 +176,9 @@ def hold_out(
             seed=fit.seed,
             weights=weights,
         )
-        shape = ReferenceShape.fit(part[0].embedding, types[seen], n_types)
+        shares = None
+        if sp.issparse(part[0].features):
+            shares = TypeShares.fit(part[0].features, types[seen], n_types, weights)
         heads = {
             head: head.fit([cells.features for cells in part], types[seen], n_types, weights)
             for head in fit.heads
@@ -173,11 +187,15 @@ def hold_out(
             cells = look.see(name, encoder).take(held)
             result.depth[held] = cells.depth
             result.network[held] = network.run(cells.embedding)[1]
-            result.distance[held] = shape.distance(cells.embedding)
-            result.folds.append((held, cells.embedding))
+            result.contrast[held] = contrasts(
+                heads[judge].log_probabilities(cells.features), lengths(cells.features)
+            )
+            result.gain[held], places = _grouped(cells, shares, fit.seed)
+            result.folds.append((held, places))
             for head, fitted in heads.items():
                 result.linear[head][held] = fitted.log_probabilities(cells.features)
-    return found
+        means.append(np.vstack([heads[judge].coefficients, heads[judge].intercept]))
+    return [replace(found[0], judge=np.mean(means, axis=0, dtype=np.float32)), *found[1:]]
 
 
 def commensurate(held: Sequence[HeldOut]) -> tuple[list[HeldOut], dict[Head, float]]:
@@ -228,6 +246,8 @@ def calibrate(
     head: Head,
     linear_weight: float,
     error_rate: float,
+    *,
+    several_batches: bool = False,
 ) -> Calibration:
     """Temperature and thresholds from held-out cells at full and lesser depth.
 
@@ -240,61 +260,81 @@ def calibrate(
         From `choose_fusion`.
     error_rate : float
         Share of rightly labelled held-out cells that each of the two thresholds gives up.
+    several_batches : bool
+        Whether whole batches were held out. One batch cannot show by how much another donor
+        differs, so cells may then be stranger by half before they are called novel.
     """
-    raw = [fuse(h.network, h.linear[head], linear_weight) for h in held]
-    truth = np.tile(types, len(held))
-    temperature = fit_temperature(np.concatenate(raw), truth)
-    logs = [fuse(part, part, 1.0, temperature) for part in raw]
-    stacked, depth = np.concatenate(logs), np.concatenate([h.depth for h in held])
-    vague = Surprise.fit(-stacked.max(axis=1), depth)
-    strange = Surprise.fit(np.concatenate([h.distance for h in held]), depth)
-    rarity = [
-        rarity_of(h.depth, part, h.distance, vague, strange)
-        for h, part in zip(held, logs, strict=True)
-    ]
-    novelty = {
-        str(k): np.concatenate([h.smoothed(r, k) for h, r in zip(held, rarity, strict=True)])
-        for k in NEIGHBOURS
-    }
-    right = stacked.argmax(axis=1) == truth
+    logs, truth = stacked_logs(held, head, linear_weight), np.tile(types, len(held))
+    depth = np.concatenate([h.depth for h in held])
+    temperature = Temperature.fit(logs, truth, depth)
+    logs = fuse(logs, logs, 1.0, temperature.of(depth))
+    chance, right = np.exp(logs), logs.argmax(axis=1) == truth
     right = right if right.any() else np.ones_like(right)
+    said = np.concatenate([h.contrast for h in held])
+    shapes = TypeShapes.fit(said, truth, depth)
+    distance, gain = shapes.distance(said, depth), np.concatenate([h.gain for h in held])
+    far = Usual.fit(distance, depth)
+    better = Usual.silent() if np.isnan(gain).any() else Usual.fit(gain, depth)
     return Calibration(
         linear_weight=linear_weight,
         temperature=temperature,
-        min_confidence=float(np.quantile(np.exp(stacked[right].max(axis=1)), error_rate)),
-        max_novelty={k: float(np.quantile(v[right], 1 - error_rate)) for k, v in novelty.items()},
-        usual_novelty={k: float(np.quantile(v, 0.25)) for k, v in novelty.items()},
-        vague=vague,
-        strange=strange,
+        min_confidence=float(np.quantile(chance[right].max(axis=1), error_rate)),
+        usual_novelty=_usual_novelty(
+            held,
+            far(distance, depth),
+            better(np.nan_to_num(gain), depth),
+            right,
+            error_rate,
+            1.0 if several_batches else SLACK,
+        ),
+        shapes=shapes,
+        far=far,
+        better=better,
+        sets=Conformal.fit(chance, truth, depth),
     )
 
 
-def fit_temperature(logs: NDArray[np.float32], types: NDArray[np.int64]) -> float:
-    """Temperature that makes held-out log-probabilities most likely.
+def stacked_logs(held: Sequence[HeldOut], head: Head, linear_weight: float) -> NDArray[np.float32]:
+    """Fused log-probabilities of all looks below each other, at temperature 1."""
+    return np.concatenate([fuse(h.network, h.linear[head], linear_weight) for h in held])
 
-    Parameters
-    ----------
-    logs : float32, shape (n_cells, n_types)
-        Log-probabilities at temperature 1.
-    types : int64, shape (n_cells,)
 
-    Returns
-    -------
-    float
-        In [0.05, 20].
+def _usual_novelty(
+    held: Sequence[HeldOut],
+    far: NDArray[np.float32],
+    better: NDArray[np.float32],
+    right: NDArray[np.bool_],
+    error_rate: float,
+    slack: float,
+) -> dict[str, tuple[float, float, float, float]]:
+    """5th, 25th and 50th percentile and limit of the scores that neighbours share, by their number.
 
-    References
-    ----------
-    Guo et al. (2017), On Calibration of Modern Neural Networks, section 4.2.
+    Queries of so few cells that none are shared have no groups either.
     """
-    cells = np.arange(len(types))
+    found = {}
+    for neighbours in NOVELTY_NEIGHBOURS:
+        score = far if neighbours == 0 else far + better
+        looks = np.split(score, len(held))
+        shared = np.concatenate(
+            [h.smoothed(part, neighbours) for h, part in zip(held, looks, strict=True)]
+        )
+        low, quarter, middle = map(float, np.quantile(shared, (0.05, 0.25, 0.5)))
+        limit = middle + slack * (float(np.quantile(shared[right], 1 - error_rate)) - middle)
+        found[str(neighbours)] = (low, quarter, middle, limit)
+    return found
 
-    def loss(log_temperature: float) -> float:
-        scaled = fuse(logs, logs, 1.0, float(np.exp(log_temperature)))
-        return float(-scaled[cells, types].mean(dtype=np.float64))
 
-    found = minimize_scalar(loss, bounds=(np.log(0.05), np.log(20)), method="bounded")
-    return float(np.exp(found.x))
+def _grouped(
+    cells: Cells, shares: TypeShares | None, seed: int
+) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """Gain of cells by their own groups, NaN if there are none, and where neighbours are sought."""
+    groups = None
+    if shares is not None and sp.issparse(cells.features):
+        groups = Groups.fit(cells.features, shares, seed=seed)
+    if groups is None:
+        return np.full(len(cells.depth), np.nan, np.float32), cells.embedding
+    places, every = groups.axes.fitted, np.ones(len(cells.depth), np.bool_)
+    return groups.gain(sp.csr_matrix(cells.features), places, every), places
 
 
 def quality(types: NDArray[Any], predicted: NDArray[Any]) -> float:
@@ -340,6 +380,8 @@ def _blank(n_cells: int, n_types: int, heads: Sequence[Head]) -> HeldOut:
         np.zeros(n_cells, np.float32),
         np.zeros(shape, np.float32),
         {head: np.zeros(shape, np.float32) for head in heads},
+        np.zeros(shape, np.float32),
         np.zeros(n_cells, np.float32),
         [],
+        np.zeros((0, n_types), np.float32),
     )

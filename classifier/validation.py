@@ -7,9 +7,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from sklearn.metrics import f1_score
 
+from .conformal import Conformal
 from .metrics import per_type
 from .reliability import reliability
 from .route import fuse
+from .temperature import Temperature
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -22,6 +24,8 @@ if TYPE_CHECKING:
 
 LOOKS = ("full_depth", "thinned", "fewer_peaks")
 CONFUSED_WITH = 3
+PARTS = 5
+ALPHAS = (0.05, 0.1, 0.2)
 
 
 def validate(
@@ -105,6 +109,67 @@ def validate_batches(
             **_scores(types[batches == b], best[batches == b]),
         }
         for b, name in enumerate(names)
+    }
+
+
+def validate_sets(
+    raw: Sequence[NDArray[np.float32]],
+    types: NDArray[np.int64],
+    depth: Sequence[NDArray[np.float32]],
+    names: Sequence[str],
+    *,
+    seed: int,
+) -> dict[str, Any]:
+    """How often conformal sets hold a cell's own type, for cells that did not shape them.
+
+    Held-out cells are dealt into five parts; temperature and limits come from four, and the fifth
+    is judged, five times over. All looks at a cell are in one part. Neither the models nor the
+    limits have seen a cell that is judged.
+
+    Parameters
+    ----------
+    raw : sequence of float32, shape (n_cells, n_types)
+        Log-probabilities at temperature 1 by models that did not see the cells, one for each look.
+    types : int64, shape (n_cells,)
+    depth : sequence of float32, shape (n_cells,)
+        Counts, one for each look.
+    names : sequence of str
+        Of the types.
+    seed : int
+        Of the parts.
+
+    Returns
+    -------
+    dict
+        By error rate, as text: ``coverage``, ``mean_size``, ``single`` (share of sets of one type)
+        and ``by_type``, the coverage of each.
+    """
+    logs, depths, truth = np.concatenate(raw), np.concatenate(depth), np.tile(types, len(raw))
+    part = np.tile(np.random.default_rng(seed).permutation(len(types)) % PARTS, len(raw))
+    sets = np.zeros((len(ALPHAS), *logs.shape), np.bool_)
+    for k in range(PARTS):
+        seen, judged = part != k, part == k
+        by = Temperature.fit(logs[seen], truth[seen], depths[seen]).of(depths)
+        chance = np.exp(fuse(logs, logs, 1.0, by))
+        fitted = Conformal.fit(chance[seen], truth[seen], depths[seen])
+        for i, alpha in enumerate(ALPHAS):
+            sets[i, judged] = fitted.sets(chance[judged], depths[judged], alpha)
+    return {str(alpha): _covered(sets[i], truth, names) for i, alpha in enumerate(ALPHAS)}
+
+
+def _covered(
+    sets: NDArray[np.bool_], truth: NDArray[np.int64], names: Sequence[str]
+) -> dict[str, Any]:
+    inside, sizes = sets[np.arange(len(truth)), truth], sets.sum(axis=1)
+    return {
+        "coverage": float(inside.mean()),
+        "mean_size": float(sizes.mean()),
+        "single": float((sizes == 1).mean()),
+        "by_type": {
+            name: float(inside[truth == code].mean())
+            for code, name in enumerate(names)
+            if (truth == code).any()
+        },
     }
 
 

@@ -24,6 +24,7 @@ from .options import (
     JsonOption,
     MatchContigsOption,
     MaxOffsetOption,
+    RuleName,
     SeedOption,
 )
 from .outputs import writable, written_whole
@@ -94,10 +95,29 @@ def annotate(
     assign_all: Annotated[
         bool, typer.Option("--assign-all", help="Give every cell a type, however unsure.")
     ] = False,
+    alpha: Annotated[
+        float,
+        typer.Option(
+            "--alpha",
+            min=0.001,
+            max=0.5,
+            help="Error rate of the sets of types that each cell may be of.",
+        ),
+    ] = 0.1,
+    rule: Annotated[
+        RuleName,
+        typer.Option(
+            "--rule",
+            help="What leaves a cell uncertain: a confidence below the limit (limits), or a set "
+            "that does not hold one type (sets).",
+        ),
+    ] = "limits",
     seed: SeedOption = 0,
     as_json: JsonOption = False,
 ) -> None:
     """Label the cells of a query."""
+    if assign_all and rule == "sets":
+        raise typer.BadParameter("--assign-all leaves no cell open", param_hint="--rule")
     if append and genome is None:
         raise typer.BadParameter("without --genome no peak is embedded", param_hint="--append")
     check_genome(genome, atlas)
@@ -108,6 +128,8 @@ def annotate(
     options = AnnotateOptions(
         alignment=alignment,
         reject=not assign_all,
+        rule=rule,
+        alpha=alpha,
         max_offset=max_offset,
         append=append,
         match_contigs=match_contigs,

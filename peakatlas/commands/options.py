@@ -20,6 +20,7 @@ FORMATS = "h5ad, h5mu, AnnData-Zarr, 10x h5 or folder"
 AlignmentName = Literal[
     "adaptive", "none", "coral", "mmd", "adversarial", "class-conditional", "self-training"
 ]
+RuleName = Literal["limits", "sets"]
 AtlasArgument = Annotated[
     Path, typer.Argument(metavar="ATLAS", help="Folder of the atlas.", callback=wants("atlas"))
 ]

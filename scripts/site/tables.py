@@ -10,6 +10,7 @@ from benchmarks.readme_tables import (
     RESULTS,
     TITLES,
     ablation_table,
+    all_novelty,
     all_peers,
     annotate_table,
     atlas_table,
@@ -80,6 +81,7 @@ def result(name: str) -> dict[str, Any]:
 TABLES: dict[str, Callable[[], str]] = {
     "models": models,
     "tiers": tiers,
+    "novelty": all_novelty,
     "errors": error_tree,
     "peers": all_peers,
     "ablation": lambda: ablation_table([result(name) for name in ABLATIONS]),

@@ -88,7 +88,7 @@ def test_blocks_and_drawn_cells_give_nearly_the_same(
     part = predict(bundle, stored, peaks, alignment="self-training")
     same(part, predict(bundle, query.X, peaks, alignment="self-training"), rtol=0)
     assert np.mean(part.best == whole.best) > 0.98
-    assert np.abs(part.novelty - whole.novelty).mean() < 0.1
+    assert np.abs(part.novelty - whole.novelty).mean() < 0.15
     assert np.abs(part.confidence - whole.confidence).mean() < 0.02
 
 
