@@ -131,6 +131,22 @@ def marker_elements(bundle: Bundle, *, top: int = 20) -> pd.DataFrame:
     return marker_table(bundle, element_scores(bundle), top)
 
 
+def markers_bed(markers: pd.DataFrame) -> str:
+    """Marker elements as BED text, in the order of their places.
+
+    The name is the type; the score is the contribution, 1000 for the greatest of the type.
+
+    Parameters
+    ----------
+    markers : DataFrame
+        From `marker_elements`.
+    """
+    greatest = markers.groupby("type", observed=True)["contribution"].transform("max")
+    score = np.rint(1000 * markers["contribution"] / greatest).astype(np.int64)
+    table = markers[["chrom", "start", "end", "type"]].assign(score=score)
+    return str(table.sort_values(["chrom", "start"]).to_csv(sep="\t", header=False, index=False))
+
+
 def marker_table(bundle: Bundle, scores: ElementScores, top: int) -> pd.DataFrame:
     """`marker_elements` from scores that are there already.
 

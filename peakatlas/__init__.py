@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from .classifier.annotate import annotate
     from .classifier.bundle import Bundle
     from .classifier.counts import read_counts
+    from .classifier.explain_dna import enriched_kmers
     from .classifier.explain_elements import marker_elements
     from .classifier.report import write_report
     from .classifier.train import train
@@ -43,6 +44,7 @@ __all__ = [
     "PeakAtlasError",
     "annotate",
     "build_atlas",
+    "enriched_kmers",
     "marker_elements",
     "open_genome",
     "parse_names",
@@ -61,6 +63,7 @@ _MODULE_OF = {
     "PeakAtlasError": ".engine.errors",
     "annotate": ".classifier.annotate",
     "build_atlas": ".atlas.build",
+    "enriched_kmers": ".classifier.explain_dna",
     "marker_elements": ".classifier.explain_elements",
     "open_genome": ".engine.genome",
     "parse_names": ".engine.interval_readers",

@@ -21,6 +21,7 @@ from .commands import (
     cells,
     count,
     doctor,
+    explain,
     machine,
     report,
     train,
@@ -56,6 +57,7 @@ app.add_typer(count.app)
 app.add_typer(train.app)
 app.add_typer(cells.app)
 app.add_typer(report.app)
+app.add_typer(explain.app)
 app.add_typer(atlas_app, name="atlas", rich_help_panel="Atlases")
 app.add_typer(machine.app)
 app.add_typer(doctor.app)

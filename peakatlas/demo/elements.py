@@ -11,8 +11,7 @@ import numpy as np
 
 from peakatlas.engine.genome import open_genome
 from peakatlas.engine.intervals import Intervals
-
-from .motifs import MOTIFS, encode, strongest_sites
+from peakatlas.engine.motifs import MOTIFS, encode, strongest_sites
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

@@ -29,8 +29,9 @@ import pandas as pd
 from scipy import sparse
 from scipy.special import gammaincc, ndtri
 
+from peakatlas.engine.motifs import MOTIFS
+
 from .elements import DATA, Elements, place_elements, read_slice, slice_bounds, write_slice
-from .motifs import MOTIFS
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

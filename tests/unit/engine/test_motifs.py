@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from peakatlas.demo.motifs import (
+from peakatlas.engine.motifs import (
     MOTIFS,
     encode,
     reverse_complement,

@@ -1,4 +1,4 @@
-"""Binding motifs of the demo's regulators, and how often they stand in a stretch of DNA."""
+"""Binding motifs of regulators, and how often they stand in a stretch of DNA."""
 
 from __future__ import annotations
 
@@ -66,6 +66,27 @@ MOTIFS = (
     Motif(name="CTCF", consensus="CCASYAGRKGGCRS",
           source="Kim et al. 2007, Cell 128:1231"),
 )  # fmt: skip
+
+
+def allowed_letters(code: str) -> str:
+    """Letters that an IUPAC code stands for.
+
+    Parameters
+    ----------
+    code : str
+        One upper-case letter.
+
+    Raises
+    ------
+    KeyError
+        If it is not an IUPAC code.
+
+    Examples
+    --------
+    >>> allowed_letters("W"), allowed_letters("A")
+    ('AT', 'A')
+    """
+    return _IUPAC[code]
 
 
 def encode(letters: NDArray[np.uint8]) -> NDArray[np.uint8]:

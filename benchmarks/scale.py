@@ -1,0 +1,194 @@
+"""Time and memory of annotating many cells over many peaks, from file to file.
+
+    python benchmarks/scale.py --json
+    python benchmarks/scale.py --cells 1000000 --json
+
+Real cells, tiled: cells of one donor of Granja et al. 2019 (doi:10.1038/s41587-019-0332-7; 10,000
+peaks) are drawn with replacement, and each of their counts is written `COPIES` times into copies
+of its peak drawn by chance from `--peaks` / 10,000. Depth is thereby simulated (some 430 open
+peaks a cell, where a whole genome has several thousand); who is open with whom is real. The peaks
+are real intervals (an even choice of 1.36 M hg38 cCREs), whose DNA is not read. The bundle is
+trained on 4,000 tiled cells of the other donor.
+
+Each size is one run of ``peakatlas annotate`` with a report, in a process of its own: ``seconds``
+are those of the whole process, reading and writing included, ``peak_rss_mb`` is its largest
+resident memory. ``accuracy`` is that of the likeliest types, to see that nothing was lost.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import anndata as ad
+import h5py
+import numpy as np
+import pandas as pd
+import scipy.sparse as sp
+from anndata.io import sparse_dataset, write_elem
+from numpy.typing import NDArray
+from provenance import provenance
+
+CELLS = (10_000, 100_000)
+REFERENCE_CELLS = 4_000
+COPIES = 3
+BLOCK = 20_000
+LABELS = "cell_type"
+CELLS_FILE = "granja2019/granja2019_bmmc_10kpeaks.h5ad"
+PEAKS_FILE = "intervals/hg38_cCRE_1.36M.bed.gz"
+
+
+def tiled(cells: sp.csr_matrix, n_peaks: int, rng: np.random.Generator) -> sp.csr_matrix:
+    """Each count written `COPIES` times into copies of its peak drawn by chance.
+
+    Parameters
+    ----------
+    cells : csr_matrix, shape (n_cells, n_source_peaks)
+    n_peaks : int
+        A multiple of the source's peaks.
+    rng : Generator
+    """
+    row = np.repeat(np.arange(cells.shape[0]), np.diff(cells.indptr))
+    copies = n_peaks // cells.shape[1]
+    columns = [
+        cells.indices + cells.shape[1] * rng.integers(copies, size=cells.nnz) for _ in range(COPIES)
+    ]
+    where = (np.tile(row, COPIES), np.concatenate(columns))
+    values = np.tile(cells.data, COPIES).astype(np.float32)
+    return sp.csr_matrix((values, where), shape=(cells.shape[0], n_peaks))
+
+
+def write_tiled(
+    source: ad.AnnData, peaks: pd.DataFrame, n_cells: int, path: Path, seed: int
+) -> NDArray[np.str_]:
+    """Write tiled cells block by block, and give their types.
+
+    Parameters
+    ----------
+    source : AnnData
+        Real cells with ``obs["cell_type"]``.
+    peaks : DataFrame, length n_peaks
+        Becomes `var`.
+    n_cells : int
+    path : Path
+        Of the h5ad.
+    seed : int
+        Of the draw.
+    """
+    rng = np.random.default_rng(seed)
+    rows = rng.integers(source.n_obs, size=n_cells)
+    counts = sp.csr_matrix(source.X)
+    for start in range(0, n_cells, BLOCK):
+        block = tiled(counts[rows[start : start + BLOCK]], len(peaks), rng)
+        if start == 0:
+            ad.AnnData(block, var=peaks).write_h5ad(path)
+            continue
+        with h5py.File(path, "a") as file:
+            sparse_dataset(file["X"]).append(block)
+    types = source.obs[LABELS].to_numpy().astype(np.str_)[rows]
+    obs = pd.DataFrame({LABELS: pd.Categorical(types)}, index=[f"cell{i}" for i in range(n_cells)])
+    with h5py.File(path, "a") as file:
+        del file["obs"]
+        write_elem(file, "obs", obs)
+    return types
+
+
+def peak_table(path: Path, n_peaks: int) -> pd.DataFrame:
+    """An even choice of the intervals of a BED file."""
+    table = pd.read_csv(path, sep="\t", header=None, usecols=[0, 1, 2])
+    table.columns = pd.Index(["chrom", "start", "end"])
+    chosen = table.iloc[np.linspace(0, len(table) - 1, n_peaks).astype(np.int64)]
+    names = [f"{c}:{s}-{e}" for c, s, e in chosen.itertuples(index=False)]
+    return chosen.set_index(pd.Index(names))
+
+
+def command(*words: str | Path) -> dict[str, float]:
+    """Run a command of peakatlas in a process of its own: seconds and peak memory in MB."""
+    started = time.monotonic()
+    process = subprocess.Popen(
+        [sys.executable, "-m", "peakatlas", *map(str, words)], stdout=sys.stderr
+    )
+    _, status, used = os.wait4(process.pid, 0)
+    if status != 0:
+        sys.exit(f"error: peakatlas {words[0]} ended with {os.waitstatus_to_exitcode(status)}.")
+    seconds = time.monotonic() - started
+    return {"seconds": round(seconds, 1), "peak_rss_mb": round(used.ru_maxrss / 1024)}
+
+
+def measure(
+    source: ad.AnnData, peaks: pd.DataFrame, n_cells: int, bundle: Path, scratch: Path
+) -> dict[str, float]:
+    """Annotate so many tiled cells."""
+    query, out = scratch / "query.h5ad", scratch / "annotated.h5ad"
+    types = write_tiled(source, peaks, n_cells, query, seed=1)
+    with h5py.File(query, "r") as file:
+        n_counts = file["X/data"].shape[0]
+    report = scratch / "report.html"
+    used = command("annotate", query, "--bundle", bundle, "-o", out, "--report", report)
+    with h5py.File(out, "r") as file:
+        best = ad.io.read_elem(file["obs"])["peakatlas_best"].to_numpy().astype(np.str_)
+    return {
+        "cells": n_cells,
+        "peaks": len(peaks),
+        "open_peaks_a_cell": round(n_counts / n_cells),
+        **used,
+        "cells_per_second": round(n_cells / used["seconds"]),
+        "accuracy": round(float(np.mean(best == types)), 4),
+        "report_mb": round(report.stat().st_size / 1e6, 2),
+    }
+
+
+def benchmark(data: Path, sizes: list[int], n_peaks: int, n_reference: int) -> dict[str, object]:
+    """Run all sizes and return the JSON object to print."""
+    where = provenance()
+    for name in (CELLS_FILE, PEAKS_FILE):
+        if not (data / name).exists():
+            sys.exit(f"error: {data / name} does not exist. Say where the data are with --data.")
+    cells = ad.read_h5ad(data / CELLS_FILE)
+    if n_peaks % cells.n_vars:
+        sys.exit(f"error: --peaks {n_peaks} is not a multiple of {cells.n_vars}.")
+    first = (cells.obs["batch"] == "BMMC_D6T1").to_numpy()
+    peaks = peak_table(data / PEAKS_FILE, n_peaks)
+    with tempfile.TemporaryDirectory() as folder:
+        scratch, runs = Path(folder), []
+        write_tiled(cells[first], peaks, n_reference, scratch / "reference.h5ad", seed=0)
+        bundle = scratch / "bundle"
+        trained = command("train", scratch / "reference.h5ad", "--labels", LABELS, "-o", bundle)
+        for n_cells in sizes:
+            runs.append(measure(cells[~first], peaks, n_cells, bundle, scratch))
+            print(json.dumps(runs[-1]), file=sys.stderr)
+    return {
+        "benchmark": "scale",
+        "data": "tiled",
+        "reference_cells": n_reference,
+        "train_seconds": trained["seconds"],
+        "train_peak_rss_mb": trained["peak_rss_mb"],
+        "tasks": {f"{run['cells']:,} cells": run for run in runs},
+        "provenance": where,
+    }
+
+
+def main() -> None:
+    """Parse the options, run, print."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--data", type=Path, default=Path("../shared/data"), help="data folder")
+    parser.add_argument("--cells", type=int, nargs="+", default=list(CELLS), help="sizes to run")
+    parser.add_argument("--peaks", type=int, default=500_000, help="a multiple of 10,000")
+    parser.add_argument("--reference", type=int, default=REFERENCE_CELLS, help="reference cells")
+    parser.add_argument("--json", action="store_true", help="print one JSON object only")
+    args = parser.parse_args()
+    result = benchmark(args.data, args.cells, args.peaks, args.reference)
+    if args.json:
+        print(json.dumps(result))
+    else:
+        print(json.dumps(result, indent=2))
+
+
+if __name__ == "__main__":
+    main()
