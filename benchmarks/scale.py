@@ -39,6 +39,8 @@ CELLS = (10_000, 100_000)
 REFERENCE_CELLS = 4_000
 COPIES = 3
 BLOCK = 20_000
+FEWEST = 5
+"""Cells of each type that are drawn first, so that a small reference has them all."""
 LABELS = "cell_type"
 CELLS_FILE = "granja2019/granja2019_bmmc_10kpeaks.h5ad"
 PEAKS_FILE = "intervals/hg38_cCRE_1.36M.bed.gz"
@@ -82,7 +84,9 @@ def write_tiled(
         Of the draw.
     """
     rng = np.random.default_rng(seed)
-    rows = rng.integers(source.n_obs, size=n_cells)
+    own = source.obs[LABELS].to_numpy().astype(np.str_)
+    few = [rng.choice(np.flatnonzero(own == name), FEWEST) for name in np.unique(own)]
+    rows = np.concatenate([*few, rng.integers(source.n_obs, size=n_cells)])[:n_cells]
     counts = sp.csr_matrix(source.X)
     for start in range(0, n_cells, BLOCK):
         block = tiled(counts[rows[start : start + BLOCK]], len(peaks), rng)
@@ -91,7 +95,7 @@ def write_tiled(
             continue
         with h5py.File(path, "a") as file:
             sparse_dataset(file["X"]).append(block)
-    types = source.obs[LABELS].to_numpy().astype(np.str_)[rows]
+    types = own[rows]
     obs = pd.DataFrame({LABELS: pd.Categorical(types)}, index=[f"cell{i}" for i in range(n_cells)])
     with h5py.File(path, "a") as file:
         del file["obs"]
