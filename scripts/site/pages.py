@@ -36,6 +36,8 @@ _PLACES = {
     "engine/models/peaklm-v1/README.md": "model-card.md",
 }
 """Pages of the site by the file that they are made of."""
+_SOURCES = {"pbmc_walk": "chromatinhd-0.4.3.tar.gz"}
+"""Data that a benchmark asks for by its path."""
 _NO_FIGURES = ("provenance", "tasks", "benchmark", "dataset")
 _LINK = re.compile(r"\[([^\]]*)\]\((?!https?://|#)([^)\s]+)\)")
 
@@ -150,6 +152,8 @@ def _result(found: dict[str, Any], name: str) -> list[str]:
 
 def _command(found: dict[str, Any], name: str) -> str:
     """What printed a result."""
+    if name in _SOURCES:
+        return f"python benchmarks/{name}.py --source {_SOURCES[name]} --json"
     dataset = f" --dataset {found['dataset']}" if "dataset" in found else ""
     script, _, option = str(found.get("benchmark", name)).partition("-")
     return f"python benchmarks/{script}.py{dataset}{f' --{option}' if option else ''} --json"
