@@ -174,7 +174,7 @@ def steps() -> Iterator[StepsShown]:
 
     columns = SpinnerColumn(), TextColumn("{task.description}"), TimeElapsedColumn()
     with Progress(*columns, console=console, transient=True) as bar:
-        task = bar.add_task("")
+        task = bar.add_task("loading")
 
         def begin(text: str) -> None:
             shown.begin(text)
