@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     import pandas as pd
+    from numpy.typing import NDArray
 
 TIER_WORDS = {
     "exact": "same interval in the atlas",
@@ -90,8 +91,17 @@ def truth_data(obs: pd.DataFrame, labels_key: str, types: Sequence[str]) -> dict
         "forced": round(float(np.mean(truth[known] == best[known])), 4) if known.any() else None,
         "per_type": per_type(truth, labels).round(3).to_dict(orient="records"),
         "reliability": with_intervals(reliability(confidence[known], (truth == best)[known])),
+        "covered": _covered(obs[known], truth[known]),
         "lacked": sorted(set(truth) - set(types)),
     }
+
+
+def _covered(obs: pd.DataFrame, truth: NDArray[np.object_]) -> float | None:
+    """Share of cells whose set of possible types holds the known one; None without sets."""
+    if "peakatlas_types" not in obs or not len(obs):
+        return None
+    sets = obs["peakatlas_types"].astype(str).str.split(BETWEEN, regex=False)
+    return round(float(np.mean([name in each for name, each in zip(truth, sets, strict=True)])), 4)
 
 
 def with_intervals(found: Mapping[str, Any]) -> dict[str, Any]:

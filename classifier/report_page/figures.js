@@ -91,8 +91,9 @@ class Figures {
     if (!found) return;
     const names = found.sizes.map(([size]) => (size === 0 ? "none" : size === 1 ? "one" : String(size))), total = this.data.record.cells;
     const { alpha } = this.data.record.options, single = found.sizes.find(([size]) => size === 1)?.[1] ?? 0;
-    el("sets-words").textContent = `The set of a cell holds its true type${alpha === undefined ? "" : ` with a probability of ${percent(1 - alpha, 0)} (1 − alpha)`}, if the reference has it and the query is like the reference. ${percent(single / total, 0)} of the cells have one possible type; several mean that the cell cannot be told apart further; none means that it is unlike all.`;
-    draw("sets", [bars(names, found.sizes.map(([, n]) => n), "cells", { marker: { color: token("--accent") }, text: found.sizes.map(([, n]) => count(n)), hovertemplate: "%{x:,} cells<extra></extra>" })],
+    const share = this.data.truth?.covered, covered = share === undefined || share === null ? "" : ` Of the query's cells of known types, ${percent(share)} have their type in the set.`;
+    el("sets-words").textContent = `The set of a cell holds its true type${alpha === undefined ? "" : ` with a probability of ${percent(1 - alpha, 0)} (1 − alpha)`}, if the reference has it and the query is like the reference. ${percent(single / total, 0)} of the cells have one possible type; several mean that the cell cannot be told apart further; none, that no type is likely enough at that error rate.${covered}`;
+    draw("sets", [bars(names, found.sizes.map(([, n]) => n), "cells", { marker: { color: token("--accent") }, text: found.sizes.map(([, n]) => count(n)), textposition: "outside", cliponaxis: false, hovertemplate: "%{x:,} cells<extra></extra>" })],
       { height: 90 + 34 * names.length, xaxis: { title: { text: "cells" } }, yaxis: { ...upwards, title: { text: "possible types" } } });
     table(el("sets-table"), "Cells by number of possible types", ["possible types", "cells", "share"], found.sizes.map(([, n], at) => [names[at], count(n), percent(n / total)]));
     table(el("common-table"), "Commonest sets of two and more", ["set", "cells"], found.common.map(([types, n]) => [types.join(", "), count(n)]));

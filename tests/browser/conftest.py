@@ -166,7 +166,7 @@ def open_page(browser, report) -> Iterator[Callable[..., Page]]:
         width: int = 1280,
         scheme: str = "light",
         path: Path = report,
-        patience_ms: int = 15_000,
+        patience_ms: int = 60_000,
     ) -> Page:
         context = browser.new_context(
             viewport={"width": width, "height": 900}, color_scheme=scheme, reduced_motion="reduce"

@@ -95,6 +95,16 @@ def test_what_it_shows(annotated):
     best = annotated.uns["peakatlas"]["markers"].iloc[0]
     assert found["markers"][0]["elements"][0][:3] == [best["chrom"], best["start"], best["end"]]
     assert facts_of(annotated)["truth"] is None
+    assert truth["lacked"] == ["type4"]
+
+
+def test_known_types_are_looked_for_in_the_sets(annotated):
+    more = annotated.copy()
+    truth = more.obs["cell_type"].astype(str)
+    more.obs["peakatlas_types"] = np.where(np.arange(75) < 40, truth + "|x", "type")
+    assert facts_of(more, labels_key="cell_type")["truth"]["covered"] == round(40 / 60, 4)
+    del more.obs["peakatlas_types"]
+    assert facts_of(more, labels_key="cell_type")["truth"]["covered"] is None
 
 
 def test_batches_levels_and_possible_types(annotated):
