@@ -25,7 +25,9 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from .blocks import Affine, Block
+    from .linear import Linear
     from .spec import Precision
+    from .stem import Stem
 
 # Rows of the matrix products: below 256, kernels may choose another order of summation for the
 # same row; whole vectors of rows keep kernels off their tails.
@@ -40,10 +42,10 @@ DTYPES: dict[Precision, torch.dtype] = {"bf16": torch.bfloat16, "fp32": torch.fl
 class PackedEncoder:
     """A pre-norm transformer encoder (ESM family) that reads packed tokens."""
 
-    words: Tensor
-    """Token embeddings, float32, shape (vocab, dim), scaled as at inference."""
-    positions: Tensor | None
-    """Learnt position embeddings, float32, shape (context, dim); None with rotary positions."""
+    stem: Stem
+    """Makes vectors of token ids."""
+    dim: int
+    """Length of a token vector."""
     embedding_norm: Affine | None
     blocks: tuple[Block, ...]
     final_norm: Affine
@@ -55,16 +57,13 @@ class PackedEncoder:
     """Width of the feed-forward's intermediate."""
     rope_base: float | None
     """Base period of the rotary positions; None with learnt positions."""
-
-    @property
-    def dim(self) -> int:
-        """Length of a token vector."""
-        return self.words.shape[1]
+    output: Linear | None = None
+    """Affine map, float32, dim to dim, of the normed last layer, if the model has one."""
 
     @property
     def device(self) -> torch.device:
         """Device that holds the weights."""
-        return self.words.device
+        return self.stem.device
 
     @property
     def pack_tokens(self) -> int:
@@ -84,29 +83,33 @@ class PackedEncoder:
         groups : sequence of (int, int)
             Number of sequences and their length in tokens, for each run of equal lengths.
         layer : int
-            -1: after the last layer and the final norm; k >= 0: after k layers, without it.
+            -1: after the last layer, the final norm and the model's output map; k >= 0: after k
+            layers, without them.
 
         Returns
         -------
         float32, shape (n_tokens, dim)
         """
         n_tokens = len(ids)
-        position = _positions(groups).to(self.device)
-        x = functional.pad(self._embed(ids, position), (0, 0, 0, self._filler(n_tokens)))
-        rotary = self._rotary(position, len(x))
+        filler = (0, self._filler(n_tokens))
+        ids = functional.pad(ids, filler)
+        position = functional.pad(_positions(groups).to(self.device), filler)
+        x = self._embed(ids, position)
+        rotary = self._rotary(position)
         for block in self.blocks if layer < 0 else self.blocks[:layer]:
             x.add_(self._attend(x, block, groups, rotary))
             x.add_(self._mlp(x, block))
-        return (self._norm(x, self.final_norm) if layer < 0 else x)[:n_tokens]
+        if layer < 0:
+            x = self._norm(x, self.final_norm)
+            x = x if self.output is None else self.output(x)
+        return x[:n_tokens]
 
     @property
     def _scale(self) -> float:
         return float((self.dim // self.n_heads) ** -0.5)
 
     def _embed(self, ids: Tensor, position: Tensor) -> Tensor:
-        x = self.words[ids.long()]
-        if self.positions is not None:
-            x = x + self.positions[position]
+        x = self.stem(ids, position)
         return x if self.embedding_norm is None else self._norm(x, self.embedding_norm)
 
     def _norm(self, x: Tensor, norm: Affine) -> Tensor:
@@ -140,7 +143,7 @@ class PackedEncoder:
         mixed = attention(query, key, qkv[:, 2 * self.dim :].view(shape), groups)
         return block.attention_out(mixed.view(len(x), self.dim))
 
-    def _rotary(self, position: Tensor, n_rows: int) -> tuple[Tensor, Tensor] | None:
+    def _rotary(self, position: Tensor) -> tuple[Tensor, Tensor] | None:
         """Cosine and sine of each row's angles for query and key, shape (n_rows, dim).
 
         Those of the query are scaled, as the query is to be.
@@ -150,7 +153,6 @@ class PackedEncoder:
         head = self.dim // self.n_heads
         exponent = torch.arange(0, head, 2, dtype=torch.float32, device=self.device) / head
         angle = position[:, None].float() / self.rope_base**exponent
-        angle = functional.pad(angle, (0, 0, 0, n_rows - len(angle)))
         return self._tables(angle.cos()), self._tables(angle.sin())
 
     def _tables(self, values: Tensor) -> Tensor:

@@ -34,7 +34,7 @@ def check_encoder(encoder: PackedEncoder) -> None:
     ModelError
         Names the check that failed.
     """
-    probe = probe_ids(len(encoder.words)).to(encoder.device)
+    probe = probe_ids(encoder.stem.n_ids).to(encoder.device)
     check_company(encoder, probe, exact=encoder.device.type == "cpu")
     check_positions(encoder, probe)
 

@@ -11,6 +11,7 @@ from transformers import EsmConfig, EsmModel
 from peakatlas.engine.blocks import Affine, EncoderLayer, make_block
 from peakatlas.engine.errors import ModelError
 from peakatlas.engine.forward import DTYPES, PackedEncoder
+from peakatlas.engine.stem import WordTable
 
 from .checkpoint import NEVER_READ, read_checkpoint
 from .checks import check_encoder, check_finite, check_positions, probe_ids
@@ -105,10 +106,13 @@ def build_encoder(
         return make_block(weights, n_heads=config.num_attention_heads, rotary=rotary, gated=gated)
 
     encoder = PackedEncoder(
-        words=_tensor(embeddings.word_embeddings.weight, device) * scale,
-        positions=None
-        if rotary
-        else _tensor(embeddings.position_embeddings.weight[first:], device),
+        stem=WordTable(
+            words=_tensor(embeddings.word_embeddings.weight, device) * scale,
+            positions=None
+            if rotary
+            else _tensor(embeddings.position_embeddings.weight[first:], device),
+        ),
+        dim=config.hidden_size,
         embedding_norm=None
         if embeddings.layer_norm is None
         else _norm(embeddings.layer_norm, device),
@@ -124,7 +128,7 @@ def build_encoder(
     exact = replace(
         encoder, blocks=(block(model.encoder.layer[0], torch.float32),), dtype=torch.float32
     )
-    check_positions(exact, probe_ids(len(encoder.words)).to(device))
+    check_positions(exact, probe_ids(encoder.stem.n_ids).to(device))
     return encoder
 
 

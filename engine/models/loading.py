@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Any
 from transformers import CONFIG_MAPPING
 
 from peakatlas.engine.errors import ModelError
+from peakatlas.engine.letter_tokens import LetterTokenizer
+from peakatlas.engine.pretrain.network import MODEL_TYPE, LetterConfig
 from peakatlas.engine.sequences import Sequences
 
 from .auto import load_auto
@@ -23,6 +25,7 @@ from .files import inspect_weights, read_licence, weight_files
 from .hub import fetch, is_commit, looks_like_hub_id
 from .modernbert import load_modernbert
 from .padded import PaddedEncoder, linear_weights
+from .peaklm import load_peaklm, peaklm_linear_weights
 from .table import MODELS, ModelCard
 from .vocabulary import dna_tokens, load_tokenizer
 
@@ -38,6 +41,7 @@ if TYPE_CHECKING:
 
 _READ_BYTES = 1 << 24
 _FAMILY_NAMES: dict[Family, str] = {
+    "peaklm": "peakatlas language model",
     "esm": "ESM",
     "esm-glu": "Nucleotide Transformer v2",
     "bert": "BERT",
@@ -110,7 +114,8 @@ def load_model(
     """
     encoder = load_encoder(card, path, precision, device, trust_remote_code=trust_remote_code)
     tokenizer = load_tokenizer(path, card.loader, trust_remote_code=trust_remote_code)
-    real, probe = dna_tokens(tokenizer.vocab), tokenizer.encode(Sequences.from_strings([_PROBE]))
+    real = tokenizer.real if isinstance(tokenizer, LetterTokenizer) else dna_tokens(tokenizer.vocab)
+    probe = tokenizer.encode(Sequences.from_strings([_PROBE]))
     config, padded = _config(path), isinstance(encoder, PaddedEncoder)
     return LoadedModel(
         encoder=encoder,
@@ -121,9 +126,9 @@ def load_model(
         else config["num_hidden_layers"],
         linear_weights=linear_weights(encoder.model)
         if isinstance(encoder, PaddedEncoder)
-        else _esm_linear_weights(config, card.loader),
+        else _linear_weights(config, card.loader),
         learnt_positions=card.loader in ("bert", "auto")
-        or (not padded and config.get("position_embedding_type") != "rotary"),
+        or (not padded and config.get("position_embedding_type", "rotary") != "rotary"),
         leading_cls=not real[probe.ids[0]],
     )
 
@@ -145,9 +150,9 @@ def load_encoder(
     """
     if card.loader == "auto":
         return load_auto(path, precision, device, trust_remote_code=trust_remote_code)
-    if card.loader in ("esm", "esm-glu"):
-        load_packed = load_esm if card.loader == "esm" else load_esm_glu
-        return load_packed(path, precision, device)
+    load_packed = {"peaklm": load_peaklm, "esm": load_esm, "esm-glu": load_esm_glu}
+    if card.loader in load_packed:
+        return load_packed[card.loader](path, precision, device)
     return (load_bert if card.loader == "bert" else load_modernbert)(path, precision, device)
 
 
@@ -224,6 +229,8 @@ def _local_card(
 def _family(config: Mapping[str, Any], names: frozenset[str]) -> Family:
     """Which loader fits, by the model type and the names of the weights."""
     kind = config.get("model_type")
+    if kind == MODEL_TYPE:
+        return "peaklm"
     if kind == "esm":
         with_bias = "encoder.layer.0.intermediate.dense.bias" in names
         return "esm" if with_bias else "esm-glu"
@@ -235,7 +242,7 @@ def _family(config: Mapping[str, Any], names: frozenset[str]) -> Family:
 
 def _check_known(config: Mapping[str, Any], path: Path) -> None:
     kind = config.get("model_type")
-    if kind not in CONFIG_MAPPING and not config.get("auto_map"):
+    if kind != MODEL_TYPE and kind not in CONFIG_MAPPING and not config.get("auto_map"):
         raise ModelError(
             f"{path}: model type {kind!r} has no adapter here, transformers does not know it, and "
             "it brings no code of its own."
@@ -281,7 +288,9 @@ def _context(config: Mapping[str, Any], loader: Family) -> int:
     return longest - int(config.get("pad_token_id") or 0) - 1 if shifted and learnt else longest
 
 
-def _esm_linear_weights(config: Mapping[str, Any], loader: Family) -> int:
+def _linear_weights(config: Mapping[str, Any], loader: Family) -> int:
+    if loader == "peaklm":
+        return peaklm_linear_weights(LetterConfig.from_json(config))
     dim, matrices = config["hidden_size"], 3 if loader == "esm-glu" else 2
     layer = 4 * dim * dim + matrices * dim * config["intermediate_size"]
     return int(config["num_hidden_layers"] * layer)

@@ -8,7 +8,7 @@ from typing import Literal
 
 PACKAGED = Path(__file__).parent
 
-Family = Literal["esm", "esm-glu", "bert", "modernbert", "auto"]
+Family = Literal["peaklm", "esm", "esm-glu", "bert", "modernbert", "auto"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -18,8 +18,9 @@ class ModelCard:
     name: str
     """Name at the command line and in the embedding spec."""
     loader: Family
-    """Which loader reads it: `esm` (NT v1, the shipped model), `esm-glu` (NT v2), `bert` (GROVER,
-    DNABERT), `modernbert`, or `auto` (whatever `transformers.AutoModel` builds)."""
+    """Which loader reads it: `peaklm` (the shipped model and others that `peakatlas pretrain`
+    made), `esm` (NT v1), `esm-glu` (NT v2), `bert` (GROVER, DNABERT), `modernbert`, or `auto`
+    (whatever `transformers.AutoModel` builds)."""
     family: str
     """Family in words."""
     source: str

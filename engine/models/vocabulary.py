@@ -14,6 +14,7 @@ import numpy as np
 from transformers import AutoTokenizer
 
 from peakatlas.engine.errors import ModelError
+from peakatlas.engine.letter_tokens import LetterTokenizer
 from peakatlas.engine.tokens import BASES, KmerTokenizer, Tokens
 
 from .checkpoint import quiet
@@ -154,6 +155,8 @@ def load_tokenizer(path: Path, loader: str, *, trust_remote_code: bool = False) 
     ModelError
         If the files are absent or damaged, or the vocabulary holds no DNA.
     """
+    if loader == "peaklm":
+        return LetterTokenizer()
     if loader in ("esm", "esm-glu"):
         return KmerTokenizer.from_directory(path)
     digest = files_digest(path)

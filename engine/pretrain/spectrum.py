@@ -1,0 +1,198 @@
+"""What the embedding learns to say: the k-mers and motifs of a sequence, on few axes.
+
+The spectrum of a window is the share of each 5-mer, one with its reverse complement, and, if motifs
+are given, how much of each is there. Both are sums over bases, so a window's spectrum is the mean
+over its tokens, and the same on both strands. Its axes are principal components over windows of the
+genome of all densities of CG dinucleotides, where what follows from composition is taken out. What
+says the same weighs less: each 5-mer and motif is divided by the root of the number of those that
+it goes with. The axes are rotated at random, so that no single dimension is more than the others.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from peakatlas.engine.letter_tokens import TOKEN_BASES, UNKNOWN
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from .motifs import MotifBank
+
+K = 5
+_EDGE = K // 2
+_BLOCK, _TOLD = 64, 4096
+_CPG_DENSITIES = (0.004, 0.008, 0.014, 0.024, 0.04, 0.07, 0.1)
+"""Borders between groups of windows, CG dinucleotides a base."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Spectrum:
+    """Affine maps from the DNA at a base to its part of the embedding."""
+
+    kmers: Tensor
+    """Of the 5-mer centred on a base, float32, shape (4**5 + 1, dim); the last row, a 5-mer with
+    an unknown base, is the mean."""
+    motifs: Tensor | None
+    """Of the occupancy by each motif, float32, shape (n_motifs, dim)."""
+    offset: Tensor
+    """float32, shape (dim,)."""
+    bank: MotifBank | None
+    variance: float
+    """Of a window's target, summed over dimensions."""
+    token_variance: float
+    """Of a token's target, summed over dimensions."""
+
+    def targets(self, codes: NDArray[np.uint8]) -> Tensor:
+        """Targets of tokens, float32, shape (n, n_tokens, dim), of windows of whole tokens.
+
+        Parameters
+        ----------
+        codes : uint8, shape (n, 6 × n_tokens)
+        """
+        parts = [self._block(codes[i : i + _BLOCK]) for i in range(0, len(codes), _BLOCK)]
+        return torch.cat(parts)
+
+    def _block(self, codes: NDArray[np.uint8]) -> Tensor:
+        n, width = codes.shape
+        shape = (n, width // TOKEN_BASES, TOKEN_BASES)
+        index = torch.from_numpy(kmer_at(codes)).view(*shape)
+        total = sum((self.kmers[index[..., i]] for i in range(1, TOKEN_BASES)),
+                    self.kmers[index[..., 0]])  # fmt: skip
+        if self.motifs is not None and self.bank is not None:
+            found = self.bank.occupancy(codes).view(*shape, -1).sum(2)
+            total = total + found @ self.motifs
+        return total / TOKEN_BASES + self.offset
+
+
+def fit_spectrum(
+    codes: NDArray[np.uint8], bank: MotifBank | None, dim: int, rng: np.random.Generator
+) -> Spectrum:
+    """Find axes on windows of all compositions.
+
+    Parameters
+    ----------
+    codes : uint8, shape (n, bp)
+        Letter codes of windows without unknown bases, many more than `dim`; see `by_composition`.
+    bank : MotifBank, optional
+    dim : int
+        Axes.
+    rng : Generator
+        Draws the rotation.
+    """
+    blocks = [canonical_shares(codes)]
+    if bank is not None:
+        starts = range(0, len(codes), _BLOCK)
+        parts = [bank.occupancy(codes[i : i + _BLOCK]).mean(1) for i in starts]
+        blocks.append(torch.cat(parts).numpy().astype(np.float64))
+    maps = find_axes(blocks, codes, dim)
+    maps = maps @ np.linalg.qr(rng.normal(size=(dim, dim)))[0]
+    n_kmers = blocks[0].shape[1]
+    table = maps[:n_kmers][canonical_columns()[0]]
+    kmers = np.concatenate([table, table.mean(axis=0, keepdims=True)])
+    fitted = Spectrum(
+        kmers=torch.from_numpy(kmers.astype(np.float32)),
+        motifs=None if bank is None else torch.from_numpy(maps[n_kmers:].astype(np.float32)),
+        bank=bank,
+        offset=torch.zeros(dim),
+        variance=1.0,
+        token_variance=1.0,
+    )
+    told = fitted.targets(codes[:_TOLD])
+    return replace(
+        fitted,
+        offset=-told.mean((0, 1)),
+        variance=float(told.mean(1).var(0).sum()),
+        token_variance=float(told.flatten(0, 1).var(0).sum()),
+    )
+
+
+def by_composition(
+    codes: NDArray[np.uint8], n: int, rng: np.random.Generator
+) -> NDArray[np.uint8]:
+    """Draw windows so that all densities of CG dinucleotides are there alike.
+
+    Most of a genome is poor in them; regulatory elements are not.
+
+    Parameters
+    ----------
+    codes : uint8, shape (m, bp)
+        Letter codes, m much greater than `n`.
+    """
+    level = np.floor(2 * np.log2(1 + cpg_counts(codes))).astype(np.int64)
+    weight = 1 / np.bincount(level)[level]
+    return codes[rng.choice(len(codes), n, replace=False, p=weight / weight.sum())]
+
+
+def find_axes(
+    blocks: list[NDArray[np.float64]], codes: NDArray[np.uint8], dim: int
+) -> NDArray[np.float64]:
+    """Map from the columns of all blocks to the first principal components, (columns, dim).
+
+    What GC and CG content explain is taken out, and windows of each CG density count alike, so that
+    the axes are of what distinguishes sequences of one composition.
+    """
+    cpg = cpg_counts(codes).astype(np.float64)
+    gc, log_cpg = ((codes == 1) | (codes == 2)).mean(axis=1), np.log1p(cpg)
+    design = np.stack([np.ones_like(gc), gc, gc**2, log_cpg, log_cpg**2, gc * log_cpg], axis=1)
+    group = np.digitize(cpg / codes.shape[1], _CPG_DENSITIES)
+    scaled, scales = [], []
+    for block in blocks:
+        rest = block - design @ np.linalg.lstsq(design, block, rcond=None)[0]
+        spread = [rest[group == g].std(axis=0) + 1e-9 for g in np.unique(group)]
+        scales.append(np.exp(np.mean(np.log(spread), axis=0)))
+        scaled.append(rest / scales[-1])
+    norm = np.sqrt((np.concatenate(scaled, axis=1) ** 2).mean(axis=1))
+    level = np.array([np.sqrt((norm[group == g] ** 2).mean()) for g in range(group.max() + 1)])
+    scaled = [values / level[group][:, None] for values in scaled]
+    weights = [sparing(values) for values in scaled]
+    weighted = np.concatenate([v * w for v, w in zip(scaled, weights, strict=True)], axis=1)
+    vectors = np.linalg.eigh(weighted.T @ weighted / len(weighted))[1][:, : -dim - 1 : -1]
+    return vectors * np.concatenate([w / s for w, s in zip(weights, scales, strict=True)])[:, None]
+
+
+def cpg_counts(codes: NDArray[np.uint8]) -> NDArray[np.int64]:
+    """CG dinucleotides of each window, shape (n,)."""
+    return np.asarray(((codes[:, :-1] == 1) & (codes[:, 1:] == 2)).sum(axis=1))
+
+
+def sparing(values: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Weight of each standardised column: less for those that go together; squares sum to 1."""
+    alike = (values.T @ values / len(values)) ** 2
+    weights = 1 / np.sqrt(alike.sum(axis=1))
+    return np.asarray(weights / np.linalg.norm(weights))
+
+
+def kmer_at(codes: NDArray[np.uint8]) -> NDArray[np.int64]:
+    """Index of the 5-mer centred on each base, 4**5 where a base of it is unknown, (n, bp)."""
+    padded = np.pad(codes, ((0, 0), (_EDGE, _EDGE)), constant_values=UNKNOWN)
+    width = codes.shape[1]
+    index, known = np.zeros(codes.shape, np.int64), np.ones(codes.shape, np.bool_)
+    for step in range(K):
+        letter = padded[:, step : step + width]
+        known &= letter != UNKNOWN
+        index = index * 4 + np.minimum(letter, 3)
+    return np.where(known, index, 4**K)
+
+
+def canonical_columns() -> tuple[NDArray[np.int64], int]:
+    """Column of each 5-mer, the same for its reverse complement, and how many there are."""
+    left, mirror = np.arange(4**K), np.zeros(4**K, np.int64)
+    for _ in range(K):
+        mirror, left = 4 * mirror + 3 - left % 4, left // 4
+    kept, column = np.unique(np.minimum(np.arange(4**K), mirror), return_inverse=True)
+    return column, len(kept)
+
+
+def canonical_shares(codes: NDArray[np.uint8]) -> NDArray[np.float64]:
+    """Canonical 5-mers a base, float64, shape (n, columns)."""
+    column, n_columns = canonical_columns()
+    column = np.append(column, n_columns)
+    flat = column[kmer_at(codes)] + (n_columns + 1) * np.arange(len(codes))[:, None]
+    counts = np.bincount(flat.ravel(), minlength=len(codes) * (n_columns + 1))
+    return counts.reshape(len(codes), -1)[:, :n_columns] / codes.shape[1]

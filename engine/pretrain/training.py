@@ -1,0 +1,277 @@
+"""A resumable pretraining run: one directory with checkpoint, log and, at the end, the model.
+
+Two things are learnt at once from random windows of both strands: hidden tokens are told from what
+is around them (masked language modelling), and the embedding tells the window's spectrum of k-mers
+and motifs (`spectrum`), of windows shown whole and of windows with hidden tokens alike.
+
+Every step draws from ``default_rng([seed, step])``, so a run that was stopped goes on as if it had
+not been. Under ``torchrun`` or ``accelerate launch`` the windows of a step are dealt out to the
+processes and gradients are summed.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from dataclasses import asdict
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+import torch.distributed as dist
+from safetensors.torch import save_file
+
+from peakatlas.engine.distributed import RankState
+from peakatlas.engine.errors import ModelError
+from peakatlas.engine.letter_tokens import TOKEN_BASES, letter_codes
+
+from .examination import Examination, masked_loss
+from .masking import MaskedTokens, hide_tokens
+from .network import LetterModel
+from .spectrum import by_composition, fit_spectrum
+from .motifs import MotifBank
+from .windows import WindowSampler
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from numpy.typing import NDArray
+    from torch import Tensor
+
+    from peakatlas.engine.sequences import Sequences
+
+    from .recipe import Recipe
+
+ALONE = RankState(rank=0, world_size=1, device="cpu")
+_CLIP = 1.0
+_BACKGROUND_WINDOWS = 400
+_DRAWN = 20
+"""Windows that are drawn for one of those whose composition is chosen."""
+_BLOCK = 512
+
+
+class Pretraining:
+    """One run.
+
+    Parameters
+    ----------
+    train, holdout : Sequences
+        DNA to learn from and DNA that is only evaluated on.
+    out : Path
+        Model directory; ``checkpoint.pt`` and ``training_log.jsonl`` lie there.
+    recipe : Recipe
+    motifs : dict of name to float64, shape (4, width), optional
+        Count matrices that the embedding learns to tell, as `motifs.read_motifs` gives them.
+    state : RankState
+        This process among those that share the work.
+
+    Raises
+    ------
+    ModelError
+        If the directory holds a run of another recipe.
+    """
+
+    def __init__(  # noqa: PLR0913
+        self,
+        train: Sequences,
+        holdout: Sequences,
+        out: Path,
+        recipe: Recipe,
+        motifs: dict[str, NDArray[np.float64]] | None = None,
+        state: RankState = ALONE,
+    ) -> None:
+        torch.manual_seed(recipe.seed)
+        self.recipe, self.out, self.step, self.state = recipe, out, 0, state
+        self.sampler = WindowSampler(train, TOKEN_BASES * recipe.context_tokens)
+        self.model = LetterModel(recipe.network)
+        self.optimizers = make_optimizers(self.model, recipe)
+        self.examination = Examination.draw(holdout, recipe)
+        rng = np.random.default_rng([recipe.seed, 0, 1])
+        background = letter_codes(self.sampler.draw(_BACKGROUND_WINDOWS, rng))
+        bank = MotifBank.build(motifs, background) if motifs else None
+        codes = self._of_all_compositions(recipe.spectrum_windows, rng)
+        self.spectrum = fit_spectrum(codes, bank, recipe.network.embedding_size, rng)
+        out.mkdir(parents=True, exist_ok=True)
+        self._resume()
+
+    def run(self, progress: Callable[[dict[str, float]], None] | None = None) -> None:
+        """Train up to ``recipe.steps``, then write the model directory.
+
+        Parameters
+        ----------
+        progress : callable, optional
+            Called after each step with ``step`` and ``loss``, and with the held-out figures where
+            there are new ones.
+        """
+        began, first, losses = time.monotonic(), self.step, []
+        while self.step < self.recipe.steps:
+            losses.append(self._train_step())
+            told: dict[str, float] = {"step": self.step, "loss": losses[-1][0]}
+            if self.step % self.recipe.eval_every == 0 or self.step == self.recipe.steps:
+                seconds = (time.monotonic() - began) / (self.step - first)
+                told |= self._log(losses, seconds)
+                self._save_checkpoint()
+                losses = []
+            if progress is not None:
+                progress(told)
+        if self.state.is_main:
+            self._save_model()
+
+    def _train_step(self) -> NDArray[np.float64]:
+        recipe = self.recipe
+        rng = np.random.default_rng([recipe.seed, self.step])
+        taught = self._of_all_compositions(2 * recipe.clean_windows, rng)
+        n_others = recipe.minibatch - len(taught)
+        codes = np.concatenate([taught, letter_codes(self.sampler.draw(n_others, rng))])
+        batch = hide_tokens(codes, recipe.mask_rate, rng)
+        shown = np.arange(recipe.minibatch) < recipe.clean_windows
+        batch = with_shown(batch, codes, shown)
+        n_hidden = int(batch.hidden.sum())
+        is_taught = np.arange(recipe.minibatch) < len(taught)
+        mine = slice(self.state.rank, None, self.state.world_size)
+        loss = self._losses(batch.rows(mine), codes[mine][is_taught[mine]], n_hidden)
+        (loss[0] + recipe.embedding_weight * loss[1]).backward()
+        self._share_gradients()
+        torch.nn.utils.clip_grad_norm_(self.model.parameters(), _CLIP)
+        for optimizer, peak in self.optimizers:
+            for group in optimizer.param_groups:
+                group["lr"] = peak * recipe.share_of_peak(self.step)
+            optimizer.step()
+            optimizer.zero_grad(set_to_none=True)
+        self.step += 1
+        return np.array([float(part.detach()) for part in loss])
+
+    def _of_all_compositions(self, n: int, rng: np.random.Generator) -> NDArray[np.uint8]:
+        """Letter codes of `n` windows, rich and poor in CG alike."""
+        parts = []
+        for size in [_BLOCK] * (n // _BLOCK) + [n % _BLOCK] * (n % _BLOCK > 0):
+            drawn = letter_codes(self.sampler.draw(_DRAWN * size, rng))
+            parts.append(by_composition(drawn, size, rng))
+        return np.concatenate(parts)
+
+    def _losses(
+        self, batch: MaskedTokens, taught: NDArray[np.uint8], n_hidden: int
+    ) -> tuple[Tensor, Tensor]:
+        """Shares of this process in the losses of the step: hidden tokens, and the embedding.
+
+        The first windows of the minibatch are those whose letters are `taught`.
+        """
+        first = slice(0, len(taught))
+        with torch.autocast("cpu", torch.bfloat16):
+            hidden = self.model.hidden(torch.from_numpy(batch.inputs))
+            told = self.model.embedding(hidden[first]).float()
+            masked = masked_loss(self.model, hidden, batch) / n_hidden
+        seen = torch.from_numpy(~batch.hidden[first])
+        error = told - self.spectrum.targets(taught)
+        by_token = error[seen].square().sum(-1).mean() / self.spectrum.token_variance
+        mean = (error * seen[..., None]).sum(1) / seen.sum(1, keepdim=True)
+        by_window = mean.square().sum(-1).mean() / self.spectrum.variance
+        share = len(taught) / (2 * self.recipe.clean_windows)
+        return masked, (by_token + by_window) * share
+
+    def _share_gradients(self) -> None:
+        if self.state.world_size == 1:
+            return
+        for weight in self.model.parameters():
+            if weight.grad is not None:
+                dist.all_reduce(weight.grad)
+
+    def _log(self, losses: list[NDArray[np.float64]], seconds: float) -> dict[str, float]:
+        masked, embedding = np.mean(losses, axis=0)
+        entry = {
+            "holdout_bits_per_base": self.examination.bits_per_base(self.model),
+            "train_loss": float(masked),
+            "embedding_loss": float(embedding),
+            "seconds_per_step": seconds,
+        }
+        entry = {key: round(value, 5) for key, value in entry.items()}
+        if self.state.is_main:
+            with (self.out / "training_log.jsonl").open("a") as log:
+                log.write(json.dumps({"step": self.step, **entry}) + "\n")
+        return entry
+
+    def _save_checkpoint(self) -> None:
+        if not self.state.is_main:
+            return
+        state = {
+            "step": self.step,
+            "recipe": asdict(self.recipe),
+            "model": self.model.state_dict(),
+            "optimizers": [optimizer.state_dict() for optimizer, _ in self.optimizers],
+        }
+        temporary = self.out / "checkpoint.tmp"
+        torch.save(state, temporary)
+        os.replace(temporary, self.out / "checkpoint.pt")
+
+    def _resume(self) -> None:
+        file = self.out / "checkpoint.pt"
+        if not file.exists():
+            return
+        state = torch.load(file, weights_only=True)
+        if state["recipe"] != asdict(self.recipe):
+            raise ModelError(f"{file} was made by another recipe: {state['recipe']}")
+        self.step = state["step"]
+        self.model.load_state_dict(state["model"])
+        for (optimizer, _), saved in zip(self.optimizers, state["optimizers"], strict=True):
+            optimizer.load_state_dict(saved)
+
+    def _save_model(self) -> None:
+        summary = {
+            "bits_per_base": round(self.examination.bits_per_base(self.model), 4),
+            "markov5_bits_per_base": round(
+                self.examination.markov_bits_per_base(self.sampler.data), 4
+            ),
+            "motifs": len(self.spectrum.bank.names) if self.spectrum.bank else 0,
+            "recipe": asdict(self.recipe),
+        }
+        (self.out / "pretraining.json").write_text(json.dumps(summary, indent=1) + "\n")
+        write_model(self.model, self.out)
+
+
+def write_model(model: LetterModel, out: Path) -> None:
+    """Write config.json and float16 weights."""
+    config = json.dumps(model.config.to_json(), indent=1, sort_keys=True)
+    (out / "config.json").write_text(config + "\n")
+    weights = {name: value.half().contiguous() for name, value in model.state_dict().items()}
+    save_file(weights, out / "model.safetensors", {"format": "pt"})
+
+
+def with_shown(
+    batch: MaskedTokens, codes: NDArray[np.uint8], shown: NDArray[np.bool_]
+) -> MaskedTokens:
+    """The minibatch with nothing hidden in some of the windows."""
+    whole = hide_tokens(codes, 0.0, np.random.default_rng(0))
+    return MaskedTokens(
+        np.where(shown[:, None], whole.inputs, batch.inputs),
+        batch.targets,
+        batch.hidden & ~shown[:, None],
+    )
+
+
+def make_optimizers(
+    model: LetterModel, recipe: Recipe
+) -> list[tuple[torch.optim.Optimizer, float]]:
+    """Muon for the matrices between layers, AdamW for all else, each with its peak rate.
+
+    References
+    ----------
+    Jordan et al. 2024, kellerjordan.github.io/posts/muon (Muon); Loshchilov and Hutter, ICLR 2019
+    (AdamW).
+    """
+    inner = [
+        weight
+        for name, weight in model.named_parameters()
+        if weight.ndim == 2 and name.startswith(("layers.", "stem.mix"))
+    ]
+    chosen = {id(weight) for weight in inner}
+    others = [weight for weight in model.parameters() if id(weight) not in chosen]
+    adam = torch.optim.AdamW(
+        others, betas=(0.9, 0.98), weight_decay=recipe.weight_decay, fused=True
+    )
+    if recipe.muon_learning_rate == 0:
+        adam.add_param_group({"params": inner})
+        return [(adam, recipe.learning_rate)]
+    muon = torch.optim.Muon(inner, weight_decay=recipe.weight_decay, momentum=0.95)
+    return [(muon, recipe.muon_learning_rate), (adam, recipe.learning_rate)]
