@@ -18,6 +18,8 @@ from sklearn.preprocessing import StandardScaler
 import peakatlas
 from peakatlas.classifier.sparse import binary, inverse_document_frequency, unit_sums
 from peakatlas.engine.genome import open_genome
+from peakatlas.engine.letter_tokens import LetterTokenizer, token_letters
+from peakatlas.engine.pretrain.spectrum import Spectrum
 from peakatlas.engine.sequences import Sequences
 
 AXES = 50
@@ -28,7 +30,10 @@ Vectors = NDArray[np.float32]
 
 
 def accuracies(
-    data: Path, embedders: dict[str, peakatlas.Embedder], seeds: int
+    data: Path,
+    embedders: dict[str, peakatlas.Embedder],
+    seeds: int,
+    spectrum: Spectrum | None = None,
 ) -> dict[str, dict[str, float]]:
     """Accuracy by each model and by ``kmer6``, and by the same permuted over peaks.
 
@@ -39,6 +44,8 @@ def accuracies(
     embedders : dict of name to Embedder
     seeds : int
         Seeds of the folds.
+    spectrum : Spectrum, optional
+        What a model was taught, to be judged as well.
     """
     dataset = load_dataset("schep2017", data)
     peaks = peakatlas.parse_names(dataset.cells.var_names, source="var_names")
@@ -47,6 +54,8 @@ def accuracies(
     sequences = source.fetch(peaks)
     described = {name: embedder.embed(peaks, source).values for name, embedder in embedders.items()}
     described["kmer6"] = canonical_kmers(sequences, 6)
+    if spectrum is not None:
+        described["spectrum"] = spectrum_means(sequences, spectrum)
     order = np.random.default_rng(0).permutation(len(peaks))
     found = {}
     for name, vectors in described.items():
@@ -98,6 +107,20 @@ def gc_share(sequences: Sequences) -> NDArray[np.float64]:
         for each in (codes < 4, (codes == 1) | (codes == 2))
     )
     return np.asarray(gc / np.maximum(known, 1), np.float64)
+
+
+def spectrum_means(sequences: Sequences, spectrum: Spectrum) -> Vectors:
+    """Mean target of the tokens with known bases, float32, shape (n, dim); 0 if there are none."""
+    tokenizer, letters_of = LetterTokenizer(), token_letters()
+    is_real = tokenizer.real
+    found = np.zeros((len(sequences), len(spectrum.offset)), np.float32)
+    for row in range(len(sequences)):
+        ids = tokenizer.encode(sequences.take([row])).ids
+        real = is_real[ids]
+        if real.any():
+            letters = letters_of[ids].reshape(1, -1)
+            found[row] = spectrum.targets(letters)[0].numpy()[real].mean(axis=0)
+    return found
 
 
 def canonical_kmers(sequences: Sequences, k: int) -> Vectors:

@@ -3,13 +3,14 @@
     python benchmarks/model_quality.py --json
 
 ``accuracy`` has a figure for each description of the peaks' DNA: ``model``, ``random_twin`` (its
-architecture with random weights) and ``kmer6`` (counts of 6-mers, a 6-mer and its reverse
-complement being one). Cells of Schep et al. 2017 (doi:10.1038/nmeth.4401; 600 cells, 10 types) are
-the mean of their open peaks' vectors, weighted by inverse document frequency. Unknown bases are
-masked, parabolas in the shares of N and of GC are taken out of every dimension, and the vectors are
-whitened on their first 50 principal components. A logistic regression tells the types; 5 folds,
-mean over seeds of the folds. ``*_permuted`` is the same with the vectors permuted over peaks: what
-it still achieves owes nothing to DNA.
+architecture with random weights), ``kmer6`` (counts of 6-mers, a 6-mer and its reverse complement
+being one) and, with ``--motifs``, ``spectrum``: the 5-mers and motifs that the model's embedding
+was taught to tell, computed outright. Cells of Schep et al. 2017 (doi:10.1038/nmeth.4401; 600
+cells, 10 types) are the mean of their open peaks' vectors, weighted by inverse document frequency.
+Unknown bases are masked, parabolas in the shares of N and of GC are taken out of every dimension,
+and the vectors are whitened on their first 50 principal components. A logistic regression tells the
+types; 5 folds, mean over seeds of the folds. ``*_permuted`` is the same with the vectors permuted
+over peaks: what it still achieves owes nothing to DNA.
 
 ``bits_per_base`` is the masked-token loss on held-out DNA (the second half of chromosome 20), every
 predicted token hidden, also of the twin; ``markov5_bits_per_base`` is that of a Markov model of
@@ -29,7 +30,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import shutil
 import tempfile
 import time
 from pathlib import Path
@@ -41,13 +41,18 @@ from model_cells import Vectors, accuracies
 from numpy.typing import NDArray
 from provenance import provenance
 from sklearn.metrics import roc_auc_score
-from transformers import EsmConfig, EsmForMaskedLM
 
 import peakatlas
+from peakatlas.engine.letter_tokens import TOKEN_BASES
 from peakatlas.engine.models.loading import find_model
-from peakatlas.engine.pretrain import Examination, Recipe, WindowSampler, split_genomes
+from peakatlas.engine.models.peaklm import read_model
+from peakatlas.engine.pretrain.examination import Examination
+from peakatlas.engine.pretrain.motifs import read_motifs
+from peakatlas.engine.pretrain.network import LetterModel
+from peakatlas.engine.pretrain.recipe import Recipe
+from peakatlas.engine.pretrain.training import find_spectrum, write_model
+from peakatlas.engine.pretrain.windows import WindowSampler, split_genomes
 from peakatlas.engine.sequences import Sequences
-from peakatlas.engine.tokens import KmerTokenizer
 
 GENOMES = ("GRCh37_chr20.fa.gz", "GRCh37_chr22_partial.fa.gz", "GRCh37_chrX_1-69999930.fa.gz")
 HELD_OUT = "20:31512760-63025520"
@@ -72,25 +77,16 @@ SHIFTS = (10, 50)
 
 
 def random_twin(model: Path, folder: Path) -> Path:
-    """The model's directory with weights as its class draws them, by seed 0."""
-    for name in ("config.json", "vocab.txt", "tokenizer_config.json"):
-        shutil.copy(model / name, folder / name)
+    """A directory of the model's shape with weights as they are before training, by seed 0."""
     torch.manual_seed(0)
-    twin = EsmForMaskedLM(EsmConfig.from_pretrained(model))
-    twin.half().save_pretrained(folder)
+    write_model(LetterModel(read_model(model).config), folder)
     return folder
 
 
-def losses(
-    paths: dict[str, Path], train: Sequences, held_out: Sequences, recipe: Recipe
-) -> dict[str, float]:
+def losses(paths: dict[str, Path], train: Sequences, held_out: Sequences) -> dict[str, float]:
     """Held-out bits a base of the model, of its twin and of a Markov model."""
-    tokenizer = KmerTokenizer.from_directory(paths["model"])
-    exam = Examination.draw(held_out, tokenizer, recipe)
-    bits = {
-        name: exam.bits_per_base(EsmForMaskedLM.from_pretrained(path, dtype=torch.float32))
-        for name, path in paths.items()
-    }
+    exam = Examination.draw(held_out, Recipe())
+    bits = {name: exam.bits_per_base(read_model(path)) for name, path in paths.items()}
     return {
         "bits_per_base": round(bits["model"], 4),
         "random_twin_bits_per_base": round(bits["random_twin"], 4),
@@ -169,7 +165,7 @@ def speed(embedder: peakatlas.Embedder, windows: NDArray[np.uint8]) -> float:
     return round(N_TIMED / (time.monotonic() - began), 1)
 
 
-def benchmark(data: Path, model: str, seeds: int) -> dict[str, object]:
+def benchmark(data: Path, model: str, seeds: int, motifs: Path | None) -> dict[str, object]:
     """Run all and return the JSON object to print."""
     began, where = time.monotonic(), provenance()
     torch.set_num_threads(1)
@@ -184,12 +180,14 @@ def benchmark(data: Path, model: str, seeds: int) -> dict[str, object]:
             name: peakatlas.Embedder.load(str(each), device="cpu") for name, each in paths.items()
         }
         own = embedders["model"]
+        sampler = WindowSampler(train, TOKEN_BASES * Recipe().context_tokens)
+        teacher = None if motifs is None else find_spectrum(sampler, Recipe(), read_motifs(motifs))
         return {
             "benchmark": "model_quality",
             "model": model,
-            "accuracy": accuracies(data, embedders, seeds),
+            "accuracy": accuracies(data, embedders, seeds, teacher),
             "seeds": seeds,
-            **losses(paths, train, held_out, Recipe()),
+            **losses(paths, train, held_out),
             "motif_response": motif_response(own, windows, rng),
             "random_twin_motif_response": motif_response(embedders["random_twin"], windows, rng),
             **consistency(own, windows),
@@ -204,10 +202,11 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--data", type=Path, default=Path("../shared/data"), help="data folder")
     parser.add_argument("--model", default="peaklm-v1", help="name or local directory")
+    parser.add_argument("--motifs", type=Path, help="JASPAR file that the model was taught with")
     parser.add_argument("--seeds", type=int, default=5)
     parser.add_argument("--json", action="store_true", help="print one JSON object only")
     args = parser.parse_args()
-    result = benchmark(args.data, args.model, args.seeds)
+    result = benchmark(args.data, args.model, args.seeds, args.motifs)
     print(json.dumps(result) if args.json else json.dumps(result, indent=2))
 
 

@@ -169,7 +169,7 @@ class Embedder(Summary):
             model=card.name,
             weights_sha256=weights_digest(path),
             tokenizer_sha256=loaded.tokenizer.digest,
-            dim=loaded.encoder.dim,
+            dim=loaded.encoder.dim if layer < 0 else loaded.encoder.width,
             layer=layer,
             pooling=pooling,
             strand=strand,

@@ -44,8 +44,10 @@ class PackedEncoder:
 
     stem: Stem
     """Makes vectors of token ids."""
+    width: int
+    """Length of a token vector within the layers."""
     dim: int
-    """Length of a token vector."""
+    """Length of a token vector at the end."""
     embedding_norm: Affine | None
     blocks: tuple[Block, ...]
     final_norm: Affine
@@ -58,7 +60,7 @@ class PackedEncoder:
     rope_base: float | None
     """Base period of the rotary positions; None with learnt positions."""
     output: Linear | None = None
-    """Affine map, float32, dim to dim, of the normed last layer, if the model has one."""
+    """Affine map, float32, width to dim, of the normed last layer, if the model has one."""
 
     @property
     def device(self) -> torch.device:
@@ -88,7 +90,7 @@ class PackedEncoder:
 
         Returns
         -------
-        float32, shape (n_tokens, dim)
+        float32, shape (n_tokens, dim), or (n_tokens, width) for k >= 0
         """
         n_tokens = len(ids)
         filler = (0, self._filler(n_tokens))
@@ -106,14 +108,14 @@ class PackedEncoder:
 
     @property
     def _scale(self) -> float:
-        return float((self.dim // self.n_heads) ** -0.5)
+        return float((self.width // self.n_heads) ** -0.5)
 
     def _embed(self, ids: Tensor, position: Tensor) -> Tensor:
         x = self.stem(ids, position)
         return x if self.embedding_norm is None else self._norm(x, self.embedding_norm)
 
     def _norm(self, x: Tensor, norm: Affine) -> Tensor:
-        return functional.layer_norm(x, (self.dim,), norm.weight, norm.bias, self.eps)
+        return functional.layer_norm(x, (self.width,), norm.weight, norm.bias, self.eps)
 
     def _operand(self, x: Tensor, norm: Affine) -> Tensor:
         return self._norm(x, norm).to(self.dtype)
@@ -134,30 +136,30 @@ class PackedEncoder:
         qkv = block.qkv(self._operand(x, block.attention_norm))
         shape = (len(x), self.n_heads, -1)
         if rotary is None:
-            query, key = (part.reshape(shape) for part in qkv[:, : 2 * self.dim].chunk(2, dim=-1))
+            query, key = (part.reshape(shape) for part in qkv[:, : 2 * self.width].chunk(2, dim=-1))
         else:
-            turned = rotate(qkv[:, : self.dim], qkv[:, self.dim : 2 * self.dim], *rotary)
+            turned = rotate(qkv[:, : self.width], qkv[:, self.width : 2 * self.width], *rotary)
             halves = turned.view(2, len(x), 2, self.n_heads, -1)
             query, key = halves.permute(2, 1, 3, 0, 4)
         attention = packed_attention if x.device.type == "cpu" else cuda_attention
-        mixed = attention(query, key, qkv[:, 2 * self.dim :].view(shape), groups)
-        return block.attention_out(mixed.view(len(x), self.dim))
+        mixed = attention(query, key, qkv[:, 2 * self.width :].view(shape), groups)
+        return block.attention_out(mixed.view(len(x), self.width))
 
     def _rotary(self, position: Tensor) -> tuple[Tensor, Tensor] | None:
-        """Cosine and sine of each row's angles for query and key, shape (n_rows, dim).
+        """Cosine and sine of each row's angles for query and key, shape (n_rows, width).
 
         Those of the query are scaled, as the query is to be.
         """
         if self.rope_base is None:
             return None
-        head = self.dim // self.n_heads
+        head = self.width // self.n_heads
         exponent = torch.arange(0, head, 2, dtype=torch.float32, device=self.device) / head
         angle = position[:, None].float() / self.rope_base**exponent
         return self._tables(angle.cos()), self._tables(angle.sin())
 
     def _tables(self, values: Tensor) -> Tensor:
         both = torch.stack([values * self._scale, values], 1).to(self.dtype)
-        return both[:, :, None].expand(-1, -1, self.n_heads, -1).reshape(len(values), self.dim)
+        return both[:, :, None].expand(-1, -1, self.n_heads, -1).reshape(len(values), self.width)
 
     def _filler(self, n_tokens: int) -> int:
         step = _ROW_STEP if has_onednn(self.device, self.dtype) else _PLAIN_ROW_STEP

@@ -59,14 +59,14 @@ class LetterTokenizer:
         return np.asarray((token_letters() != UNKNOWN).sum(axis=1) >= _LEAST_KNOWN)
 
     def encode(self, sequences: Sequences) -> Tokens:
-        """Token ids of each sequence; there are no special tokens.
+        """Token ids of each sequence, one at least; there are no special tokens.
 
         Parameters
         ----------
         sequences : Sequences
             n sequences; case is ignored.
         """
-        n_tokens = -(-sequences.lengths // TOKEN_BASES)
+        n_tokens = np.maximum(-(-sequences.lengths // TOKEN_BASES), 1)
         offsets = np.concatenate([[0], np.cumsum(n_tokens)]).astype(np.int64)
         filled = np.full(offsets[-1] * TOKEN_BASES, UNKNOWN, np.uint8)
         shift = np.repeat(offsets[:-1] * TOKEN_BASES - sequences.offsets[:-1], sequences.lengths)

@@ -23,6 +23,7 @@ from .commands import (
     doctor,
     explain,
     machine,
+    pretrain,
     report,
     train,
 )
@@ -60,6 +61,7 @@ app.add_typer(report.app)
 app.add_typer(explain.app)
 app.add_typer(atlas_app, name="atlas", rich_help_panel="Atlases")
 app.add_typer(machine.app)
+app.add_typer(pretrain.app)
 app.add_typer(doctor.app)
 
 

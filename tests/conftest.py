@@ -45,3 +45,11 @@ def toy_glu(tmp_path_factory) -> Path:
     from toy_models import write_toy_glu  # noqa: PLC0415
 
     return write_toy_glu(tmp_path_factory.mktemp("models") / "glu")
+
+
+@pytest.fixture(scope="session")
+def toy_peaklm(tmp_path_factory) -> Path:
+    """A random model of the shipped model's family."""
+    from toy_models import write_toy_peaklm  # noqa: PLC0415
+
+    return write_toy_peaklm(tmp_path_factory.mktemp("models") / "peaklm")

@@ -65,3 +65,23 @@ def _save(model, path: Path, **config) -> Path:
     model.save_pretrained(path)
     (path / "vocab.txt").write_text("\n".join(nt_vocabulary()) + "\n")
     return path
+
+
+def write_toy_peaklm(path: str | Path, *, seed: int = 0) -> Path:
+    """Write a random directory of the shipped model's family; returns it."""
+    from peakatlas.engine.pretrain.network import LetterConfig, LetterModel  # noqa: PLC0415
+    from peakatlas.engine.pretrain.training import write_model  # noqa: PLC0415
+
+    torch.manual_seed(seed)
+    config = LetterConfig(
+        hidden_size=32, embedding_size=32, num_hidden_layers=2, num_attention_heads=4,
+        intermediate_size=96, n_filters=8,
+    )  # fmt: skip
+    model = LetterModel(config)
+    with torch.no_grad():
+        for weight in model.parameters():
+            if weight.ndim == 2:
+                weight.mul_(10)
+    Path(path).mkdir(parents=True, exist_ok=True)
+    write_model(model, Path(path))
+    return Path(path)

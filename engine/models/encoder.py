@@ -22,7 +22,11 @@ class Encoder(Protocol):
 
     @property
     def dim(self) -> int:
-        """Length of a token vector."""
+        """Length of a token vector at the end."""
+
+    @property
+    def width(self) -> int:
+        """Length of a token vector within the layers."""
 
     @property
     def device(self) -> torch.device:
@@ -45,7 +49,7 @@ class Encoder(Protocol):
 
         Returns
         -------
-        float32, shape (n_tokens, dim)
+        float32, shape (n_tokens, dim), or (n_tokens, width) for k >= 0
         """
 
 
@@ -89,4 +93,4 @@ class LoadedModel:
             Tokens of each sequence.
         """
         tokens, pairs = float(lengths.sum()), float((lengths.astype(float) ** 2).sum())
-        return 2 * self.linear_weights * tokens + 4 * self.n_layers * self.encoder.dim * pairs
+        return 2 * self.linear_weights * tokens + 4 * self.n_layers * self.encoder.width * pairs

@@ -112,6 +112,7 @@ def build_encoder(
             if rotary
             else _tensor(embeddings.position_embeddings.weight[first:], device),
         ),
+        width=config.hidden_size,
         dim=config.hidden_size,
         embedding_norm=None
         if embeddings.layer_norm is None

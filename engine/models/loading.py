@@ -52,6 +52,7 @@ _NOT_IDENTITY = ("_name_or_path", "name_or_path", "transformers_version", "torch
                  "architectures", "auto_map", "_commit_hash", "use_cache", "id2label",
                  "label2id")  # fmt: skip
 _UNBOUNDED_TOKENS = 1 << 20
+_WIDTHS = ("hidden_size", "d_model", "n_embd")
 _PROBE = "ACGT" * 8
 _NON_COMMERCIAL = re.compile(r"(^|-)nc(-|$)|non-?commercial", re.IGNORECASE)
 
@@ -221,7 +222,7 @@ def _local_card(
         licence=licence,
         non_commercial=bool(_NON_COMMERCIAL.search(licence)),
         context_tokens=_context(config, loader),
-        dim=next((config[key] for key in ("hidden_size", "d_model", "n_embd") if key in config), 0),
+        dim=_dim(config, loader),
         n_parameters=n_parameters,
     )
 
@@ -286,6 +287,12 @@ def _context(config: Mapping[str, Any], loader: Family) -> int:
     # ESM and RoBERTa number positions from the padding id on.
     shifted = loader == "esm" or config.get("model_type") in ("roberta", "xlm-roberta", "camembert")
     return longest - int(config.get("pad_token_id") or 0) - 1 if shifted and learnt else longest
+
+
+def _dim(config: Mapping[str, Any], loader: Family) -> int:
+    if loader == "peaklm":
+        return LetterConfig.from_json(config).embedding_size
+    return next((config[key] for key in _WIDTHS if key in config), 0)
 
 
 def _linear_weights(config: Mapping[str, Any], loader: Family) -> int:

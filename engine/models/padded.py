@@ -38,6 +38,11 @@ class PaddedEncoder:
     """Layers whose outputs the model may be asked for."""
 
     @property
+    def width(self) -> int:
+        """Length of a token vector within the layers: the same."""
+        return self.dim
+
+    @property
     def device(self) -> torch.device:
         """Device that holds the weights."""
         return next(self.model.parameters()).device

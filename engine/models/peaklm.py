@@ -91,7 +91,8 @@ def build_encoder(model: LetterModel, precision: Precision, device: torch.device
             scan=make_linear(tensor(scan_matrix(filters)), tensor(bias.repeat(TOKEN_BASES))),
             mix=make_linear(tensor(model.stem.mix.weight), tensor(model.stem.mix.bias)),
         ),
-        dim=config.hidden_size,
+        width=config.hidden_size,
+        dim=config.embedding_size,
         embedding_norm=None,
         blocks=tuple(
             _block(layer, dtype, device)  # type: ignore[arg-type]
@@ -116,7 +117,8 @@ def peaklm_linear_weights(config: LetterConfig) -> int:
     """Weights of the linear layers that every token goes through."""
     dim, scanned = config.hidden_size, 2 * TOKEN_BASES * config.n_filters
     layer = 4 * dim * dim + 3 * dim * config.intermediate_size
-    return scanned * (4 * SEEN_BASES + dim) + config.num_hidden_layers * layer + dim * dim
+    ends = scanned * (4 * SEEN_BASES + dim) + dim * config.embedding_size
+    return ends + config.num_hidden_layers * layer
 
 
 def _block(layer: Layer, dtype: torch.dtype, device: torch.device) -> Block:

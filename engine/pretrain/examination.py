@@ -37,10 +37,10 @@ def masked_loss(model: LetterModel, hidden: Tensor, batch: MaskedTokens) -> Tens
         Last hidden state.
     batch : MaskedTokens
     """
-    where = torch.from_numpy(batch.hidden)
-    logits = model.kmer_head(hidden[where]).float()
+    targets = torch.from_numpy(batch.targets[batch.hidden]).to(hidden.device)
+    where = torch.from_numpy(batch.hidden).to(hidden.device)
     return functional.cross_entropy(
-        logits, torch.from_numpy(batch.targets)[where], reduction="sum"
+        model.kmer_head(hidden[where]).float(), targets, reduction="sum"
     )
 
 
@@ -72,8 +72,8 @@ class Examination:
         total = 0.0
         for first in range(0, len(self.windows), _MINIBATCH):
             batch = self.tokens.rows(slice(first, first + _MINIBATCH))
-            with torch.autocast("cpu", torch.bfloat16):
-                hidden = model.hidden(torch.from_numpy(batch.inputs))
+            with torch.autocast(model.device.type, torch.bfloat16):
+                hidden = model.hidden(torch.from_numpy(batch.inputs).to(model.device))
                 total += float(masked_loss(model, hidden, batch))
         return total / int(self.tokens.hidden.sum()) / TOKEN_BASES / float(np.log(2))
 

@@ -122,7 +122,7 @@ def log_odds(counts: NDArray[np.float64], share: NDArray[np.float64]) -> NDArray
     """Bits by which each base of a motif is likelier than by chance, shape (4, width)."""
     raised = counts + _PSEUDOCOUNT * share[:, None]
     odds = raised / raised.sum(axis=0) / share[:, None]
-    return np.log2(odds).astype(np.float32)
+    return np.asarray(np.log2(odds), np.float32)
 
 
 def centred(scores: NDArray[np.float32], width: int) -> NDArray[np.float32]:

@@ -16,7 +16,13 @@ from torch.nn import functional
 
 from peakatlas.engine.errors import ModelError
 from peakatlas.engine.letter_tokens import TOKEN_BASES
-from peakatlas.engine.stem import FILTER_WIDTH, both_strands, one_hot_tokens, scan_matrix, with_neighbours
+from peakatlas.engine.stem import (
+    FILTER_WIDTH,
+    both_strands,
+    one_hot_tokens,
+    scan_matrix,
+    with_neighbours,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -72,6 +78,7 @@ class LetterStemModule(nn.Module):
         self.filters = nn.Parameter(torch.randn(config.n_filters, 4, FILTER_WIDTH) * 0.25)
         self.filter_bias = nn.Parameter(torch.zeros(config.n_filters))
         self.mix = nn.Linear(2 * TOKEN_BASES * config.n_filters, config.hidden_size)
+        self.one_hot: Tensor
         self.register_buffer(
             "one_hot", one_hot_tokens(torch.device("cpu"), torch.bfloat16), persistent=False
         )
@@ -82,7 +89,7 @@ class LetterStemModule(nn.Module):
         near = with_neighbours(ids.flatten(), position, len(self.one_hot) - 1)
         seen = self.one_hot[near].view(*ids.shape, -1)
         filters, bias = both_strands(self.filters, self.filter_bias)
-        dtype = seen.dtype if torch.is_autocast_enabled("cpu") else torch.float32
+        dtype = seen.dtype if torch.is_autocast_enabled(seen.device.type) else torch.float32
         matrix = scan_matrix(filters).to(dtype)
         found = functional.linear(seen.to(dtype), matrix, bias.repeat(TOKEN_BASES).to(dtype))
         mixed: Tensor = self.mix(functional.gelu(found))
@@ -140,6 +147,11 @@ class LetterModel(nn.Module):
                 deep = name.endswith(("attention_out.weight", "down.weight"))
                 scale = (2 * config.num_hidden_layers) ** -0.5 if deep else 1.0
                 nn.init.normal_(weight, std=_INIT_SD * scale)
+
+    @property
+    def device(self) -> torch.device:
+        """Device that holds the weights."""
+        return self.final_norm.weight.device
 
     def hidden(self, ids: Tensor) -> Tensor:
         """Last hidden state, shape (n, n_tokens, dim), of ids of equal length, (n, n_tokens)."""

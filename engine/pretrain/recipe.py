@@ -45,8 +45,8 @@ class Recipe:
     def __post_init__(self) -> None:
         if not 0 < 2 * self.clean_windows < self.minibatch:
             raise ModelError(
-                f"clean_windows {self.clean_windows} is not from 1 to less than half of the minibatch "
-                f"{self.minibatch}"
+                f"clean_windows {self.clean_windows}: twice that is not from 2 to below the "
+                f"minibatch {self.minibatch}"
             )
         if not 0 < self.mask_rate < 1 or self.steps < 1:
             raise ModelError(f"mask_rate {self.mask_rate} or steps {self.steps} out of range")

@@ -112,9 +112,7 @@ def fit_spectrum(
     )
 
 
-def by_composition(
-    codes: NDArray[np.uint8], n: int, rng: np.random.Generator
-) -> NDArray[np.uint8]:
+def by_composition(codes: NDArray[np.uint8], n: int, rng: np.random.Generator) -> NDArray[np.uint8]:
     """Draw windows so that all densities of CG dinucleotides are there alike.
 
     Most of a genome is poor in them; regulatory elements are not.
@@ -140,20 +138,23 @@ def find_axes(
     cpg = cpg_counts(codes).astype(np.float64)
     gc, log_cpg = ((codes == 1) | (codes == 2)).mean(axis=1), np.log1p(cpg)
     design = np.stack([np.ones_like(gc), gc, gc**2, log_cpg, log_cpg**2, gc * log_cpg], axis=1)
-    group = np.digitize(cpg / codes.shape[1], _CPG_DENSITIES)
+    groups, member = np.unique(
+        np.digitize(cpg / codes.shape[1], _CPG_DENSITIES), return_inverse=True
+    )
     scaled, scales = [], []
     for block in blocks:
         rest = block - design @ np.linalg.lstsq(design, block, rcond=None)[0]
-        spread = [rest[group == g].std(axis=0) + 1e-9 for g in np.unique(group)]
+        spread = [rest[member == g].std(axis=0) + 1e-9 for g in range(len(groups))]
         scales.append(np.exp(np.mean(np.log(spread), axis=0)))
         scaled.append(rest / scales[-1])
-    norm = np.sqrt((np.concatenate(scaled, axis=1) ** 2).mean(axis=1))
-    level = np.array([np.sqrt((norm[group == g] ** 2).mean()) for g in range(group.max() + 1)])
-    scaled = [values / level[group][:, None] for values in scaled]
+    power = (np.concatenate(scaled, axis=1) ** 2).mean(axis=1)
+    level = np.sqrt(np.bincount(member, power) / np.bincount(member))
+    scaled = [values / level[member][:, None] for values in scaled]
     weights = [sparing(values) for values in scaled]
     weighted = np.concatenate([v * w for v, w in zip(scaled, weights, strict=True)], axis=1)
     vectors = np.linalg.eigh(weighted.T @ weighted / len(weighted))[1][:, : -dim - 1 : -1]
-    return vectors * np.concatenate([w / s for w, s in zip(weights, scales, strict=True)])[:, None]
+    scale = np.concatenate([w / s for w, s in zip(weights, scales, strict=True)])
+    return np.asarray(vectors * scale[:, None])
 
 
 def cpg_counts(codes: NDArray[np.uint8]) -> NDArray[np.int64]:
@@ -164,7 +165,8 @@ def cpg_counts(codes: NDArray[np.uint8]) -> NDArray[np.int64]:
 def sparing(values: NDArray[np.float64]) -> NDArray[np.float64]:
     """Weight of each standardised column: less for those that go together; squares sum to 1."""
     alike = (values.T @ values / len(values)) ** 2
-    weights = 1 / np.sqrt(alike.sum(axis=1))
+    total = alike.sum(axis=1)
+    weights = np.where(total > 0, 1 / np.sqrt(np.maximum(total, 1e-12)), 0.0)
     return np.asarray(weights / np.linalg.norm(weights))
 
 
@@ -195,4 +197,4 @@ def canonical_shares(codes: NDArray[np.uint8]) -> NDArray[np.float64]:
     column = np.append(column, n_columns)
     flat = column[kmer_at(codes)] + (n_columns + 1) * np.arange(len(codes))[:, None]
     counts = np.bincount(flat.ravel(), minlength=len(codes) * (n_columns + 1))
-    return counts.reshape(len(codes), -1)[:, :n_columns] / codes.shape[1]
+    return np.asarray(counts.reshape(len(codes), -1)[:, :n_columns] / codes.shape[1])

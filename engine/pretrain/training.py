@@ -12,44 +12,96 @@ processes and gradients are summed.
 from __future__ import annotations
 
 import json
-import os
 import time
 from dataclasses import asdict
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
 import torch.distributed as dist
 from safetensors.torch import save_file
 
+from peakatlas.engine.allocation import keep_freed_memory
 from peakatlas.engine.distributed import RankState
 from peakatlas.engine.errors import ModelError
 from peakatlas.engine.letter_tokens import TOKEN_BASES, letter_codes
 
 from .examination import Examination, masked_loss
 from .masking import MaskedTokens, hide_tokens
+from .motifs import MotifBank, read_motifs
 from .network import LetterModel
 from .spectrum import by_composition, fit_spectrum
-from .motifs import MotifBank
-from .windows import WindowSampler
+from .windows import WindowSampler, split_genomes
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
     from pathlib import Path
 
     from numpy.typing import NDArray
     from torch import Tensor
 
+    from peakatlas.engine.intervals import Intervals
     from peakatlas.engine.sequences import Sequences
 
     from .recipe import Recipe
+    from .spectrum import Spectrum
 
+SUMMARY = "pretraining.json"
 ALONE = RankState(rank=0, world_size=1, device="cpu")
 _CLIP = 1.0
 _BACKGROUND_WINDOWS = 400
 _DRAWN = 20
 """Windows that are drawn for one of those whose composition is chosen."""
 _BLOCK = 512
+
+
+def pretrain(
+    genomes: Sequence[Path],
+    holdout: Intervals,
+    out: Path,
+    recipe: Recipe,
+    *,
+    motifs: Path | None = None,
+    state: RankState = ALONE,
+    progress: Callable[[dict[str, float]], None] | None = None,
+) -> dict[str, Any]:
+    """Pretrain a model on genomes, or go on with a run that was stopped.
+
+    Parameters
+    ----------
+    genomes : sequence of Path
+        FASTA files, whole contigs.
+    holdout : Intervals
+        Stretches that are never trained on, named as in the files.
+    out : Path
+        Model directory.
+    recipe : Recipe
+    motifs : Path, optional
+        Motifs in JASPAR format.
+    state : RankState
+        This process among those that share the work.
+    progress : callable, optional
+        See `Pretraining.run`.
+
+    Returns
+    -------
+    dict
+        What ``pretraining.json`` holds.
+
+    Raises
+    ------
+    GenomeError
+        If a held-out stretch or enough DNA is not there.
+    ModelError
+        If the motifs cannot be read, or `out` holds a run of another recipe.
+    """
+    keep_freed_memory()
+    train, held_out = split_genomes(genomes, holdout)
+    counts = None if motifs is None else read_motifs(motifs)
+    run = Pretraining(train, held_out, out, recipe, counts, state)
+    run.run(progress)
+    summary: dict[str, Any] = json.loads((out / SUMMARY).read_text()) if state.is_main else {}
+    return summary
 
 
 class Pretraining:
@@ -73,7 +125,7 @@ class Pretraining:
         If the directory holds a run of another recipe.
     """
 
-    def __init__(  # noqa: PLR0913
+    def __init__(
         self,
         train: Sequences,
         holdout: Sequences,
@@ -85,14 +137,11 @@ class Pretraining:
         torch.manual_seed(recipe.seed)
         self.recipe, self.out, self.step, self.state = recipe, out, 0, state
         self.sampler = WindowSampler(train, TOKEN_BASES * recipe.context_tokens)
-        self.model = LetterModel(recipe.network)
+        self.device = torch.device(state.device)
+        self.model = LetterModel(recipe.network).to(self.device)
         self.optimizers = make_optimizers(self.model, recipe)
         self.examination = Examination.draw(holdout, recipe)
-        rng = np.random.default_rng([recipe.seed, 0, 1])
-        background = letter_codes(self.sampler.draw(_BACKGROUND_WINDOWS, rng))
-        bank = MotifBank.build(motifs, background) if motifs else None
-        codes = self._of_all_compositions(recipe.spectrum_windows, rng)
-        self.spectrum = fit_spectrum(codes, bank, recipe.network.embedding_size, rng)
+        self.spectrum = find_spectrum(self.sampler, recipe, motifs)
         out.mkdir(parents=True, exist_ok=True)
         self._resume()
 
@@ -102,13 +151,13 @@ class Pretraining:
         Parameters
         ----------
         progress : callable, optional
-            Called after each step with ``step`` and ``loss``, and with the held-out figures where
-            there are new ones.
+            Called after each step with ``step`` and ``loss`` (of hidden tokens, nats), and with the
+            held-out figures where there are new ones.
         """
         began, first, losses = time.monotonic(), self.step, []
         while self.step < self.recipe.steps:
             losses.append(self._train_step())
-            told: dict[str, float] = {"step": self.step, "loss": losses[-1][0]}
+            told = {"step": float(self.step), "loss": float(losses[-1][0])}
             if self.step % self.recipe.eval_every == 0 or self.step == self.recipe.steps:
                 seconds = (time.monotonic() - began) / (self.step - first)
                 told |= self._log(losses, seconds)
@@ -122,7 +171,7 @@ class Pretraining:
     def _train_step(self) -> NDArray[np.float64]:
         recipe = self.recipe
         rng = np.random.default_rng([recipe.seed, self.step])
-        taught = self._of_all_compositions(2 * recipe.clean_windows, rng)
+        taught = of_all_compositions(self.sampler, 2 * recipe.clean_windows, rng)
         n_others = recipe.minibatch - len(taught)
         codes = np.concatenate([taught, letter_codes(self.sampler.draw(n_others, rng))])
         batch = hide_tokens(codes, recipe.mask_rate, rng)
@@ -132,7 +181,8 @@ class Pretraining:
         is_taught = np.arange(recipe.minibatch) < len(taught)
         mine = slice(self.state.rank, None, self.state.world_size)
         loss = self._losses(batch.rows(mine), codes[mine][is_taught[mine]], n_hidden)
-        (loss[0] + recipe.embedding_weight * loss[1]).backward()
+        total = loss[0] + recipe.embedding_weight * loss[1]
+        total.backward()  # type: ignore[no-untyped-call]
         self._share_gradients()
         torch.nn.utils.clip_grad_norm_(self.model.parameters(), _CLIP)
         for optimizer, peak in self.optimizers:
@@ -143,14 +193,6 @@ class Pretraining:
         self.step += 1
         return np.array([float(part.detach()) for part in loss])
 
-    def _of_all_compositions(self, n: int, rng: np.random.Generator) -> NDArray[np.uint8]:
-        """Letter codes of `n` windows, rich and poor in CG alike."""
-        parts = []
-        for size in [_BLOCK] * (n // _BLOCK) + [n % _BLOCK] * (n % _BLOCK > 0):
-            drawn = letter_codes(self.sampler.draw(_DRAWN * size, rng))
-            parts.append(by_composition(drawn, size, rng))
-        return np.concatenate(parts)
-
     def _losses(
         self, batch: MaskedTokens, taught: NDArray[np.uint8], n_hidden: int
     ) -> tuple[Tensor, Tensor]:
@@ -159,12 +201,12 @@ class Pretraining:
         The first windows of the minibatch are those whose letters are `taught`.
         """
         first = slice(0, len(taught))
-        with torch.autocast("cpu", torch.bfloat16):
-            hidden = self.model.hidden(torch.from_numpy(batch.inputs))
+        with torch.autocast(self.device.type, torch.bfloat16):
+            hidden = self.model.hidden(torch.from_numpy(batch.inputs).to(self.device))
             told = self.model.embedding(hidden[first]).float()
             masked = masked_loss(self.model, hidden, batch) / n_hidden
-        seen = torch.from_numpy(~batch.hidden[first])
-        error = told - self.spectrum.targets(taught)
+        seen = torch.from_numpy(~batch.hidden[first]).to(self.device)
+        error = told - self.spectrum.targets(taught).to(self.device)
         by_token = error[seen].square().sum(-1).mean() / self.spectrum.token_variance
         mean = (error * seen[..., None]).sum(1) / seen.sum(1, keepdim=True)
         by_window = mean.square().sum(-1).mean() / self.spectrum.variance
@@ -203,13 +245,13 @@ class Pretraining:
         }
         temporary = self.out / "checkpoint.tmp"
         torch.save(state, temporary)
-        os.replace(temporary, self.out / "checkpoint.pt")
+        temporary.replace(self.out / "checkpoint.pt")
 
     def _resume(self) -> None:
         file = self.out / "checkpoint.pt"
         if not file.exists():
             return
-        state = torch.load(file, weights_only=True)
+        state = torch.load(file, weights_only=True, map_location=self.device)
         if state["recipe"] != asdict(self.recipe):
             raise ModelError(f"{file} was made by another recipe: {state['recipe']}")
         self.step = state["step"]
@@ -226,15 +268,47 @@ class Pretraining:
             "motifs": len(self.spectrum.bank.names) if self.spectrum.bank else 0,
             "recipe": asdict(self.recipe),
         }
-        (self.out / "pretraining.json").write_text(json.dumps(summary, indent=1) + "\n")
+        (self.out / SUMMARY).write_text(json.dumps(summary, indent=1) + "\n")
         write_model(self.model, self.out)
+
+
+def find_spectrum(
+    sampler: WindowSampler, recipe: Recipe, motifs: dict[str, NDArray[np.float64]] | None
+) -> Spectrum:
+    """What the embedding is taught, found on windows of the training DNA.
+
+    Parameters
+    ----------
+    sampler : WindowSampler
+        Of windows of whole tokens.
+    recipe : Recipe
+    motifs : dict of name to float64, shape (4, width), optional
+    """
+    rng = np.random.default_rng([recipe.seed, 0, 1])
+    background = letter_codes(sampler.draw(_BACKGROUND_WINDOWS, rng))
+    bank = MotifBank.build(motifs, background) if motifs else None
+    codes = of_all_compositions(sampler, recipe.spectrum_windows, rng)
+    return fit_spectrum(codes, bank, recipe.network.embedding_size, rng)
+
+
+def of_all_compositions(
+    sampler: WindowSampler, n: int, rng: np.random.Generator
+) -> NDArray[np.uint8]:
+    """Letter codes of `n` windows, rich and poor in CG alike, shape (n, bp)."""
+    parts = []
+    for first in range(0, n, _BLOCK):
+        size = min(_BLOCK, n - first)
+        drawn = letter_codes(sampler.draw(_DRAWN * size, rng))
+        parts.append(by_composition(drawn, size, rng))
+    return np.concatenate(parts)
 
 
 def write_model(model: LetterModel, out: Path) -> None:
     """Write config.json and float16 weights."""
     config = json.dumps(model.config.to_json(), indent=1, sort_keys=True)
     (out / "config.json").write_text(config + "\n")
-    weights = {name: value.half().contiguous() for name, value in model.state_dict().items()}
+    state = model.state_dict()
+    weights = {name: value.half().cpu().contiguous() for name, value in state.items()}
     save_file(weights, out / "model.safetensors", {"format": "pt"})
 
 

@@ -78,8 +78,12 @@ class ModelContract:
         copy = shutil.copytree(directory, tmp_path / "copy")
         config = json.loads((copy / "config.json").read_text())
         (copy / "config.json").write_text(json.dumps(config | {"intermediate_size": 64}))
-        with pytest.raises(ModelError, match=r"cannot be loaded|absent or misshapen"):
+        with pytest.raises(ModelError, match=r"cannot be loaded|absent or misshapen|do not fit"):
             Embedder.load(str(copy))
+
+
+class TestPeaklm(ModelContract):
+    fixture, loader = "toy_peaklm", "peaklm"
 
 
 class TestEsmRotary(ModelContract):

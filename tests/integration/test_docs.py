@@ -102,22 +102,6 @@ def test_scripts_and_modules_that_are_named_exist(page):
         assert (ROOT / path).is_file(), path
 
 
-def test_pretraining_takes_the_options_that_are_shown():
-    from peakatlas.engine import pretrain  # noqa: PLC0415 (torch is slow)
-
-    module = typer.Typer()
-    module.command()(pretrain.main)
-    lines = [
-        line.split()[3:]
-        for block in SHELL
-        for line in block.lines()
-        if line.startswith("python -m peakatlas.engine.pretrain ")
-    ]
-    assert lines
-    for words in lines:
-        typer.main.get_command(module).make_context("pretrain", words)
-
-
 def test_accelerate_reads_the_configuration_that_is_shown(tmp_path):
     from accelerate.commands.config.config_args import ClusterConfig  # noqa: PLC0415 (slow)
 

@@ -262,7 +262,7 @@ MISUSES = {
     ("atlas", "lokup"): "No such command 'lokup'. Did you mean 'lookup'? See peakatlas atlas",
     ("atlas", "build", "--modle", "x"): "No such option: --modle (did you mean --model).",
     ("atlas", "lookup", "a.zarr"): "Missing argument 'PEAKS.bed'. See peakatlas atlas lookup --h",
-    ("train", "r.h5ad", "--labels", "x"): "Missing option '--out'. See peakatlas train --he",
+    ("train", "r.h5ad", "--labels", "x"): "Missing option '-o' / '--out'. See peakatlas tra",
     ("benchmark", "--ranks", "two"): "Invalid value for --ranks: 'two' is not a list of numbers",
     ("benchmark", "--precision", "fp16"): "'fp16' is not one of 'bf16', 'fp32'. See peakatlas be",
 }

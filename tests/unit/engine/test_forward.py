@@ -204,6 +204,6 @@ def test_self_check_finds_weights_that_are_not_finite(toy_esm):
 
 def test_self_check_finds_positions_that_are_lost(toy_absolute):
     encoder = load_esm(toy_absolute, "fp32", CPU)
-    encoder.positions.zero_()
+    encoder.stem.positions.zero_()
     with pytest.raises(ModelError, match="the order of the tokens has no effect"):
         check_encoder(encoder)
