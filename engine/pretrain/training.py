@@ -95,10 +95,10 @@ def pretrain(
     ModelError
         If the motifs cannot be read, or `out` holds a run of another recipe.
     """
-    keep_freed_memory()
     train, held_out = split_genomes(genomes, holdout)
     counts = None if motifs is None else read_motifs(motifs)
     run = Pretraining(train, held_out, out, recipe, counts, state)
+    keep_freed_memory()
     run.run(progress)
     summary: dict[str, Any] = json.loads((out / SUMMARY).read_text()) if state.is_main else {}
     return summary

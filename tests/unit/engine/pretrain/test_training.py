@@ -89,6 +89,7 @@ def test_a_model_that_knows_nothing_loses_two_bits_a_base() -> None:
     exam = Examination.draw(Sequences.from_strings([random_dna(5000)]), TINY)
     model = LetterModel(TINY.network)
     torch.nn.init.zeros_(model.kmer_head.weight)
+    torch.nn.init.zeros_(model.kmer_head.bias)
     assert exam.bits_per_base(model) == pytest.approx(2, abs=0.01)
     seen = np.frombuffer(random_dna(50_000, 2).encode(), np.uint8)
     assert exam.markov_bits_per_base(seen) == pytest.approx(2, abs=0.2)
