@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from difflib import get_close_matches
 from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
 
@@ -27,6 +28,7 @@ EVERYWHERE = {
 _SHOWN_BY_US = ("help", "quiet", "verbose", "debug")
 _WIDTH = 100
 _CHECKS = "peakatlas.checks"
+_RANGE = re.compile(r"([\d.]+)<=x<=([\d.]+)")
 _Value = TypeVar("_Value")
 
 
@@ -145,7 +147,8 @@ def _parameters(command: Command | Group, ctx: _Context) -> dict[str, list[tuple
         title = getattr(param, "rich_help_panel", None) or (
             "Arguments" if is_argument else "Options"
         )
-        found.setdefault(title, []).append((names.replace("<", "").replace(">", ""), text.strip()))
+        text = _RANGE.sub(r"\1 to \2", text).strip()
+        found.setdefault(title, []).append((names.replace("<", "").replace(">", ""), text))
     order = sorted(found, key=lambda title: title not in ("Arguments", "Options"))
     return {title: found[title] for title in order}
 
