@@ -25,10 +25,11 @@ can be had there.
 Cells are forced to a label here (``accuracy``, ``macro_f1``), as the baseline's are;
 ``*_with_rejection`` counts cells left Unassigned as wrong. ``ece`` is the expected calibration
 error of the confidence (15 bins), ``query_coverage`` the share of query cells whose conformal set
-(``--alpha 0.1``) holds their own type, ``mean_set_size`` how many types a set holds, and
-``reference_coverage`` the first of these on held-out reference cells, measured on cells that shaped
-neither the models nor the limits (`validate_sets`). A value is the mean over seeds of the
-whole query (all folds together); ``*_sd`` is the standard deviation over seeds. Seconds are those
+(``--alpha 0.1``) holds their own type, ``mean_set_size`` how many types a set holds,
+``single_share`` the share of cells that ``--rule sets`` gives a type and ``single_accuracy`` the
+share of these that is right. ``reference_coverage`` is the coverage on held-out reference cells
+that shaped neither the models nor the limits (`validate_sets`). A value is the mean over seeds of
+the whole query (all folds together); ``*_sd`` is the standard deviation over seeds. Seconds are those
 of all splits of a task.
 
 ``annotate_ratio_vs_linear`` is the time to annotate over that of the baseline to be fitted (its
@@ -117,10 +118,13 @@ def trust(truth: NDArray[np.str_], obs: pd.DataFrame) -> dict[str, float]:
     """Calibration error, and how often and with how many types sets hold the true one."""
     best, sets = (obs[f"peakatlas_{n}"].to_numpy().astype(np.str_) for n in ("best", "types"))
     inside = [own in held.split(BETWEEN) for own, held in zip(truth, sets, strict=True)]
+    single = ((obs["peakatlas_n_types"] == 1) & (obs["peakatlas_novelty"] <= 1)).to_numpy()
     return {
         "ece": score(truth, best, obs["peakatlas_confidence"]).ece,
         "query_coverage": float(np.mean(inside)),
         "mean_set_size": float(obs["peakatlas_n_types"].mean()),
+        "single_share": float(single.mean()),
+        "single_accuracy": float((sets == truth)[single].mean()) if single.any() else 0.0,
     }
 
 

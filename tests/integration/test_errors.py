@@ -283,6 +283,7 @@ def test_misuse_is_one_line_with_a_hint_and_exits_2(run, words):
     [
         (["--append"], "--append: without --genome no peak is embedded"),
         (["--labels", "cell_type"], "--labels: only --report reads them"),
+        (["--assign-all", "--rule", "sets"], "--rule: --assign-all leaves no cell open"),
     ],
 )
 def test_options_without_effect_are_misuse(run, world, built, trained, options, wanted):

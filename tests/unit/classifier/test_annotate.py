@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import json
 
+import anndata as ad
 import numpy as np
 import pytest
 from atlas_tools import ToyEmbedder, tree_bytes, write_toy_genome
 from cell_tools import types_of
+from sklearn.metrics import roc_auc_score
 
 from peakatlas.classifier.annotate import AnnotateOptions, annotate
 from peakatlas.classifier.bundle import Bundle
@@ -89,6 +91,39 @@ def test_a_type_that_the_reference_lacks_is_left_open(world, bundle, atlas):
     assert set(found.obs["peakatlas_reason"][open_cells]) <= {"novel", "uncertain"}
     everything = annotate(query, bundle, atlas, options=AnnotateOptions(reject=False))
     assert not (everything.obs["peakatlas_label"] == "Unassigned").any()
+
+
+def test_a_shallow_cell_is_uncertain_and_one_of_a_new_type_is_novel(world, bundle, atlas):
+    deep, shallow = world.cells(types_of(40), seed=11), world.cells(types_of(40), depth=15, seed=12)
+    query = ad.concat([deep, shallow, world.cells(np.full(60, 4), seed=13)])
+    query.var = deep.var
+    obs = annotate(query, bundle, atlas).obs
+    parts = np.repeat(["deep", "shallow", "new"], [160, 160, 60])
+    novelty, uncertainty = (obs[f"peakatlas_{n}"].to_numpy() for n in ("novelty", "uncertainty"))
+    for other in ("deep", "shallow"):
+        rows = (parts == "new") | (parts == other)
+        assert roc_auc_score(parts[rows] == "new", novelty[rows]) > 0.95
+    novel = obs["peakatlas_reason"].to_numpy() == "novel"
+    assert novel[parts == "shallow"].mean() < 0.05 and novel[parts == "new"].mean() > 0.7
+    assert np.median(uncertainty[parts == "shallow"]) > np.median(uncertainty[parts == "deep"])
+
+
+def test_sets_label_cells_that_may_be_of_one_type_only(query, annotated, bundle, atlas):
+    options = AnnotateOptions(rule="sets", alpha=0.02)
+    obs = annotate(query, bundle, atlas, options=options).obs
+    sets, size = obs["peakatlas_types"].astype(str), obs["peakatlas_n_types"].to_numpy()
+    assert np.array_equal(size, [len([t for t in text.split("|") if t]) for text in sets])
+    assert size.mean() > annotated.obs["peakatlas_n_types"].mean()
+    given = (size == 1) & (obs["peakatlas_novelty"].to_numpy() <= 1)
+    labels = obs["peakatlas_label"].astype(str)
+    assert np.array_equal(labels != "Unassigned", given) and given.any() and not given.all()
+    assert (labels[given] == sets[given]).all()
+    inside = [
+        own in text.split("|") for own, text in zip(query.obs["cell_type"], sets, strict=True)
+    ]
+    assert np.mean(inside) > 0.93
+    told = bundle.validation["shared"]["sets"]["0.1"]
+    assert told["coverage"] == pytest.approx(0.9, abs=0.04) and told["mean_size"] < 2
 
 
 def test_shifted_peak_calls_are_carried_over(world, bundle, atlas):
