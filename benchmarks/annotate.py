@@ -29,8 +29,8 @@ error of the confidence (15 bins), ``query_coverage`` the share of query cells w
 ``single_share`` the share of cells that ``--rule sets`` gives a type and ``single_accuracy`` the
 share of these that is right. ``reference_coverage`` is the coverage on held-out reference cells
 that shaped neither the models nor the limits (`validate_sets`). A value is the mean over seeds of
-the whole query (all folds together); ``*_sd`` is the standard deviation over seeds. Seconds are those
-of all splits of a task.
+the whole query (all folds together); ``*_sd`` is the standard deviation over seeds. Seconds are
+those of all splits of a task.
 
 ``annotate_ratio_vs_linear`` is the time to annotate over that of the baseline to be fitted (its
 penalty chosen) and to predict; ``annotate_ratio_vs_linear_predict`` is over its predictions alone,
