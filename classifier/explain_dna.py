@@ -155,6 +155,14 @@ def enriched_kmers(
     ----------
     Benjamini & Hochberg (1995), Controlling the False Discovery Rate; Heinz et al. (2010),
     doi:10.1016/j.molcel.2010.05.004, for the comparison with GC-matched elements.
+
+    Examples
+    --------
+    >>> import peakatlas
+    >>> bundle = peakatlas.Bundle.load("bundle")
+    >>> found = peakatlas.enriched_kmers(bundle, "hg38.fa.gz", k=4, top=5, max_fdr=1)
+    >>> sorted(set(found["kind"])), set(found["type"]) <= set(bundle.types)
+    (['kmer', 'motif'], True)
     """
     if not 4 <= k <= 8:
         raise ValueError(f"k must be 4 to 8, not {k}")
