@@ -69,7 +69,7 @@ def _save(model, path: Path, **config) -> Path:
 
 def write_toy_peaklm(path: str | Path, *, seed: int = 0) -> Path:
     """Write a random directory of the shipped model's family; returns it."""
-    from peakatlas.engine.pretrain.network import LetterConfig, LetterModel  # noqa: PLC0415
+    from peakatlas.engine.models.letter_network import LetterConfig, LetterModel  # noqa: PLC0415
     from peakatlas.engine.pretrain.training import write_model  # noqa: PLC0415
 
     torch.manual_seed(seed)

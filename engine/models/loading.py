@@ -13,7 +13,6 @@ from transformers import CONFIG_MAPPING
 
 from peakatlas.engine.errors import ModelError
 from peakatlas.engine.letter_tokens import LetterTokenizer
-from peakatlas.engine.pretrain.network import MODEL_TYPE, LetterConfig
 from peakatlas.engine.sequences import Sequences
 
 from .auto import load_auto
@@ -23,6 +22,7 @@ from .esm import load_esm
 from .esm_glu import load_esm_glu
 from .files import inspect_weights, read_licence, weight_files
 from .hub import fetch, is_commit, looks_like_hub_id
+from .letter_network import MODEL_TYPE, LetterConfig
 from .modernbert import load_modernbert
 from .padded import PaddedEncoder, linear_weights
 from .peaklm import load_peaklm, peaklm_linear_weights

@@ -14,7 +14,6 @@ from peakatlas.engine.errors import ModelError
 from peakatlas.engine.forward import DTYPES, PackedEncoder
 from peakatlas.engine.letter_tokens import TOKEN_BASES
 from peakatlas.engine.linear import make_linear
-from peakatlas.engine.pretrain.network import LetterConfig, LetterModel
 from peakatlas.engine.stem import (
     SEEN_BASES,
     LetterStem,
@@ -25,13 +24,15 @@ from peakatlas.engine.stem import (
 
 from .checks import check_encoder, check_finite
 from .files import weight_files
+from .letter_network import LetterConfig, LetterModel
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from peakatlas.engine.blocks import Block
-    from peakatlas.engine.pretrain.network import Layer
     from peakatlas.engine.spec import Precision
+
+    from .letter_network import Layer
 
 
 def load_peaklm(path: Path, precision: Precision, device: torch.device) -> PackedEncoder:

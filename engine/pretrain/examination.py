@@ -19,9 +19,9 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from torch import Tensor
 
+    from peakatlas.engine.models.letter_network import LetterModel
     from peakatlas.engine.sequences import Sequences
 
-    from .network import LetterModel
     from .recipe import Recipe
 
 _MINIBATCH = 64

@@ -7,8 +7,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from peakatlas.engine.errors import ModelError
-
-from .network import LetterConfig
+from peakatlas.engine.models.letter_network import LetterConfig
 
 
 @dataclass(frozen=True, kw_only=True)

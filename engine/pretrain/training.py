@@ -25,11 +25,11 @@ from peakatlas.engine.allocation import keep_freed_memory
 from peakatlas.engine.distributed import RankState
 from peakatlas.engine.errors import ModelError
 from peakatlas.engine.letter_tokens import TOKEN_BASES, letter_codes
+from peakatlas.engine.models.letter_network import LetterModel
 
 from .examination import Examination, masked_loss
 from .masking import MaskedTokens, hide_tokens
 from .motifs import MotifBank, read_motifs
-from .network import LetterModel
 from .spectrum import by_composition, fit_spectrum
 from .windows import WindowSampler, split_genomes
 

@@ -4,8 +4,8 @@ import json
 
 import pytest
 
+from peakatlas.engine.models.letter_network import LetterConfig
 from peakatlas.engine.pretrain import recipe as recipes
-from peakatlas.engine.pretrain.network import LetterConfig
 
 
 @pytest.fixture

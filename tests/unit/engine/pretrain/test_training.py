@@ -14,10 +14,10 @@ from peakatlas.engine.embedder import Embedder
 from peakatlas.engine.errors import ModelError
 from peakatlas.engine.interval_readers import parse_names
 from peakatlas.engine.letter_tokens import token_letters
+from peakatlas.engine.models.letter_network import LetterConfig, LetterModel
 from peakatlas.engine.models.peaklm import read_model
 from peakatlas.engine.pretrain.examination import Examination
 from peakatlas.engine.pretrain.masking import HIDDEN_ID, hide_tokens
-from peakatlas.engine.pretrain.network import LetterConfig, LetterModel
 from peakatlas.engine.pretrain.recipe import Recipe
 from peakatlas.engine.pretrain.training import Pretraining, pretrain
 from peakatlas.engine.sequences import Sequences

@@ -1,4 +1,4 @@
-"""The network while it learns; `models.peaklm` lays the same weights out for inference.
+"""The network while it learns; `peaklm` lays the same weights out for inference.
 
 A pre-norm transformer over six-base tokens (`letter_tokens`) that enter through filters over
 letters (`stem`). It has two outputs: scores of the 4,096 6-mers, for masked tokens, and the
