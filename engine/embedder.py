@@ -71,7 +71,7 @@ class Embedder(Summary):
     Examples
     --------
     >>> import peakatlas
-    >>> embedder = peakatlas.Embedder.load("peaklm-v1")
+    >>> embedder = peakatlas.Embedder.load("peaklm-v2")
     >>> peaks = peakatlas.read_bed("peaks.bed").take([0, 1])
     >>> embedder.embed(peaks, peakatlas.open_genome("hg38.fa.gz")).values.shape
     (2, 256)
@@ -110,7 +110,7 @@ class Embedder(Summary):
     @classmethod
     def load(  # noqa: PLR0913 (the public options)
         cls,
-        model: str = "peaklm-v1",
+        model: str = "peaklm-v2",
         *,
         window: str | None = None,
         precision: Precision = "bf16",

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 _PREFIX = re.compile(r"^(esm|bert|model)\.")
 _NOT_ENCODER = re.compile(
-    r"^(lm_head|cls|head|decoder|classifier)\.|pooler|contact_head|inv_freq|position_ids"
+    r"^(lm_head|kmer_head|cls|head|decoder|classifier)\.|pooler|contact_head|inv_freq|position_ids"
 )
 
 _FRONT_MATTER = re.compile(r"\A---\n(.*?)\n---", re.DOTALL)

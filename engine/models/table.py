@@ -62,15 +62,15 @@ def _nt(hub_name: str, *, dim: int, n_parameters: int, v2: bool = False) -> Mode
 
 _CARDS = (
     ModelCard(
-        name="peaklm-v1",
-        loader="esm",
-        family="peakatlas 6-mer language model",
-        source=str(PACKAGED / "peaklm-v1"),
-        revision="1",
+        name="peaklm-v2",
+        loader="peaklm",
+        family="peakatlas language model",
+        source=str(PACKAGED / "peaklm-v2"),
+        revision="2",
         licence="MIT",
         context_tokens=256,
-        dim=256,
-        n_parameters=3_685_120,
+        dim=64,
+        n_parameters=2_840_448,
     ),
     _nt("nucleotide-transformer-500m-human-ref", dim=1280, n_parameters=480_000_000),
     _nt("nucleotide-transformer-500m-1000g", dim=1280, n_parameters=480_000_000),
