@@ -11,15 +11,12 @@ windows and say nothing (``random_cosine``).
 ``own_peak_top1``: how often the peak's own embedding is the nearest to the stand-in, by centred
 cosine, among those of all peaks.
 
-Stand-ins: ``shift_<bp>``, the window moved by so many bp, up and down in turn. The model reads
-6-mers one after the other: a shift that is no multiple of 6 changes every token, one that is a
-multiple keeps all but those at the ends, so both kinds are listed. ``best_tile``, of
+Stand-ins: ``shift_<bp>``, the window moved by so many bp, up and down in turn. Tokens are six bases:
+a shift that is a multiple of 6 keeps their frame, so both kinds are listed. ``best_tile``, of
 windows of 510 bp every 128 bp from the start of the contig, the one with the nearest centre (it is
 up to 64 bp off, 32 on average); ``mean_of_tiles``, the mean of the tiles that the peak overlaps,
 weighted by shared bp, as `Atlas.overlap_mean` has it.
-``recommended_max_offset``: the largest of `SHIFTS` that keeps `KEPT` of the centred cosine that the
-smallest leaves. Offsets of real peaks are hardly ever multiples of 6, so nearly all of the loss is
-there at once, and a limit can only bound the rest.
+``recommended_max_offset``: the largest of `SHIFTS` up to which the centred cosine is `ENOUGH`.
 """
 
 from __future__ import annotations
@@ -42,7 +39,7 @@ SHIFTS = (0, 10, 25, 50, 100, 125, 250)
 SHIFTS_IN_FRAME = (6, 12, 24, 48, 102, 126, 252)
 WIDTH, TILE_STEP = 510, 128
 SEED = 0
-KEPT = 0.95
+ENOUGH = 0.9
 
 Vectors = NDArray[np.float32]
 
@@ -111,14 +108,9 @@ def unit(vectors: Vectors) -> Vectors:
 
 
 def recommended(table: dict[str, dict[str, float]]) -> int:
-    """Largest shift that keeps `KEPT` of what the smallest one leaves, as do all between."""
-    cosines = [table[f"shift_{shift}"]["centred_cosine"] for shift in SHIFTS]
-    limit = SHIFTS[1]
-    for shift, cosine in zip(SHIFTS[2:], cosines[2:], strict=True):
-        if cosine < KEPT * cosines[1]:
-            break
-        limit = shift
-    return limit
+    """Largest shift at which, as at all smaller ones, the centred cosine is `ENOUGH`."""
+    near = [table[f"shift_{shift}"]["centred_cosine"] >= ENOUGH for shift in SHIFTS]
+    return SHIFTS[near.index(False) - 1] if False in near else SHIFTS[-1]
 
 
 def benchmark(data: Path, n: int) -> dict[str, object]:

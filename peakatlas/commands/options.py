@@ -80,7 +80,7 @@ MaxOffsetOption = Annotated[
         metavar="BP",
         min=0,
         help="Let an overlapping row stand in when its centre is this near; 50 is a sensible "
-        "limit. It is a poor stand-in: centred cosine 0.75 at 10 bp, 0.73 at 50, 0.54 at 250.",
+        "limit (centred cosine 0.97 at 10 bp, 0.90 at 50, 0.55 at 250 with the shipped model).",
     ),
 ]
 MatchContigsOption = Annotated[

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 _TIERS = {
     "exact": "the atlas has the same interval",
     "sequence": "the atlas has the same DNA elsewhere, or in another build",
-    "overlap": "a neighbour within `--max-offset` stands in; off by default, a poor approximation",
+    "overlap": "a neighbour within `--max-offset` stands in; off by default, an approximation",
     "embedded": "the model ran now, because `--genome` was given",
     "missing": "none of these; the peak is used by its coordinates only",
 }
@@ -51,6 +51,30 @@ def models() -> str:
 def tiers() -> str:
     """What may serve a peak."""
     return table(["tier", "what served the peak"], [[f"`{name}`", _TIERS[name]] for name in TIERS])
+
+
+_DESCRIBED = {
+    "model": "the shipped model",
+    "kmer6": "counts of 6-mers",
+    "random_twin": "the same network with random weights",
+    "spectrum": "what the model was taught, computed outright",
+}
+
+
+def model_quality() -> str:
+    """Cell types told by descriptions of the peaks' DNA, with their permuted controls."""
+    accuracy = result("model_quality")["accuracy"]
+    rows = [
+        [
+            words,
+            *(
+                f"{told['mean']:.3f} ± {told['sd']:.3f}"
+                for told in (accuracy[name], accuracy[f"{name}_permuted"])
+            ),
+        ]
+        for name, words in _DESCRIBED.items()
+    ]
+    return table(["peaks described by", "accuracy", "permuted over peaks"], rows)
 
 
 def error_tree() -> str:
@@ -83,6 +107,7 @@ TABLES: dict[str, Callable[[], str]] = {
     "tiers": tiers,
     "novelty": all_novelty,
     "errors": error_tree,
+    "model-quality": model_quality,
     "peers": all_peers,
     "ablation": lambda: ablation_table([result(name) for name in ABLATIONS]),
     "annotate": lambda: annotate_table([result(name) for name in TITLES]),
