@@ -12,9 +12,9 @@ windows and say nothing (``random_cosine``).
 cosine, among those of all peaks.
 
 Stand-ins: ``shift_<bp>``, the window moved by so many bp, up and down in turn. Tokens are six
-bases: a shift that is a multiple of 6 keeps their frame, so both kinds are listed. ``best_tile``, of
-windows of 510 bp every 128 bp from the start of the contig, the one with the nearest centre (it is
-up to 64 bp off, 32 on average); ``mean_of_tiles``, the mean of the tiles that the peak overlaps,
+bases: a shift that is a multiple of 6 keeps their frame, so both kinds are listed. ``best_tile``,
+of windows of 510 bp every 128 bp from the start of the contig, the one with the nearest centre (it
+is up to 64 bp off, 32 on average); ``mean_of_tiles``, the mean of the tiles that the peak overlaps,
 weighted by shared bp, as `Atlas.overlap_mean` has it.
 ``recommended_max_offset``: the largest of `SHIFTS` up to which the centred cosine is `ENOUGH`.
 """
