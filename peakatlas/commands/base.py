@@ -158,5 +158,5 @@ def _commands(command: Command | Group) -> dict[str, list[tuple[str, str]]]:
     commands = command.commands if isinstance(command, Group) else {}
     for name, each in commands.items():
         title = getattr(each, "rich_help_panel", None) or "Commands"
-        found.setdefault(title, []).append((name, each.help or ""))
+        found.setdefault(title, []).append((name, (each.help or "").partition("\n\n")[0]))
     return found

@@ -99,6 +99,7 @@ def annotate(
         float,
         typer.Option(
             "--alpha",
+            metavar="RATE",
             min=0.001,
             max=0.5,
             help="Error rate of the sets of types that each cell may be of.",

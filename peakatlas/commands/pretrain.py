@@ -29,7 +29,7 @@ def pretrain(
     genomes: Annotated[
         list[Path],
         typer.Argument(
-            metavar="GENOME.fa…", help="FASTA files to learn from.", callback=wants("genome")
+            metavar="GENOME.fa", help="FASTA files to learn from.", callback=wants("genome")
         ),
     ],
     out: Annotated[
