@@ -95,7 +95,7 @@ def build_atlas(
     >>> embedder = peakatlas.Embedder.load("peaklm-v2")
     >>> atlas = peakatlas.build_atlas("hg38.fa.gz", "others.bed", "small.zarr", embedder)
     >>> len(atlas), atlas.dim
-    (10, 256)
+    (10, 64)
     """
     inputs = read_inputs(genome, peaks, match_contigs=match_contigs)
     writer = _write(inputs, out, embedder, Partition(), shard_rows, progress or (lambda _: None))

@@ -60,7 +60,7 @@ class Atlas(Summary):
     Examples
     --------
     >>> Atlas.open("atlas.zarr").gather([0, 1]).shape
-    (2, 256)
+    (2, 64)
     """
 
     def __init__(self, storage: Storage, manifest: Mapping[str, Any]) -> None:

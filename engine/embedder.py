@@ -74,7 +74,7 @@ class Embedder(Summary):
     >>> embedder = peakatlas.Embedder.load("peaklm-v2")
     >>> peaks = peakatlas.read_bed("peaks.bed").take([0, 1])
     >>> embedder.embed(peaks, peakatlas.open_genome("hg38.fa.gz")).values.shape
-    (2, 256)
+    (2, 64)
     """
 
     def __init__(

@@ -90,7 +90,8 @@ def test_discriminants_become_as_sure_as_the_network_and_win_where_they_are_righ
     sharp = log_softmax(truth * 30, axis=1).astype(np.float32)
     logistic, discriminant = Head("logistic", 1.0), Head("discriminant", 1e-3)
     depth = np.ones(200, np.float32)
-    held = HeldOut(depth, blunt, {logistic: blunt, discriminant: sharp}, depth, [])
+    scores = {logistic: blunt, discriminant: sharp}
+    held = HeldOut(depth, blunt, scores, blunt, depth, [], np.zeros((0, 2), np.float32))
     (cooled,), by = commensurate([held])
     sure = np.exp(cooled.linear[discriminant]).max(axis=1).mean()
     assert abs(sure - np.exp(blunt).max(axis=1).mean()) < 0.01
