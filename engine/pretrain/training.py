@@ -122,7 +122,8 @@ class Pretraining:
     Raises
     ------
     ModelError
-        If the directory holds a run of another recipe.
+        If the directory holds a run of another recipe, or there are more processes than windows
+        that teach the embedding.
     """
 
     def __init__(
@@ -134,6 +135,11 @@ class Pretraining:
         motifs: dict[str, NDArray[np.float64]] | None = None,
         state: RankState = ALONE,
     ) -> None:
+        if state.world_size > 2 * recipe.clean_windows:
+            raise ModelError(
+                f"{state.world_size} processes cannot share the {2 * recipe.clean_windows} windows "
+                "of a step that teach the embedding. Start fewer."
+            )
         torch.manual_seed(recipe.seed)
         self.recipe, self.out, self.step, self.state = recipe, out, 0, state
         self.sampler = WindowSampler(train, TOKEN_BASES * recipe.context_tokens)
@@ -183,7 +189,10 @@ class Pretraining:
         loss = self._losses(batch.rows(mine), codes[mine][is_taught[mine]], n_hidden)
         total = loss[0] + recipe.embedding_weight * loss[1]
         total.backward()  # type: ignore[no-untyped-call]
-        self._share_gradients()
+        told = torch.stack([part.detach() for part in loss])
+        self._sum_over_ranks(
+            [told, *(w.grad for w in self.model.parameters() if w.grad is not None)]
+        )
         torch.nn.utils.clip_grad_norm_(self.model.parameters(), _CLIP)
         for optimizer, peak in self.optimizers:
             for group in optimizer.param_groups:
@@ -191,7 +200,7 @@ class Pretraining:
             optimizer.step()
             optimizer.zero_grad(set_to_none=True)
         self.step += 1
-        return np.array([float(part.detach()) for part in loss])
+        return told.cpu().double().numpy()
 
     def _losses(
         self, batch: MaskedTokens, taught: NDArray[np.uint8], n_hidden: int
@@ -213,12 +222,10 @@ class Pretraining:
         share = len(taught) / (2 * self.recipe.clean_windows)
         return masked, (by_token + by_window) * share
 
-    def _share_gradients(self) -> None:
-        if self.state.world_size == 1:
-            return
-        for weight in self.model.parameters():
-            if weight.grad is not None:
-                dist.all_reduce(weight.grad)
+    def _sum_over_ranks(self, tensors: list[Tensor]) -> None:
+        if self.state.world_size > 1:
+            for tensor in tensors:
+                dist.all_reduce(tensor)
 
     def _log(self, losses: list[NDArray[np.float64]], seconds: float) -> dict[str, float]:
         masked, embedding = np.mean(losses, axis=0)
