@@ -19,7 +19,7 @@ import peakatlas
 from peakatlas.classifier.sparse import binary, inverse_document_frequency, unit_sums
 from peakatlas.engine.genome import open_genome
 from peakatlas.engine.letter_tokens import LetterTokenizer, token_letters
-from peakatlas.engine.pretrain.spectrum import Spectrum
+from peakatlas.engine.pretrain.spectrum import Spectrum, canonical_columns
 from peakatlas.engine.sequences import Sequences
 
 AXES = 50
@@ -155,12 +155,3 @@ def canonical_kmers(sequences: Sequences, k: int) -> Vectors:
     table = np.bincount(flat, minlength=len(sequences) * n_columns)
     counts = table.reshape(len(sequences), n_columns).astype(np.float32)
     return np.asarray(counts / np.maximum(counts.sum(axis=1, keepdims=True), 1), np.float32)
-
-
-def canonical_columns(k: int) -> tuple[NDArray[np.int64], int]:
-    """Column of each k-mer, the same for its reverse complement, and how many columns there are."""
-    left, mirror = np.arange(4**k), np.zeros(4**k, np.int64)
-    for _ in range(k):
-        mirror, left = 4 * mirror + 3 - left % 4, left // 4
-    kept, column = np.unique(np.minimum(np.arange(4**k), mirror), return_inverse=True)
-    return column.astype(np.int64), len(kept)

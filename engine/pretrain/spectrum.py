@@ -182,12 +182,12 @@ def kmer_at(codes: NDArray[np.uint8]) -> NDArray[np.int64]:
     return np.where(known, index, 4**K)
 
 
-def canonical_columns() -> tuple[NDArray[np.int64], int]:
-    """Column of each 5-mer, the same for its reverse complement, and how many there are."""
-    left, mirror = np.arange(4**K), np.zeros(4**K, np.int64)
-    for _ in range(K):
+def canonical_columns(k: int = K) -> tuple[NDArray[np.int64], int]:
+    """Column of each k-mer, the same for its reverse complement, and how many columns there are."""
+    left, mirror = np.arange(4**k), np.zeros(4**k, np.int64)
+    for _ in range(k):
         mirror, left = 4 * mirror + 3 - left % 4, left // 4
-    kept, column = np.unique(np.minimum(np.arange(4**K), mirror), return_inverse=True)
+    kept, column = np.unique(np.minimum(np.arange(4**k), mirror), return_inverse=True)
     return column, len(kept)
 
 

@@ -9,10 +9,11 @@ import pandas as pd
 import pytest
 import scipy.sparse as sp
 
+from peakatlas.engine.pretrain.spectrum import canonical_columns
 from peakatlas.engine.sequences import Sequences
 
 sys.path.insert(0, str(Path(__file__).parents[2] / "benchmarks"))
-from model_cells import canonical_columns, canonical_kmers, cell_accuracy, gc_share, whitened
+from model_cells import canonical_kmers, cell_accuracy, gc_share, whitened
 
 
 def test_kmers_of_both_strands_are_one_and_those_with_n_are_none():
