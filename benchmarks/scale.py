@@ -12,7 +12,9 @@ trained on 4,000 tiled cells of the other donor.
 
 Each size is one run of ``peakatlas annotate`` with a report, in a process of its own: ``seconds``
 are those of the whole process, reading and writing included, ``peak_rss_mb`` is its largest
-resident memory. ``accuracy`` is that of the likeliest types, to see that nothing was lost.
+resident memory. ``accuracy`` is that of the likeliest types, and must be the same at each size. It
+falls as ``--peaks`` rises, for a count of the reference and one of the query then seldom meet in
+the same copy of their peak.
 """
 
 from __future__ import annotations
