@@ -18,13 +18,11 @@ from sklearn.preprocessing import StandardScaler
 import peakatlas
 from peakatlas.classifier.sparse import binary, inverse_document_frequency, unit_sums
 from peakatlas.engine.genome import open_genome
-from peakatlas.engine.letter_tokens import LetterTokenizer, token_letters
+from peakatlas.engine.letter_tokens import LetterTokenizer, letter_codes, token_letters
 from peakatlas.engine.pretrain.spectrum import Spectrum, canonical_columns
 from peakatlas.engine.sequences import Sequences
 
 AXES = 50
-CODES = np.full(256, 4, np.int64)
-CODES[np.frombuffer(b"ACGT", np.uint8)] = np.arange(4)
 
 Vectors = NDArray[np.float32]
 
@@ -100,7 +98,7 @@ def whitened(vectors: Vectors, sequences: Sequences) -> Vectors:
 
 def gc_share(sequences: Sequences) -> NDArray[np.float64]:
     """Share of G and C among the known bases of each sequence, shape (n,)."""
-    codes = CODES[sequences.data]
+    codes = letter_codes(sequences.data)
     first = sequences.offsets[:-1]
     known, gc = (
         np.add.reduceat(each.astype(np.int64), first)
@@ -142,7 +140,7 @@ def canonical_kmers(sequences: Sequences, k: int) -> Vectors:
     >>> canonical_kmers(Sequences.from_strings(["AANTT"]), 2)[0, 0]  # AA and TT are one
     np.float32(1.0)
     """
-    codes = CODES[sequences.data]
+    codes = letter_codes(sequences.data)
     place = np.arange(len(codes) - k + 1)
     last = sequences.offsets[1:] - k
     row = np.searchsorted(sequences.offsets, place, side="right") - 1

@@ -48,7 +48,7 @@ from peakatlas.engine.models.letter_network import LetterModel
 from peakatlas.engine.models.loading import find_model
 from peakatlas.engine.models.peaklm import read_model
 from peakatlas.engine.pretrain.examination import Examination
-from peakatlas.engine.pretrain.motifs import read_motifs
+from peakatlas.engine.pretrain.motif_bank import read_motifs
 from peakatlas.engine.pretrain.recipe import Recipe
 from peakatlas.engine.pretrain.training import find_spectrum, write_model
 from peakatlas.engine.pretrain.windows import WindowSampler, split_genomes

@@ -10,7 +10,8 @@ import pandas as pd
 from scipy.stats import false_discovery_control, hypergeom
 
 from peakatlas.engine.genome import open_genome
-from peakatlas.engine.motifs import MOTIFS, allowed_letters, encode, strongest_sites
+from peakatlas.engine.letter_tokens import letter_codes
+from peakatlas.engine.motifs import MOTIFS, allowed_letters, strongest_sites
 
 from .explain_elements import element_scores
 
@@ -59,7 +60,7 @@ class _Elements:
 
     @property
     def codes(self) -> NDArray[np.uint8]:
-        return encode(self.dna.data)
+        return letter_codes(self.dna.data)
 
     def strata(self) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
         """Stratum of GC share and known bases of each element, and which have enough of these."""

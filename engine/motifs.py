@@ -21,9 +21,6 @@ _IUPAC = {
     "R": "AG", "Y": "CT", "S": "CG", "W": "AT", "K": "GT", "M": "AC",
     "B": "CGT", "D": "AGT", "H": "ACT", "V": "ACG", "N": "ACGT",
 }  # fmt: skip
-_CODES = np.full(256, 4, np.uint8)
-for _code, _letter in enumerate(_LETTERS):
-    _CODES[ord(_letter)] = _CODES[ord(_letter.lower())] = _code
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -89,17 +86,6 @@ def allowed_letters(code: str) -> str:
     return _IUPAC[code]
 
 
-def encode(letters: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """Letters of DNA as 0-3 in the order ACGT, 4 for anything else.
-
-    Parameters
-    ----------
-    letters : uint8, shape (n,)
-        ASCII.
-    """
-    return _CODES[letters]
-
-
 def weights(consensus: str, background: NDArray[np.float64]) -> NDArray[np.float64]:
     """Position weight matrix of a consensus, in bits.
 
@@ -145,7 +131,7 @@ def score(codes: NDArray[np.uint8], matrix: NDArray[np.float64]) -> NDArray[np.f
     Parameters
     ----------
     codes : uint8, shape (n,)
-        DNA as from `encode`.
+        Letter codes of DNA, as from `letter_tokens.letter_codes`.
     matrix : float64, shape (n_positions, 4)
 
     Returns
@@ -155,7 +141,8 @@ def score(codes: NDArray[np.uint8], matrix: NDArray[np.float64]) -> NDArray[np.f
 
     Examples
     --------
-    >>> dna = encode(np.frombuffer(b"TTTGATAAGCC", np.uint8))
+    >>> from .letter_tokens import letter_codes
+    >>> dna = letter_codes(np.frombuffer(b"TTTGATAAGCC", np.uint8))
     >>> matrix = weights("WGATAAR", np.full(4, 0.25))
     >>> int(score(dna, matrix).argmax())
     2
@@ -180,7 +167,7 @@ def strongest_sites(
     Parameters
     ----------
     codes : uint8, shape (n,)
-        DNA as from `encode`.
+        Letter codes of DNA, as from `letter_tokens.letter_codes`.
     consensus : str
         IUPAC letters.
     bp_per_site : int

@@ -18,8 +18,8 @@ DIGEST_BYTES = 16
 
 _UPPER = np.arange(256, dtype=np.uint8)
 _UPPER[97:123] -= 32
-_COMPLEMENT = _UPPER.copy()
-_COMPLEMENT[list(b"ACGTURYKMBVDHSWN")] = list(b"TGCAAYRMKVBHDSWN")
+COMPLEMENT = _UPPER.copy()
+COMPLEMENT[list(b"ACGTURYKMBVDHSWN")] = list(b"TGCAAYRMKVBHDSWN")
 _KNOWN = np.zeros(256, np.bool_)
 _KNOWN[list(b"ACGT")] = True
 
@@ -99,7 +99,7 @@ class Sequences:
         """The other strand of each sequence, 5' to 3'; IUPAC letters are complemented too."""
         mirror = np.repeat(self.offsets[:-1] + self.offsets[1:] - 1, self.lengths)
         flipped = self.data[mirror - np.arange(len(self.data))]
-        return Sequences(_COMPLEMENT[flipped], self.offsets)
+        return Sequences(COMPLEMENT[flipped], self.offsets)
 
     def digests(self) -> NDArray[np.uint8]:
         """BLAKE2b-128 of the upper-case letters of each sequence, shape (n, 16)."""

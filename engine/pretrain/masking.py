@@ -33,7 +33,9 @@ class MaskedTokens:
         return MaskedTokens(self.inputs[rows], self.targets[rows], self.hidden[rows])
 
 
-def hide_tokens(codes: NDArray[np.uint8], rate: float, rng: np.random.Generator) -> MaskedTokens:
+def hide_tokens(
+    codes: NDArray[np.uint8], rate: float, rng: np.random.Generator, *, n_shown: int = 0
+) -> MaskedTokens:
     """Hide each token with the probability `rate`; the letters of a hidden one are seen nowhere.
 
     Parameters
@@ -41,8 +43,11 @@ def hide_tokens(codes: NDArray[np.uint8], rate: float, rng: np.random.Generator)
     codes : uint8, shape (n, 6 × n_tokens)
         Letter codes of windows without unknown bases.
     rate : float
+    n_shown : int
+        So many windows, the first, are shown whole.
     """
     letters = codes.reshape(len(codes), -1, TOKEN_BASES)
     hidden = rng.random(letters.shape[:2]) < rate
+    hidden[:n_shown] = False
     inputs = np.where(hidden, HIDDEN_ID, token_ids(letters))
     return MaskedTokens(inputs, letters.astype(np.int64) @ _KMER_POWERS, hidden)

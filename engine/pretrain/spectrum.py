@@ -22,7 +22,7 @@ from peakatlas.engine.letter_tokens import TOKEN_BASES, UNKNOWN
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from .motifs import MotifBank
+    from .motif_bank import MotifBank
 
 K = 5
 _EDGE = K // 2

@@ -28,8 +28,8 @@ from peakatlas.engine.letter_tokens import TOKEN_BASES, letter_codes
 from peakatlas.engine.models.letter_network import LetterModel
 
 from .examination import Examination, masked_loss
-from .masking import MaskedTokens, hide_tokens
-from .motifs import MotifBank, read_motifs
+from .masking import hide_tokens
+from .motif_bank import MotifBank, read_motifs
 from .spectrum import by_composition, fit_spectrum
 from .windows import WindowSampler, split_genomes
 
@@ -43,6 +43,7 @@ if TYPE_CHECKING:
     from peakatlas.engine.intervals import Intervals
     from peakatlas.engine.sequences import Sequences
 
+    from .masking import MaskedTokens
     from .recipe import Recipe
     from .spectrum import Spectrum
 
@@ -115,7 +116,7 @@ class Pretraining:
         Model directory; ``checkpoint.pt`` and ``training_log.jsonl`` lie there.
     recipe : Recipe
     motifs : dict of name to float64, shape (4, width), optional
-        Count matrices that the embedding learns to tell, as `motifs.read_motifs` gives them.
+        Count matrices that the embedding learns to tell, as `motif_bank.read_motifs` gives them.
     state : RankState
         This process among those that share the work.
 
@@ -180,9 +181,7 @@ class Pretraining:
         taught = of_all_compositions(self.sampler, 2 * recipe.clean_windows, rng)
         n_others = recipe.minibatch - len(taught)
         codes = np.concatenate([taught, letter_codes(self.sampler.draw(n_others, rng))])
-        batch = hide_tokens(codes, recipe.mask_rate, rng)
-        shown = np.arange(recipe.minibatch) < recipe.clean_windows
-        batch = with_shown(batch, codes, shown)
+        batch = hide_tokens(codes, recipe.mask_rate, rng, n_shown=recipe.clean_windows)
         n_hidden = int(batch.hidden.sum())
         is_taught = np.arange(recipe.minibatch) < len(taught)
         mine = slice(self.state.rank, None, self.state.world_size)
@@ -317,18 +316,6 @@ def write_model(model: LetterModel, out: Path) -> None:
     state = model.state_dict()
     weights = {name: value.half().cpu().contiguous() for name, value in state.items()}
     save_file(weights, out / "model.safetensors", {"format": "pt"})
-
-
-def with_shown(
-    batch: MaskedTokens, codes: NDArray[np.uint8], shown: NDArray[np.bool_]
-) -> MaskedTokens:
-    """The minibatch with nothing hidden in some of the windows."""
-    whole = hide_tokens(codes, 0.0, np.random.default_rng(0))
-    return MaskedTokens(
-        np.where(shown[:, None], whole.inputs, batch.inputs),
-        batch.targets,
-        batch.hidden & ~shown[:, None],
-    )
 
 
 def make_optimizers(

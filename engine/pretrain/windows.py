@@ -10,7 +10,7 @@ import numpy as np
 from peakatlas.engine.errors import GenomeError
 from peakatlas.engine.genome import open_genome
 from peakatlas.engine.intervals import Intervals
-from peakatlas.engine.sequences import Sequences
+from peakatlas.engine.sequences import COMPLEMENT, Sequences
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -18,8 +18,6 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-_COMPLEMENT = np.arange(256, dtype=np.uint8)
-_COMPLEMENT[np.frombuffer(b"ACGT", np.uint8)] = np.frombuffer(b"TGCA", np.uint8)
 _IS_ACGT = np.isin(np.arange(256), np.frombuffer(b"ACGT", np.uint8))
 
 
@@ -58,7 +56,7 @@ class WindowSampler:
             parts.append(windows[_IS_ACGT[windows].all(axis=1)])
         windows = np.concatenate(parts)[:n]
         flip = rng.random(n) < 0.5
-        windows[flip] = _COMPLEMENT[windows[flip, ::-1]]
+        windows[flip] = COMPLEMENT[windows[flip, ::-1]]
         return windows
 
 

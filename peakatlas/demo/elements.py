@@ -11,7 +11,8 @@ import numpy as np
 
 from peakatlas.engine.genome import open_genome
 from peakatlas.engine.intervals import Intervals
-from peakatlas.engine.motifs import MOTIFS, encode, strongest_sites
+from peakatlas.engine.letter_tokens import letter_codes
+from peakatlas.engine.motifs import MOTIFS, strongest_sites
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -61,7 +62,7 @@ def read_slice() -> NDArray[np.uint8]:
     """
     chrom, start, end = slice_bounds()
     whole = Intervals.from_columns([chrom], [start], [end])
-    return encode(open_genome(DATA / "slice.fa.gz").fetch(whole).data)
+    return letter_codes(open_genome(DATA / "slice.fa.gz").fetch(whole).data)
 
 
 def place_elements(
@@ -72,7 +73,7 @@ def place_elements(
     Parameters
     ----------
     codes : uint8, shape (n_bp,)
-        DNA as from `motifs.encode`.
+        DNA as from `letter_tokens.letter_codes`.
     n : int
         Elements to place, fewer if the DNA has no room.
     reach, spacing, bp_per_site : int

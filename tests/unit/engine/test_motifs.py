@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
+from peakatlas.engine.letter_tokens import letter_codes
 from peakatlas.engine.motifs import (
     MOTIFS,
-    encode,
     reverse_complement,
     score,
     strongest_sites,
@@ -35,7 +35,7 @@ def test_weights_are_log_odds():
 
 
 def test_unknown_letters_score_nothing():
-    codes = encode(np.frombuffer(b"AGATAANAGATAAG", np.uint8))
+    codes = letter_codes(np.frombuffer(b"AGATAANAGATAAG", np.uint8))
     found = score(codes, weights("WGATAAR", np.full(4, 0.25)))
     assert np.isneginf(found[:7]).all()
     assert np.isfinite(found[7])
@@ -44,7 +44,7 @@ def test_unknown_letters_score_nothing():
 def test_sites_are_found_on_both_strands():
     codes = dna(5000)
     for place, word in ((1000, b"AGATAAG"), (3000, b"CTTATCT")):
-        codes[place : place + 7] = encode(np.frombuffer(word, np.uint8))
+        codes[place : place + 7] = letter_codes(np.frombuffer(word, np.uint8))
     sites = strongest_sites(codes, "WGATAAR", bp_per_site=500)
     assert {1003, 3003} <= set(sites.tolist())
     assert len(sites) <= 10

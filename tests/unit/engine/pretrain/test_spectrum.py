@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from peakatlas.engine.errors import ModelError
-from peakatlas.engine.pretrain.motifs import MotifBank, log_odds, read_motifs
+from peakatlas.engine.pretrain.motif_bank import MotifBank, log_odds, read_motifs
 from peakatlas.engine.pretrain.spectrum import (
     by_composition,
     canonical_columns,
