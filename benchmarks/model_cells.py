@@ -19,7 +19,8 @@ import peakatlas
 from peakatlas.classifier.sparse import binary, inverse_document_frequency, unit_sums
 from peakatlas.engine.genome import open_genome
 from peakatlas.engine.letter_tokens import LetterTokenizer, letter_codes, token_letters
-from peakatlas.engine.pretrain.spectrum import Spectrum, canonical_columns
+from peakatlas.engine.pretrain.kmers import canonical_columns
+from peakatlas.engine.pretrain.spectrum import Spectrum
 from peakatlas.engine.sequences import Sequences
 
 AXES = 50

@@ -51,6 +51,7 @@ from peakatlas.engine.pretrain.examination import Examination
 from peakatlas.engine.pretrain.motif_bank import read_motifs
 from peakatlas.engine.pretrain.recipe import Recipe
 from peakatlas.engine.pretrain.training import find_spectrum, write_model
+from peakatlas.engine.pretrain.varied_windows import VariedWindows
 from peakatlas.engine.pretrain.windows import WindowSampler, split_genomes
 from peakatlas.engine.sequences import Sequences
 
@@ -181,7 +182,7 @@ def benchmark(data: Path, model: str, seeds: int, motifs: Path | None) -> dict[s
         }
         own = embedders["model"]
         sampler = WindowSampler(train, TOKEN_BASES * Recipe().context_tokens)
-        teacher = None if motifs is None else find_spectrum(sampler, Recipe(), read_motifs(motifs))
+        teacher = motifs and find_spectrum(VariedWindows(sampler), Recipe(), read_motifs(motifs))
         return {
             "benchmark": "model_quality",
             "model": model,

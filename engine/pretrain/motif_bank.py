@@ -1,14 +1,16 @@
 """Binding motifs of transcription factors as scanning filters.
 
 Matrices are read in the format of JASPAR's downloads (`>ID name`, then a row of counts for each of
-A, C, G, T). A site counts softly: by the logistic function of its log-odds score, in bits, above a
-threshold that one in a thousand places of random DNA of the genome passes.
+A, C, G, T). A site counts in two ways: by its excess, the bits by which its log-odds score is above
+a threshold that one in a thousand places of random DNA of the genome passes (softly, so that a site
+at the threshold counts a little), and by its affinity, the root of how likely it is to be bound
+beside the motif's best site. The excess tells all sites there are, the affinity the strong ones.
 """
 
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -68,7 +70,9 @@ class MotifBank:
     """Log-odds in bits, both strands, centred, bfloat16, shape (2 n, width × 5); an unknown base
     scores as the mean of the four."""
     thresholds: Tensor
-    """float32, shape (2 n,)."""
+    """Scores that one in a thousand places passes, float32, shape (2 n,)."""
+    best: Tensor
+    """Scores of the best sites, float32, shape (2 n,)."""
 
     @classmethod
     def build(
@@ -92,11 +96,12 @@ class MotifBank:
         unknown = np.einsum("b,mbw->mw", share, stranded)[:, None]
         both = torch.from_numpy(np.concatenate([stranded, unknown], axis=1).transpose(0, 2, 1))
         filters = both.contiguous().flatten(1).to(torch.bfloat16)
-        bare = cls(names=tuple(motifs), filters=filters, thresholds=torch.zeros(len(filters)))
+        best = torch.tensor([each.max(axis=0).sum() for each in scores]).float().repeat(2)
+        bare = cls(names=tuple(motifs), filters=filters, thresholds=torch.zeros(0), best=best)
         found = bare.scores(background)[:, width:-width, : len(scores)].flatten(0, 1)
         rank = max(1, round(PASSED_BY * len(found)))
         limits = found.topk(rank, dim=0).values[-1]
-        return cls(names=bare.names, filters=filters, thresholds=limits.repeat(2))
+        return replace(bare, thresholds=limits.repeat(2))
 
     @property
     def width(self) -> int:
@@ -111,11 +116,15 @@ class MotifBank:
         seen = letters.to(torch.bfloat16).unfold(1, self.width, 1).transpose(2, 3).flatten(2)
         return functional.linear(seen, self.filters).float()
 
-    def occupancy(self, codes: NDArray[np.uint8]) -> Tensor:
-        """How much each motif is there about each base, on either strand, (n, bp, motifs)."""
-        soft = torch.sigmoid(self.scores(codes) - self.thresholds)
-        n = len(self.names)
-        return soft[..., :n] + soft[..., n:]
+    def sites(self, codes: NDArray[np.uint8]) -> tuple[Tensor, Tensor]:
+        """Excess in bits and affinity, of 1 at most a strand, about each base, both strands summed.
+
+        Each float32, shape (n, bp, motifs).
+        """
+        scores, n = self.scores(codes), len(self.names)
+        excess = functional.softplus(scores - self.thresholds)
+        affinity = torch.exp2((scores - self.best) / 2)
+        return excess[..., :n] + excess[..., n:], affinity[..., :n] + affinity[..., n:]
 
 
 def log_odds(counts: NDArray[np.float64], share: NDArray[np.float64]) -> NDArray[np.float32]:

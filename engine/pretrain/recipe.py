@@ -21,7 +21,7 @@ class Recipe:
     """Windows a step."""
     clean_windows: int = 12
     """Windows of a step of which nothing is hidden. They and as many others teach the embedding
-    and are of all compositions; the rest are drawn from the genome as it is."""
+    and are varied ones (`VariedWindows`); the rest are drawn from the genome as it is."""
     steps: int = 7500
     warmup: int = 200
     """Steps of linear warm-up; cosine decay to 2 % of the peak follows."""

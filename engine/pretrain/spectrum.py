@@ -1,11 +1,12 @@
 """What the embedding learns to say: the k-mers and motifs of a sequence, on few axes.
 
 The spectrum of a window is the share of each 5-mer, one with its reverse complement, and, if motifs
-are given, how much of each is there. Both are sums over bases, so a window's spectrum is the mean
-over its tokens, and the same on both strands. Its axes are principal components over windows of the
-genome of all densities of CG dinucleotides, where what follows from composition is taken out. What
-says the same weighs less: each 5-mer and motif is divided by the root of the number of those that
-it goes with. The axes are rotated at random, so that no single dimension is more than the others.
+are given, the excess and the affinity of their sites (`motif_bank`). All are sums over bases, so a
+window's spectrum is the mean over its tokens, and the same on both strands. Its axes are principal
+components over windows of the genome without repeats and of all densities of CG dinucleotides,
+where what follows from composition is taken out. What says the same weighs less: each 5-mer and
+motif is divided by the cube root of the number of those that it goes with. The axes are rotated at
+random, so that no single dimension is more than the others.
 """
 
 from __future__ import annotations
@@ -19,6 +20,9 @@ from torch import Tensor
 
 from peakatlas.engine.letter_tokens import TOKEN_BASES, UNKNOWN
 
+from .kmers import canonical_columns, kmer_index
+from .varied_windows import cpg_counts
+
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
@@ -27,6 +31,8 @@ if TYPE_CHECKING:
 K = 5
 _EDGE = K // 2
 _BLOCK, _TOLD = 64, 4096
+_WEIGHTS = (0.7, 1.0, 0.3)
+"""Of 5-mers, of the excess and of the affinity of sites."""
 _CPG_DENSITIES = (0.004, 0.008, 0.014, 0.024, 0.04, 0.07, 0.1)
 """Borders between groups of windows, CG dinucleotides a base."""
 
@@ -39,7 +45,7 @@ class Spectrum:
     """Of the 5-mer centred on a base, float32, shape (4**5 + 1, dim); the last row, a 5-mer with
     an unknown base, is the mean."""
     motifs: Tensor | None
-    """Of the occupancy by each motif, float32, shape (n_motifs, dim)."""
+    """Of each motif's excess, then of each one's affinity, float32, shape (2 n_motifs, dim)."""
     offset: Tensor
     """float32, shape (dim,)."""
     bank: MotifBank | None
@@ -65,8 +71,8 @@ class Spectrum:
         total = sum((self.kmers[index[..., i]] for i in range(1, TOKEN_BASES)),
                     self.kmers[index[..., 0]])  # fmt: skip
         if self.motifs is not None and self.bank is not None:
-            found = self.bank.occupancy(codes).view(*shape, -1).sum(2)
-            total = total + found @ self.motifs
+            found = [each.view(*shape, -1).sum(2) for each in self.bank.sites(codes)]
+            total = total + torch.cat(found, dim=-1) @ self.motifs
         return total / TOKEN_BASES + self.offset
 
 
@@ -78,7 +84,7 @@ def fit_spectrum(
     Parameters
     ----------
     codes : uint8, shape (n, bp)
-        Letter codes of windows without unknown bases, many more than `dim`; see `by_composition`.
+        Letter codes of windows without unknown bases, many more than `dim`; see `VariedWindows`.
     bank : MotifBank, optional
     dim : int
         Axes.
@@ -87,13 +93,11 @@ def fit_spectrum(
     """
     blocks = [canonical_shares(codes)]
     if bank is not None:
-        starts = range(0, len(codes), _BLOCK)
-        parts = [bank.occupancy(codes[i : i + _BLOCK]).mean(1) for i in starts]
-        blocks.append(torch.cat(parts).numpy().astype(np.float64))
+        blocks += mean_sites(bank, codes)
     maps = find_axes(blocks, codes, dim)
     maps = maps @ np.linalg.qr(rng.normal(size=(dim, dim)))[0]
     n_kmers = blocks[0].shape[1]
-    table = maps[:n_kmers][canonical_columns()[0]]
+    table = maps[:n_kmers][canonical_columns(K)[0]]
     kmers = np.concatenate([table, table.mean(axis=0, keepdims=True)])
     fitted = Spectrum(
         kmers=torch.from_numpy(kmers.astype(np.float32)),
@@ -110,21 +114,6 @@ def fit_spectrum(
         variance=float(told.mean(1).var(0).sum()),
         token_variance=float(told.flatten(0, 1).var(0).sum()),
     )
-
-
-def by_composition(codes: NDArray[np.uint8], n: int, rng: np.random.Generator) -> NDArray[np.uint8]:
-    """Draw windows so that all densities of CG dinucleotides are there alike.
-
-    Most of a genome is poor in them; regulatory elements are not.
-
-    Parameters
-    ----------
-    codes : uint8, shape (m, bp)
-        Letter codes, m much greater than `n`.
-    """
-    level = np.floor(2 * np.log2(1 + cpg_counts(codes))).astype(np.int64)
-    weight = 1 / np.bincount(level)[level]
-    return codes[rng.choice(len(codes), n, replace=False, p=weight / weight.sum())]
 
 
 def find_axes(
@@ -150,50 +139,38 @@ def find_axes(
     power = (np.concatenate(scaled, axis=1) ** 2).mean(axis=1)
     level = np.sqrt(np.bincount(member, power) / np.bincount(member))
     scaled = [values / level[member][:, None] for values in scaled]
-    weights = [sparing(values) for values in scaled]
+    weights = [w * sparing(v) for w, v in zip(_WEIGHTS, scaled, strict=False)]
     weighted = np.concatenate([v * w for v, w in zip(scaled, weights, strict=True)], axis=1)
     vectors = np.linalg.eigh(weighted.T @ weighted / len(weighted))[1][:, : -dim - 1 : -1]
     scale = np.concatenate([w / s for w, s in zip(weights, scales, strict=True)])
     return np.asarray(vectors * scale[:, None])
 
 
-def cpg_counts(codes: NDArray[np.uint8]) -> NDArray[np.int64]:
-    """CG dinucleotides of each window, shape (n,)."""
-    return np.asarray(((codes[:, :-1] == 1) & (codes[:, 1:] == 2)).sum(axis=1))
+def mean_sites(bank: MotifBank, codes: NDArray[np.uint8]) -> list[NDArray[np.float64]]:
+    """Mean excess and mean affinity over the bases of each window, each of shape (n, motifs)."""
+    starts = range(0, len(codes), _BLOCK)
+    parts = [[each.mean(1) for each in bank.sites(codes[i : i + _BLOCK])] for i in starts]
+    return [torch.cat(kind).numpy().astype(np.float64) for kind in zip(*parts, strict=True)]
 
 
 def sparing(values: NDArray[np.float64]) -> NDArray[np.float64]:
     """Weight of each standardised column: less for those that go together; squares sum to 1."""
     alike = (values.T @ values / len(values)) ** 2
     total = alike.sum(axis=1)
-    weights = np.where(total > 0, 1 / np.sqrt(np.maximum(total, 1e-12)), 0.0)
+    weights = np.where(total > 0, np.maximum(total, 1e-12) ** (-1 / 3), 0.0)
     return np.asarray(weights / np.linalg.norm(weights))
 
 
 def kmer_at(codes: NDArray[np.uint8]) -> NDArray[np.int64]:
     """Index of the 5-mer centred on each base, 4**5 where a base of it is unknown, (n, bp)."""
     padded = np.pad(codes, ((0, 0), (_EDGE, _EDGE)), constant_values=UNKNOWN)
-    width = codes.shape[1]
-    index, known = np.zeros(codes.shape, np.int64), np.ones(codes.shape, np.bool_)
-    for step in range(K):
-        letter = padded[:, step : step + width]
-        known &= letter != UNKNOWN
-        index = index * 4 + np.minimum(letter, 3)
-    return np.where(known, index, 4**K)
-
-
-def canonical_columns(k: int = K) -> tuple[NDArray[np.int64], int]:
-    """Column of each k-mer, the same for its reverse complement, and how many columns there are."""
-    left, mirror = np.arange(4**k), np.zeros(4**k, np.int64)
-    for _ in range(k):
-        mirror, left = 4 * mirror + 3 - left % 4, left // 4
-    kept, column = np.unique(np.minimum(np.arange(4**k), mirror), return_inverse=True)
-    return column, len(kept)
+    index = kmer_index(padded, K).astype(np.int64)
+    return np.where(index < 0, 4**K, index)
 
 
 def canonical_shares(codes: NDArray[np.uint8]) -> NDArray[np.float64]:
     """Canonical 5-mers a base, float64, shape (n, columns)."""
-    column, n_columns = canonical_columns()
+    column, n_columns = canonical_columns(K)
     column = np.append(column, n_columns)
     flat = column[kmer_at(codes)] + (n_columns + 1) * np.arange(len(codes))[:, None]
     counts = np.bincount(flat.ravel(), minlength=len(codes) * (n_columns + 1))

@@ -30,7 +30,8 @@ from peakatlas.engine.models.letter_network import LetterModel
 from .examination import Examination, masked_loss
 from .masking import hide_tokens
 from .motif_bank import MotifBank, read_motifs
-from .spectrum import by_composition, fit_spectrum
+from .spectrum import fit_spectrum
+from .varied_windows import VariedWindows
 from .windows import WindowSampler, split_genomes
 
 if TYPE_CHECKING:
@@ -51,9 +52,6 @@ SUMMARY = "pretraining.json"
 ALONE = RankState(rank=0, world_size=1, device="cpu")
 _CLIP = 1.0
 _BACKGROUND_WINDOWS = 400
-_DRAWN = 20
-"""Windows that are drawn for one of those whose composition is chosen."""
-_BLOCK = 512
 
 
 def pretrain(
@@ -148,7 +146,8 @@ class Pretraining:
         self.model = LetterModel(recipe.network).to(self.device)
         self.optimizers = make_optimizers(self.model, recipe)
         self.examination = Examination.draw(holdout, recipe)
-        self.spectrum = find_spectrum(self.sampler, recipe, motifs)
+        self.varied = VariedWindows(self.sampler)
+        self.spectrum = find_spectrum(self.varied, recipe, motifs)
         out.mkdir(parents=True, exist_ok=True)
         self._resume()
 
@@ -178,7 +177,7 @@ class Pretraining:
     def _train_step(self) -> NDArray[np.float64]:
         recipe = self.recipe
         rng = np.random.default_rng([recipe.seed, self.step])
-        taught = of_all_compositions(self.sampler, 2 * recipe.clean_windows, rng)
+        taught = self.varied.draw(2 * recipe.clean_windows, rng)
         n_others = recipe.minibatch - len(taught)
         codes = np.concatenate([taught, letter_codes(self.sampler.draw(n_others, rng))])
         batch = hide_tokens(codes, recipe.mask_rate, rng, n_shown=recipe.clean_windows)
@@ -279,34 +278,22 @@ class Pretraining:
 
 
 def find_spectrum(
-    sampler: WindowSampler, recipe: Recipe, motifs: dict[str, NDArray[np.float64]] | None
+    varied: VariedWindows, recipe: Recipe, motifs: dict[str, NDArray[np.float64]] | None
 ) -> Spectrum:
     """What the embedding is taught, found on windows of the training DNA.
 
     Parameters
     ----------
-    sampler : WindowSampler
+    varied : VariedWindows
         Of windows of whole tokens.
     recipe : Recipe
     motifs : dict of name to float64, shape (4, width), optional
     """
     rng = np.random.default_rng([recipe.seed, 0, 1])
-    background = letter_codes(sampler.draw(_BACKGROUND_WINDOWS, rng))
+    background = letter_codes(varied.sampler.draw(_BACKGROUND_WINDOWS, rng))
     bank = MotifBank.build(motifs, background) if motifs else None
-    codes = of_all_compositions(sampler, recipe.spectrum_windows, rng)
+    codes = varied.draw(recipe.spectrum_windows, rng)
     return fit_spectrum(codes, bank, recipe.network.embedding_size, rng)
-
-
-def of_all_compositions(
-    sampler: WindowSampler, n: int, rng: np.random.Generator
-) -> NDArray[np.uint8]:
-    """Letter codes of `n` windows, rich and poor in CG alike, shape (n, bp)."""
-    parts = []
-    for first in range(0, n, _BLOCK):
-        size = min(_BLOCK, n - first)
-        drawn = letter_codes(sampler.draw(_DRAWN * size, rng))
-        parts.append(by_composition(drawn, size, rng))
-    return np.concatenate(parts)
 
 
 def write_model(model: LetterModel, out: Path) -> None:

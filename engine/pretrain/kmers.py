@@ -1,0 +1,58 @@
+"""K-mers as numbers in base 4, in the order A, C, G, T."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from peakatlas.engine.letter_tokens import UNKNOWN
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+
+def kmer_index(codes: NDArray[np.uint8], k: int) -> NDArray[np.int32]:
+    """Number of the k-mer that begins at each place, -1 if a base of it is unknown.
+
+    Parameters
+    ----------
+    codes : uint8, shape (…, bp)
+        Letter codes.
+    k : int
+        From 1 to 15.
+
+    Returns
+    -------
+    int32, shape (…, bp - k + 1)
+    """
+    n = codes.shape[-1] - k + 1
+    index = np.zeros((*codes.shape[:-1], n), np.int32)
+    unknown = np.zeros(index.shape, np.bool_)
+    for step in range(k):
+        letter = codes[..., step : step + n]
+        index = index * 4 + np.minimum(letter, 3)
+        unknown |= letter == UNKNOWN
+    index[unknown] = -1
+    return index
+
+
+def reverse_complements(k: int) -> NDArray[np.int64]:
+    """Number of the reverse complement of each k-mer, shape (4**k,).
+
+    Examples
+    --------
+    >>> reverse_complements(1).tolist()
+    [3, 2, 1, 0]
+    """
+    left, mirror = np.arange(4**k), np.zeros(4**k, np.int64)
+    for _ in range(k):
+        mirror, left = 4 * mirror + 3 - left % 4, left // 4
+    return mirror
+
+
+def canonical_columns(k: int) -> tuple[NDArray[np.int64], int]:
+    """Column of each k-mer, the same for its reverse complement, and how many columns there are."""
+    least = np.minimum(np.arange(4**k), reverse_complements(k))
+    kept, column = np.unique(least, return_inverse=True)
+    return column, len(kept)
