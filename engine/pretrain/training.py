@@ -162,7 +162,7 @@ class Pretraining:
         """
         began, first, losses = time.monotonic(), self.step, []
         while self.step < self.recipe.steps:
-            losses.append(self._train_step())
+            losses.append(self.train_step())
             told = {"step": float(self.step), "loss": float(losses[-1][0])}
             if self.step % self.recipe.eval_every == 0 or self.step == self.recipe.steps:
                 seconds = (time.monotonic() - began) / (self.step - first)
@@ -174,7 +174,8 @@ class Pretraining:
         if self.state.is_main:
             self._save_model()
 
-    def _train_step(self) -> NDArray[np.float64]:
+    def train_step(self) -> NDArray[np.float64]:
+        """One step: loss of hidden tokens and of the embedding, shape (2,)."""
         recipe = self.recipe
         rng = np.random.default_rng([recipe.seed, self.step])
         taught = self.varied.draw(2 * recipe.clean_windows, rng)

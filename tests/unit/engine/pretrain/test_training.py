@@ -105,14 +105,14 @@ def test_a_stopped_run_continues_to_the_same_weights(
 ) -> None:
     begin(tmp_path / "whole").run()
     stopped = begin(tmp_path / "stopped")
-    step = stopped._train_step
+    step = stopped.train_step
 
     def stop_at_four() -> np.ndarray:
         if stopped.step == 4:
             raise StoppedError
         return step()
 
-    monkeypatch.setattr(stopped, "_train_step", stop_at_four)
+    monkeypatch.setattr(stopped, "train_step", stop_at_four)
     with pytest.raises(StoppedError):
         stopped.run()
     continued = begin(tmp_path / "stopped")
