@@ -148,9 +148,12 @@ def find_axes(
 
 def mean_sites(bank: MotifBank, codes: NDArray[np.uint8]) -> list[NDArray[np.float64]]:
     """Mean excess and mean affinity over the bases of each window, each of shape (n, motifs)."""
-    starts = range(0, len(codes), _BLOCK)
-    parts = [[each.mean(1) for each in bank.sites(codes[i : i + _BLOCK])] for i in starts]
-    return [torch.cat(kind).numpy().astype(np.float64) for kind in zip(*parts, strict=True)]
+    found = np.empty((2, len(codes), len(bank.names)))  # laid out first: keeps the heap whole
+    for first in range(0, len(codes), _BLOCK):
+        rows = slice(first, first + _BLOCK)
+        for kind, each in zip(found, bank.sites(codes[rows]), strict=True):
+            kind[rows] = each.mean(1).numpy()
+    return list(found)
 
 
 def sparing(values: NDArray[np.float64]) -> NDArray[np.float64]:
