@@ -7,12 +7,12 @@ import torch
 from peakatlas.engine.errors import ModelError
 from peakatlas.engine.pretrain.motif_bank import MotifBank, log_odds, read_motifs
 from peakatlas.engine.pretrain.spectrum import (
-    by_composition,
-    canonical_columns,
     canonical_shares,
-    cpg_counts,
+    find_axes,
     fit_spectrum,
     kmer_at,
+    mean_sites,
+    sparing,
 )
 
 JASPAR = """>MA1 GATA
@@ -82,8 +82,25 @@ def test_one_in_a_thousand_places_passes_a_threshold(bank):
     assert ((passed > 2e-4) & (passed < 6e-3)).all()
 
 
+def test_a_best_site_has_affinity_one_and_the_bits_above_the_threshold(bank):
+    excess, affinity = bank.sites(codes_of("TTTTTTTGATATTTTTT"))
+    assert float(affinity[0, :, 0].max()) == pytest.approx(1, abs=0.05)
+    above = float((bank.best - bank.thresholds)[0])
+    assert float(excess[0, 9, 0]) == pytest.approx(np.log1p(np.exp(above)), rel=0.05)
+    assert float(excess[0, :7, 0].max()) < 0.01 * float(excess[0, 9, 0])
+
+
+def test_affinity_is_the_root_of_relative_likelihood(motifs, bank):
+    odds = log_odds(motifs["MA1 GATA"], np.full(4, 0.25))
+    lost = float(odds[:, 3].max() - odds[1, 3])  # GATC for GATA
+    affinity = bank.sites(codes_of("TTTTTTTGATCTTTTTT"))[1][0, :, 0]
+    assert float(affinity[9]) == pytest.approx(2 ** (-lost / 2), rel=0.2)
+
+
 def test_unknown_bases_hold_no_motif(bank):
-    assert float(bank.occupancy(np.full((1, 30), 4, np.uint8)).max()) < 0.01
+    excess, affinity = bank.sites(np.full((1, 30), 4, np.uint8))
+    assert float(excess.max()) < 0.01
+    assert float(affinity.max()) < 0.1
 
 
 def test_kmers_are_centred_and_broken_by_unknown_bases():
@@ -94,7 +111,6 @@ def test_kmers_are_centred_and_broken_by_unknown_bases():
 def test_shares_count_a_kmer_and_its_reverse_complement_as_one():
     codes = drawn(5, 60)
     np.testing.assert_array_equal(canonical_shares(codes), canonical_shares(3 - codes[:, ::-1]))
-    assert canonical_columns()[1] == 512
     np.testing.assert_allclose(canonical_shares(codes).sum(axis=1), 56 / 60)
 
 
@@ -111,15 +127,29 @@ def test_targets_are_the_same_on_both_strands_and_tell_what_they_were_fitted_to(
     # linear in the shares of 5-mers and the occupancies
     shares = canonical_shares(codes)
     if with_motifs:
-        shares = np.hstack([shares, bank.occupancy(codes).mean(1).numpy()])
+        shares = np.hstack([shares, *mean_sites(bank, codes)])
     design = np.hstack([shares, np.ones((600, 1))])
     values = here.mean(1).double().numpy()
     left = values - design @ np.linalg.lstsq(design, values, rcond=None)[0]
     assert left.var() < 1e-4 * values.var()
 
 
-def test_windows_rich_in_cg_are_drawn_as_often_as_poor_ones():
+def test_what_goes_together_weighs_by_the_cube_root_of_how_many_there_are():
+    one, other = np.linalg.qr(np.random.default_rng(0).normal(size=(200, 2)))[0].T * 200**0.5
+    weights = sparing(np.stack([one] * 8 + [other], axis=1))
+    np.testing.assert_allclose(weights[-1] / weights[:8], 2)
+    assert np.sum(weights**2) == pytest.approx(1)
+
+
+def test_the_first_axis_is_what_varies_most_beside_composition():
     rng = np.random.default_rng(0)
-    poor, rich = drawn(2000, 60), np.tile([1, 2], (20, 30)).astype(np.uint8)
-    chosen = by_composition(np.concatenate([poor, rich]), 100, rng)
-    assert (cpg_counts(chosen) >= 29).sum() >= 8
+    at_rich = rng.choice(4, (400, 120), p=[0.4, 0.1, 0.1, 0.4])
+    codes = np.concatenate([drawn(400, 120), at_rich]).astype(np.uint8)
+    gc = ((codes == 1) | (codes == 2)).mean(axis=1)
+    latent = rng.normal(size=800)
+    by_gc, by_latent = np.linalg.qr(rng.normal(size=(30, 2)))[0].T
+    noise = 0.05 * rng.normal(size=(800, 30))
+    block = 50 * np.outer(gc, by_gc) + np.outer(latent, by_latent) + noise
+    axis = find_axes([block], codes, 1)[:, 0]
+    told = (block - 50 * np.outer(gc, by_gc)) @ axis
+    assert abs(np.corrcoef(told, latent)[0, 1]) > 0.95
