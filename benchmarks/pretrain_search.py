@@ -76,6 +76,7 @@ def variants(base: Recipe) -> dict[str, Recipe]:
         ),
         "10 % hidden": replace(base, mask_rate=0.1),
         "25 % hidden": replace(base, mask_rate=0.25),
+        "40 windows teach the embedding, not 24": replace(base, clean_windows=20),
         "AdamW for all": replace(base, muon_learning_rate=0.0),
         "embedding weighs 1": replace(base, embedding_weight=1.0),
         "embedding weighs 16": replace(base, embedding_weight=16.0),
