@@ -92,7 +92,7 @@ def build_atlas(
     Examples
     --------
     >>> import peakatlas
-    >>> embedder = peakatlas.Embedder.load("peaklm-v2")
+    >>> embedder = peakatlas.Embedder.load("peaklm-v3")
     >>> atlas = peakatlas.build_atlas("hg38.fa.gz", "others.bed", "small.zarr", embedder)
     >>> len(atlas), atlas.dim
     (10, 64)

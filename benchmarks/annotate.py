@@ -329,7 +329,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--dataset", choices=list(FILES), required=True)
     parser.add_argument("--data", type=Path, default=Path("../shared/data"), help="data folder")
-    parser.add_argument("--model", default="peaklm-v2", help="model of the atlas")
+    parser.add_argument("--model", default="peaklm-v3", help="model of the atlas")
     parser.add_argument("--seeds", type=int, default=5)
     parser.add_argument("--ablation", action="store_true", help="each cell embedding alone")
     parser.add_argument("--json", action="store_true", help="print one JSON object only")

@@ -117,7 +117,7 @@ def benchmark(data: Path, n: int) -> dict[str, object]:
     """Run all and return the JSON object to print."""
     began = time.monotonic()
     source = open_genome(data / GENOME)
-    embedder = Embedder.load("peaklm-v2", device="cpu")
+    embedder = Embedder.load("peaklm-v3", device="cpu")
     peaks = draw_peaks(source, n)
     own = embedder.embed(peaks, source).values
     direction = np.where(np.arange(len(peaks)) % 2, 1, -1)

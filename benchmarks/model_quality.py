@@ -202,7 +202,7 @@ def main() -> None:
     """Parse the options, run, print."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--data", type=Path, default=Path("../shared/data"), help="data folder")
-    parser.add_argument("--model", default="peaklm-v2", help="name or local directory")
+    parser.add_argument("--model", default="peaklm-v3", help="name or local directory")
     parser.add_argument("--motifs", type=Path, help="JASPAR file that the model was taught with")
     parser.add_argument("--seeds", type=int, default=5)
     parser.add_argument("--json", action="store_true", help="print one JSON object only")

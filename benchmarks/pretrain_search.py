@@ -1,12 +1,13 @@
 """What matters in pretraining: the shipped recipe with one thing changed at a time.
 
-    python benchmarks/pretrain_search.py --motifs JASPAR2024.txt --json
+    python benchmarks/pretrain_search.py --motifs JASPAR2024.txt --json > search.json
 
 Every variant learns for the same number of steps, with the same schedule from the same seed, and is
 judged on the held-out half of chromosome 20. ``bits_per_base``: loss of hidden tokens.
 ``embedding_error``: share of the variance of the windows' spectra that the embedding misses.
 ``cpu_seconds_per_step`` is the time of the process, examination not counted, one thread;
-``parameters`` are those used at inference. Steps are few: what wins late is not seen.
+``parameters`` are those used at inference. Steps are few: what wins late is not seen. A variant is
+minutes; ``--known search.json`` takes those that an earlier run of as many steps has measured.
 """
 
 from __future__ import annotations
@@ -119,7 +120,16 @@ def tried(
     }
 
 
-def benchmark(data: Path, motifs: Path, steps: int, chosen: list[str] | None) -> dict[str, object]:
+def measured(known: Path | None, steps: int) -> dict[str, dict[str, float]]:
+    """Variants of an earlier output, if it is of as many steps."""
+    earlier = json.loads(known.read_text().splitlines()[-1]) if known else {}
+    found: dict[str, dict[str, float]] = earlier.get("variants", {})
+    return found if earlier.get("steps") == steps else {}
+
+
+def benchmark(
+    data: Path, motifs: Path, steps: int, chosen: list[str] | None, known: Path | None
+) -> dict[str, object]:
     """Run all and return the JSON object to print."""
     began, where = time.monotonic(), provenance()
     torch.set_num_threads(1)
@@ -128,15 +138,15 @@ def benchmark(data: Path, motifs: Path, steps: int, chosen: list[str] | None) ->
         [data / "genome" / name for name in GENOMES],
         peakatlas.parse_names([HELD_OUT], source="held out"),
     )
-    found = {}
+    found = measured(known, steps)
     for name, recipe in variants(base).items():
-        if chosen is None or name in chosen:
+        if name not in found and (chosen is None or name in chosen):
             found[name] = tried(name, recipe, train, held_out, motifs)
             print(name, found[name], file=sys.stderr, flush=True)
     return {
         "benchmark": "pretrain_search",
         "steps": steps,
-        "variants": found,
+        "variants": {name: found[name] for name in variants(base) if name in found},
         "seconds": round(time.monotonic() - began, 1),
         "provenance": where,
     }
@@ -149,9 +159,10 @@ def main() -> None:
     parser.add_argument("--motifs", type=Path, required=True, help="JASPAR file")
     parser.add_argument("--steps", type=int, default=500)
     parser.add_argument("--variants", nargs="*", help="names of some; else all")
+    parser.add_argument("--known", type=Path, help="output of an earlier run")
     parser.add_argument("--json", action="store_true", help="print one JSON object only")
     args = parser.parse_args()
-    result = benchmark(args.data, args.motifs, args.steps, args.variants)
+    result = benchmark(args.data, args.motifs, args.steps, args.variants, args.known)
     print(json.dumps(result) if args.json else json.dumps(result, indent=2))
 
 

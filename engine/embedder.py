@@ -71,7 +71,7 @@ class Embedder(Summary):
     Examples
     --------
     >>> import peakatlas
-    >>> embedder = peakatlas.Embedder.load("peaklm-v2")
+    >>> embedder = peakatlas.Embedder.load("peaklm-v3")
     >>> peaks = peakatlas.read_bed("peaks.bed").take([0, 1])
     >>> embedder.embed(peaks, peakatlas.open_genome("hg38.fa.gz")).values.shape
     (2, 64)
@@ -110,7 +110,7 @@ class Embedder(Summary):
     @classmethod
     def load(  # noqa: PLR0913 (the public options)
         cls,
-        model: str = "peaklm-v2",
+        model: str = "peaklm-v3",
         *,
         window: str | None = None,
         precision: Precision = "bf16",

@@ -40,10 +40,10 @@ def as_text(title: str, facts: Mapping[str, object]) -> str:
 
     Examples
     --------
-    >>> print(as_text("Atlas 'a.zarr'", {"rows": 1200, "model": "peaklm-v2", "note": None}))
+    >>> print(as_text("Atlas 'a.zarr'", {"rows": 1200, "model": "peaklm-v3", "note": None}))
     Atlas 'a.zarr'
         rows   1,200
-        model  peaklm-v2
+        model  peaklm-v3
     """
     told = _told(facts)
     width = max(map(len, told), default=0)

@@ -79,8 +79,8 @@ def lay_out(folder: Path) -> None:
     write_sdist(reference, folder)
     for name in ("hg38.fa.gz", "genome.fa.gz"):
         shutil.copy(DATA / "slice.fa.gz", folder / name)
-    embedder = Embedder.load("peaklm-v2")
-    shutil.copytree(ROOT / "engine" / "models" / "peaklm-v2", folder / "my-model")
+    embedder = Embedder.load("peaklm-v3")
+    shutil.copytree(ROOT / "engine" / "models" / "peaklm-v3", folder / "my-model")
     build_atlas(folder / "hg38.fa.gz", folder / "others.bed", folder / "other.zarr", embedder)
     atlas = build_atlas(
         folder / "hg38.fa.gz", folder / "peaks.bed", folder / "atlas.zarr", embedder

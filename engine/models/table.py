@@ -62,10 +62,10 @@ def _nt(hub_name: str, *, dim: int, n_parameters: int, v2: bool = False) -> Mode
 
 _CARDS = (
     ModelCard(
-        name="peaklm-v2",
+        name="peaklm-v3",
         loader="peaklm",
         family="peakatlas language model",
-        source=str(PACKAGED / "peaklm-v2"),
+        source=str(PACKAGED / "peaklm-v3"),
         revision="2",
         licence="MIT",
         context_tokens=256,

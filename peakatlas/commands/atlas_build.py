@@ -73,7 +73,7 @@ def load_model(model: str, **rules: Any) -> peakatlas.Embedder:  # noqa: ANN401 
     cls=ResumableCommand,
     rich_help_panel="Make",
     epilog="peakatlas atlas build hg38.fa.gz peaks.bed atlas.zarr --plan\n"
-    "peakatlas atlas build hg38.fa.gz peaks.bed atlas.zarr --model peaklm-v2\n"
+    "peakatlas atlas build hg38.fa.gz peaks.bed atlas.zarr --model peaklm-v3\n"
     "peakatlas atlas build hg38.fa.gz peaks.bed atlas.zarr --partition $SLURM_ARRAY_TASK_ID/16",
 )
 def atlas_build(
@@ -100,7 +100,7 @@ def atlas_build(
     ] = None,
     match_contigs: MatchContigsOption = False,
     as_json: JsonOption = False,
-    model: ModelOption = "peaklm-v2",
+    model: ModelOption = "peaklm-v3",
     window: WindowOption = None,
     strand: StrandOption = "forward",
     precision: PrecisionOption = "bf16",

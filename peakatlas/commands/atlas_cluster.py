@@ -56,7 +56,7 @@ def atlas_init(
     ] = None,
     match_contigs: MatchContigsOption = False,
     as_json: JsonOption = False,
-    model: ModelOption = "peaklm-v2",
+    model: ModelOption = "peaklm-v3",
     window: WindowOption = None,
     strand: StrandOption = "forward",
     precision: PrecisionOption = "bf16",

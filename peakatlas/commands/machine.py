@@ -45,7 +45,7 @@ def demo(
     out: Annotated[
         Path, typer.Option("-o", "--out", metavar="FOLDER", help="Folder to write.")
     ] = Path("demo-output"),
-    model: ModelOption = "peaklm-v2",
+    model: ModelOption = "peaklm-v3",
     seed: SeedOption = 0,
     as_json: JsonOption = False,
 ) -> None:
@@ -76,7 +76,7 @@ def models(as_json: JsonOption = False) -> None:
     "peakatlas benchmark --model nucleotide-transformer-v2-50m-multi-species --ranks 1,2 --json",
 )
 def benchmark(
-    model: ModelOption = "peaklm-v2",
+    model: ModelOption = "peaklm-v3",
     window: WindowOption = None,
     strand: StrandOption = "forward",
     precision: PrecisionOption = "bf16",

@@ -78,7 +78,7 @@ class DemoResult:
 def run_demo(
     out: str | Path,
     *,
-    model: str = "peaklm-v2",
+    model: str = "peaklm-v3",
     seed: int = 0,
     say: Say | None = None,
     progress: ProgressBar | None = None,

@@ -33,7 +33,7 @@ _PLACES = {
     "CONTRIBUTING.md": "contributing.md",
     "CHANGELOG.md": "changelog.md",
     "atlas/FORMAT.md": "format.md",
-    "engine/models/peaklm-v2/README.md": "model-card.md",
+    "engine/models/peaklm-v3/README.md": "model-card.md",
 }
 """Pages of the site by the file that they are made of."""
 _SOURCES = {"pbmc_walk": "chromatinhd-0.4.3.tar.gz"}

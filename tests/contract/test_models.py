@@ -99,7 +99,7 @@ class TestEsmGlu(ModelContract):
 
 
 def test_the_card_of_the_shipped_model_is_true():
-    card = MODELS["peaklm-v2"]
+    card = MODELS["peaklm-v3"]
     weights = Path(card.source, "model.safetensors").read_bytes()
     assert len(weights) <= 8_000_000
     assert hashlib.sha256(weights).hexdigest() in Path(card.source, "README.md").read_text()
@@ -113,7 +113,7 @@ def test_the_card_of_the_shipped_model_is_true():
 
 def test_an_unknown_model_is_refused_with_the_known_ones():
     with pytest.raises(
-        ModelError, match=r"'nope' is neither a known model nor .* Known: peaklm-v2, "
+        ModelError, match=r"'nope' is neither a known model nor .* Known: peaklm-v3, "
     ):
         Embedder.load("nope")
 

@@ -163,7 +163,7 @@ def test_lookup_partition_and_mirror_report_as_json(run, world, built, toy_esm, 
     ("words", "offered"),
     [
         ("peakatlas atlas qu", "quantise"),
-        ("peakatlas benchmark --model peakl", "peaklm-v2"),
+        ("peakatlas benchmark --model peakl", "peaklm-v3"),
         ("peakatlas atlas build --pl", "--plan"),
     ],
 )

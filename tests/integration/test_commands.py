@@ -42,20 +42,20 @@ def test_version(run):
 
 def test_models_shows_size_context_and_licence(run):
     table = run("models").out
-    shipped = next(line for line in table.splitlines() if line.startswith("peaklm-v2"))
-    assert f"{MODELS['peaklm-v2'].context_tokens}" in shipped
+    shipped = next(line for line in table.splitlines() if line.startswith("peaklm-v3"))
+    assert f"{MODELS['peaklm-v3'].context_tokens}" in shipped
     assert "MIT" in shipped
     assert "CC-BY-NC-SA-4.0 (non-commercial)" in table
 
 
 def test_models_as_json(run):
     cards = json.loads(run("models", "--json").out)
-    assert cards["peaklm-v2"]["dim"] == 64
+    assert cards["peaklm-v3"]["dim"] == 64
 
 
 def test_non_commercial_licence_is_shown_before_a_build(capsys):
     show_licence("nucleotide-transformer-v2-50m-multi-species")
-    show_licence("peaklm-v2")
+    show_licence("peaklm-v3")
     said = capsys.readouterr().err
     assert said.count("note:") == 1
     assert "CC-BY-NC-SA-4.0: non-commercial use only" in said

@@ -103,7 +103,7 @@ def test_unknown_model_lists_the_known(run, world, tmp_path):
             "--model", "no-such-model")
     )  # fmt: skip
     assert "no-such-model" in said
-    assert "peaklm-v2" in said
+    assert "peaklm-v3" in said
 
 
 def nan(query):
@@ -212,8 +212,8 @@ MIX_UPS = {
         "atlas.zarr is an atlas; a trained bundle (the folder that `peakatlas train` makes)",
     ),
     "model name for a bundle": (
-        ("annotate", QUERY, "--model", "peaklm-v2", "--atlas", ATLAS),
-        "peaklm-v2 does not exist; a trained bundle",
+        ("annotate", QUERY, "--model", "peaklm-v3", "--atlas", ATLAS),
+        "peaklm-v3 does not exist; a trained bundle",
     ),
     "atlas for cells": (
         ("train", ATLAS, "--labels", "cell_type", "--atlas", ATLAS, "-o", "b"),
