@@ -3,7 +3,8 @@
     python benchmarks/model_quality.py --json
 
 ``accuracy`` has a figure for each description of the peaks' DNA: ``model``, ``random_twin`` (its
-architecture with random weights), ``kmer6`` (counts of 6-mers, a 6-mer and its reverse complement
+architecture with random weights), ``layer_1`` and on (the mean token vector after so many of the
+model's layers), ``kmer6`` (counts of 6-mers, a 6-mer and its reverse complement
 being one) and, with ``--motifs``, ``spectrum``: the 5-mers and motifs that the model's embedding
 was taught to tell, computed outright. Cells of Schep et al. 2017 (doi:10.1038/nmeth.4401; 600
 cells, 10 types) are the mean of their open peaks' vectors, weighted by inverse document frequency.
@@ -181,6 +182,10 @@ def benchmark(data: Path, model: str, seeds: int, motifs: Path | None) -> dict[s
             name: peakatlas.Embedder.load(str(each), device="cpu") for name, each in paths.items()
         }
         own = embedders["model"]
+        for layer in range(1, read_model(path).config.num_hidden_layers):
+            embedders[f"layer_{layer}"] = peakatlas.Embedder.load(
+                str(path), layer=layer, device="cpu"
+            )
         sampler = WindowSampler(train, TOKEN_BASES * Recipe().context_tokens)
         teacher = motifs and find_spectrum(VariedWindows(sampler), Recipe(), read_motifs(motifs))
         return {

@@ -64,6 +64,8 @@ _DESCRIBED = {
 def model_quality() -> str:
     """Cell types told by descriptions of the peaks' DNA, with their permuted controls."""
     accuracy = result("model_quality")["accuracy"]
+    numbers = [name.removeprefix("layer_") for name in accuracy if "permuted" not in name]
+    layers = {f"layer_{n}": f"the mean after layer {n} of it" for n in numbers if n.isdigit()}
     rows = [
         [
             words,
@@ -72,9 +74,25 @@ def model_quality() -> str:
                 for told in (accuracy[name], accuracy[f"{name}_permuted"])
             ),
         ]
-        for name, words in _DESCRIBED.items()
+        for name, words in (_DESCRIBED | layers).items()
     ]
     return table(["peaks described by", "accuracy", "permuted over peaks"], rows)
+
+
+def pretrain_search() -> str:
+    """The recipe with one thing changed at a time."""
+    rows = [
+        [
+            name,
+            f"{found['bits_per_base']:.3f}",
+            f"{found['embedding_error']:.3f}",
+            f"{found['cpu_seconds_per_step']:.2f}",
+            f"{found['parameters'] / 1e6:.1f} M",
+        ]
+        for name, found in result("pretrain_search")["variants"].items()
+    ]
+    header = ["recipe", "bits a base", "embedding's error", "CPU s a step", "parameters"]
+    return table(header, rows)
 
 
 def error_tree() -> str:
@@ -108,6 +126,7 @@ TABLES: dict[str, Callable[[], str]] = {
     "novelty": all_novelty,
     "errors": error_tree,
     "model-quality": model_quality,
+    "pretrain-search": pretrain_search,
     "peers": all_peers,
     "ablation": lambda: ablation_table([result(name) for name in ABLATIONS]),
     "annotate": lambda: annotate_table([result(name) for name in TITLES]),
