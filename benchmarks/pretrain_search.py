@@ -17,19 +17,25 @@ import json
 import sys
 import tempfile
 import time
+from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
+from unittest.mock import patch
 
 import numpy as np
 import torch
 from model_quality import GENOMES, HELD_OUT
+from numpy.typing import NDArray
 from provenance import provenance
 from torch import Tensor, nn
 
 import peakatlas
 from peakatlas.engine.allocation import keep_freed_memory
 from peakatlas.engine.letter_tokens import N_TOKENS, TOKEN_BASES, letter_codes, token_ids
+from peakatlas.engine.models import letter_network
 from peakatlas.engine.models.letter_network import LetterConfig
+from peakatlas.engine.pretrain import masking, training
+from peakatlas.engine.pretrain.masking import MaskedTokens
 from peakatlas.engine.pretrain.motif_bank import read_motifs
 from peakatlas.engine.pretrain.recipe import Recipe
 from peakatlas.engine.pretrain.training import Pretraining, make_optimizers
@@ -37,8 +43,11 @@ from peakatlas.engine.pretrain.windows import WindowSampler, split_genomes
 from peakatlas.engine.sequences import Sequences
 
 N_WINDOWS = 512
-WORDS = "a vector per token instead of filters"
 BASE = "shipped recipe"
+WORDS = "a vector per token instead of filters"
+SPANS = "runs of 4 tokens hidden"
+NO_ORDER = "no positions"
+RUN = 4
 WARMUP, SPECTRUM_WINDOWS = 100, 2048
 
 
@@ -56,6 +65,19 @@ class WordStem(nn.Module):
         return out
 
 
+def hide_runs(
+    codes: NDArray[np.uint8], rate: float, rng: np.random.Generator, *, n_shown: int = 0
+) -> MaskedTokens:
+    """As `masking.hide_tokens`, but `RUN` neighbours at a time."""
+    letters = codes.reshape(len(codes), -1, TOKEN_BASES)
+    first = rng.random((len(letters), letters.shape[1] + RUN - 1)) < 1 - (1 - rate) ** (1 / RUN)
+    hidden = np.lib.stride_tricks.sliding_window_view(first, RUN, axis=1).any(axis=2)
+    hidden[:n_shown] = False
+    inputs = np.where(hidden, masking.HIDDEN_ID, token_ids(letters))
+    targets = masking.hide_tokens(codes, 0.5, rng).targets
+    return MaskedTokens(inputs, targets, hidden)
+
+
 def variants(base: Recipe) -> dict[str, Recipe]:
     """Recipes by what is changed."""
 
@@ -65,6 +87,8 @@ def variants(base: Recipe) -> dict[str, Recipe]:
     return {
         BASE: base,
         WORDS: base,
+        NO_ORDER: base,
+        SPANS: base,
         "32 filters": shaped(n_filters=32),
         "128 filters": shaped(n_filters=128),
         "2 layers": shaped(num_hidden_layers=2),
@@ -107,10 +131,20 @@ def tried(
             run.model.stem = WordStem(recipe.network.hidden_size)  # type: ignore[assignment]
             run.optimizers = make_optimizers(run.model, recipe)
         keep_freed_memory()
-        began = time.process_time()
-        while run.step < recipe.steps:
-            run.train_step()
-        seconds = (time.process_time() - began) / recipe.steps
+        with ExitStack() as changed:
+            if name == SPANS:
+                changed.enter_context(patch.object(training, "hide_tokens", hide_runs))
+            if name == NO_ORDER:
+                changed.enter_context(patch.object(letter_network, "turned", lambda x, *_: x))
+            return learnt(run, held_out)
+
+
+def learnt(run: Pretraining, held_out: Sequences) -> dict[str, float]:
+    """Train and judge."""
+    began = time.process_time()
+    while run.step < run.recipe.steps:
+        run.train_step()
+    seconds = (time.process_time() - began) / run.recipe.steps
     used = sum(w.numel() for n, w in run.model.named_parameters() if "kmer_head" not in n)
     return {
         "bits_per_base": round(run.examination.bits_per_base(run.model), 4),
