@@ -45,9 +45,9 @@ def reverse_complements(k: int) -> NDArray[np.int64]:
     >>> reverse_complements(1).tolist()
     [3, 2, 1, 0]
     """
-    left, mirror = np.arange(4**k), np.zeros(4**k, np.int64)
-    for _ in range(k):
-        mirror, left = 4 * mirror + 3 - left % 4, left // 4
+    mirror = np.zeros(1, np.int64)
+    for step in range(k):  # a base more at the end is one more where the mirror begins
+        mirror = np.add.outer(mirror, (3 - np.arange(4)) * 4**step).ravel()
     return mirror
 
 
