@@ -4,7 +4,8 @@
 
 Every variant learns for the same number of steps, with the same schedule from the same seed, and is
 judged on the held-out half of chromosome 20. ``bits_per_base``: loss of hidden tokens.
-``embedding_error``: share of the variance of the windows' spectra that the embedding misses.
+``embedding_error``: share of the variance of the spectra of windows of 510 bp that the embedding
+misses.
 ``cpu_seconds_per_step`` is the time of the process, examination not counted, one thread;
 ``parameters`` are those used at inference. Steps are few: what wins late is not seen. A variant is
 minutes; ``--known search.json`` takes those that an earlier run of as many steps has measured.
@@ -111,7 +112,7 @@ def variants(base: Recipe) -> dict[str, Recipe]:
 @torch.no_grad()
 def embedding_error(run: Pretraining, held_out: Sequences) -> float:
     """Missed share of the variance of the spectra of held-out windows."""
-    sampler = WindowSampler(held_out, TOKEN_BASES * run.recipe.context_tokens)
+    sampler = WindowSampler(held_out, TOKEN_BASES * Recipe().context_tokens)
     codes = letter_codes(sampler.draw(N_WINDOWS, np.random.default_rng(1)))
     ids = torch.from_numpy(token_ids(codes.reshape(N_WINDOWS, -1, TOKEN_BASES)))
     with torch.autocast("cpu", torch.bfloat16):
