@@ -90,21 +90,16 @@ def variants(base: Recipe) -> dict[str, Recipe]:
         WORDS: base,
         NO_ORDER: base,
         SPANS: base,
-        "32 filters": shaped(n_filters=32),
         "128 filters": shaped(n_filters=128),
         "2 layers": shaped(num_hidden_layers=2),
         "6 layers": shaped(num_hidden_layers=6),
-        "width 192": shaped(hidden_size=192, intermediate_size=384),
         "width 320": shaped(hidden_size=320, intermediate_size=640),
-        "8 heads": shaped(num_attention_heads=8),
         "windows of 1,020 bp, half as many": replace(
             base, context_tokens=170, minibatch=32, clean_windows=6
         ),
-        "10 % hidden": replace(base, mask_rate=0.1),
         "25 % hidden": replace(base, mask_rate=0.25),
         "40 windows teach the embedding, not 24": replace(base, clean_windows=20),
         "AdamW for all": replace(base, muon_learning_rate=0.0),
-        "embedding weighs 1": replace(base, embedding_weight=1.0),
         "embedding weighs 16": replace(base, embedding_weight=16.0),
     }
 
