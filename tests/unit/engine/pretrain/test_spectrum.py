@@ -124,7 +124,7 @@ def test_targets_are_the_same_on_both_strands_and_tell_what_they_were_fitted_to(
     assert here.shape == (600, 20, 16)
     assert float(here.mean(1).var(0).sum()) == pytest.approx(spectrum.variance, rel=0.01)
     assert float(here.mean((0, 1)).abs().max()) < 1e-4
-    # linear in the shares of 5-mers and the occupancies
+    # linear in the shares of 5-mers and the means of the sites
     shares = canonical_shares(codes)
     if with_motifs:
         shares = np.hstack([shares, *mean_sites(bank, codes)])
