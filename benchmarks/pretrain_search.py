@@ -39,7 +39,9 @@ from peakatlas.engine.pretrain import masking, training
 from peakatlas.engine.pretrain.masking import MaskedTokens
 from peakatlas.engine.pretrain.motif_bank import read_motifs
 from peakatlas.engine.pretrain.recipe import Recipe
-from peakatlas.engine.pretrain.training import Pretraining, make_optimizers
+from peakatlas.engine.pretrain.spectrum import Spectrum
+from peakatlas.engine.pretrain.training import Pretraining, find_spectrum, make_optimizers
+from peakatlas.engine.pretrain.varied_windows import VariedWindows
 from peakatlas.engine.pretrain.windows import WindowSampler, split_genomes
 from peakatlas.engine.sequences import Sequences
 
@@ -123,6 +125,8 @@ def tried(
     """Train one variant and judge it."""
     with tempfile.TemporaryDirectory() as folder:
         run = Pretraining(train, held_out, Path(folder), recipe, read_motifs(motifs))
+        if recipe.context_tokens != Recipe().context_tokens:
+            run.spectrum = taught_to_all(recipe, train, motifs)
         if name == WORDS:
             run.model.stem = WordStem(recipe.network.hidden_size)  # type: ignore[assignment]
             run.optimizers = make_optimizers(run.model, recipe)
@@ -133,6 +137,12 @@ def tried(
             if name == NO_ORDER:
                 changed.enter_context(patch.object(letter_network, "turned", lambda x, *_: x))
             return learnt(run, held_out)
+
+
+def taught_to_all(recipe: Recipe, train: Sequences, motifs: Path) -> Spectrum:
+    """The spectrum of the shipped recipe's windows, for a variant whose own would be another."""
+    sampler = WindowSampler(train, TOKEN_BASES * Recipe().context_tokens)
+    return find_spectrum(VariedWindows(sampler), recipe, read_motifs(motifs))
 
 
 def learnt(run: Pretraining, held_out: Sequences) -> dict[str, float]:
