@@ -44,6 +44,7 @@ HEADLINE = (
     "schep2017-halves",
     "schep2017",
     "granja2019-10k",
+    "model_quality",
     "embed",
     "lookup",
     "scale",
@@ -136,7 +137,11 @@ def headline_table(found: Mapping[str, dict[str, Any]]) -> str:
         Results by the names of their files; of `HEADLINE`.
     """
     lines = [_row(["measured", "", "beside"]), _row(["---"] * 3)]
-    rows = [*_headline_accuracies(found), *_headline_speeds(found)]
+    rows = [
+        *_headline_accuracies(found),
+        *_headline_model(found["model_quality"]),
+        *_headline_speeds(found),
+    ]
     return "\n".join([*lines, *map(_row, rows)])
 
 
@@ -160,6 +165,25 @@ def _headline_accuracies(found: Mapping[str, dict[str, Any]]) -> list[list[str]]
         beside = linear.format(_accuracy(figures, "baseline_"))
         rows.append([title, _accuracy(figures), beside])
     return rows
+
+
+def _headline_model(quality: dict[str, Any]) -> list[list[str]]:
+    model, kmers, control = (
+        f"{quality['accuracy'][name]['mean']:.3f} ± {quality['accuracy'][name]['sd']:.3f}"
+        for name in ("model", "kmer6", "model_permuted")
+    )
+    return [
+        [
+            "accuracy by the shipped model's reading of DNA alone (Schep 2017)",
+            model,
+            f"{kmers} by counts of 6-mers, {control} permuted",
+        ],
+        [
+            "sites of taught motifs told from shuffles by how they move its vector (AUROC)",
+            f"{quality['motif_response']['mean']:.2f}",
+            f"{quality['random_twin_motif_response']['mean']:.2f} with random weights",
+        ],
+    ]
 
 
 def _headline_speeds(found: Mapping[str, dict[str, Any]]) -> list[list[str]]:

@@ -73,6 +73,15 @@ def test_headline_is_of_the_results_with_the_spread_where_there_is_one():
             "schep2017-halves": figures("permuted_", 0.1),
             "schep2017": figures("baseline_", 0.6),
             "granja2019-10k": {"tasks": {"A->B": figures("baseline_", 0.4)}},
+            "model_quality": {
+                "accuracy": {
+                    "model": {"mean": 0.71, "sd": 0.02},
+                    "kmer6": {"mean": 0.66, "sd": 0.01},
+                    "model_permuted": {"mean": 0.3, "sd": 0.03},
+                },
+                "motif_response": {"mean": 0.913},
+                "random_twin_motif_response": {"mean": 0.48},
+            },
             "embed": {"ratio_vs_naive": {"500m": 4.84}},
             "lookup": {
                 "queries": 2000,
@@ -92,12 +101,16 @@ def test_headline_is_of_the_results_with_the_spread_where_there_is_one():
     assert lines[2].endswith("| 0.500 ± 0.010 | 0.100 with the embeddings permuted |")
     assert lines[3].endswith("| 0.500 ± 0.010 | 0.600 by the linear baseline |")
     assert "16 types, A → B)" in lines[4]
-    assert lines[5].endswith("| 4.8 × | Hugging Face, fp32, one peak at a time |")
-    assert lines[6].startswith("| 2,000 peaks looked up among 9,000 | 0.12 s | 16 s with")
-    assert lines[7].startswith(
+    assert lines[5].endswith(
+        "| 0.710 ± 0.020 | 0.660 ± 0.010 by counts of 6-mers, 0.300 ± 0.030 permuted |"
+    )
+    assert lines[6].endswith("| 0.91 | 0.48 with random weights |")
+    assert lines[7].endswith("| 4.8 × | Hugging Face, fp32, one peak at a time |")
+    assert lines[8].startswith("| 2,000 peaks looked up among 9,000 | 0.12 s | 16 s with")
+    assert lines[9].startswith(
         "| 4,000 cells (tiled) over 70 peaks, file to report | 12 s | 1.8 GB"
     )
-    assert lines[8].endswith("| 1.2 million | 1.3 × a plain way with pandas |")
+    assert lines[10].endswith("| 1.2 million | 1.3 × a plain way with pandas |")
 
 
 def test_pictures_are_there_and_small():
