@@ -65,7 +65,9 @@ def model_quality() -> str:
     """Cell types told by descriptions of the peaks' DNA, with their permuted controls."""
     accuracy = result("model_quality")["accuracy"]
     numbers = [name.removeprefix("layer_") for name in accuracy if "permuted" not in name]
-    layers = {f"layer_{n}": f"the mean after layer {n} of it" for n in numbers if n.isdigit()}
+    layers = {
+        f"layer_{n}": f"its mean after layer {n}, no embedding map" for n in numbers if n.isdigit()
+    }
     rows = [
         [
             words,
@@ -74,7 +76,7 @@ def model_quality() -> str:
                 for told in (accuracy[name], accuracy[f"{name}_permuted"])
             ),
         ]
-        for name, words in (_DESCRIBED | layers).items()
+        for name, words in ({"model": _DESCRIBED["model"]} | layers | _DESCRIBED).items()
     ]
     return table(["peaks described by", "accuracy", "permuted over peaks"], rows)
 
