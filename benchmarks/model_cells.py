@@ -18,8 +18,8 @@ from sklearn.preprocessing import StandardScaler
 import peakatlas
 from peakatlas.classifier.sparse import binary, inverse_document_frequency, unit_sums
 from peakatlas.engine.genome import open_genome
+from peakatlas.engine.kmers import canonical_columns, kmer_index
 from peakatlas.engine.letter_tokens import LetterTokenizer, letter_codes, token_letters
-from peakatlas.engine.pretrain.kmers import canonical_columns
 from peakatlas.engine.pretrain.spectrum import Spectrum
 from peakatlas.engine.sequences import Sequences
 
@@ -142,13 +142,10 @@ def canonical_kmers(sequences: Sequences, k: int) -> Vectors:
     np.float32(1.0)
     """
     codes = letter_codes(sequences.data)
-    place = np.arange(len(codes) - k + 1)
-    last = sequences.offsets[1:] - k
+    index = kmer_index(codes, k)
+    place = np.arange(len(index))
     row = np.searchsorted(sequences.offsets, place, side="right") - 1
-    index, whole = np.zeros(len(place), np.int64), place <= last[row]
-    for step in range(k):
-        part = codes[step : step + len(place)]
-        index, whole = 4 * index + np.minimum(part, 3), whole & (part < 4)
+    whole = (index >= 0) & (place <= sequences.offsets[row + 1] - k)
     column_of, n_columns = canonical_columns(k)
     flat = row[whole] * n_columns + column_of[index[whole]]
     table = np.bincount(flat, minlength=len(sequences) * n_columns)

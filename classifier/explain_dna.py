@@ -10,6 +10,7 @@ import pandas as pd
 from scipy.stats import false_discovery_control, hypergeom
 
 from peakatlas.engine.genome import open_genome
+from peakatlas.engine.kmers import kmer_index, reverse_complements
 from peakatlas.engine.letter_tokens import letter_codes
 from peakatlas.engine.motifs import MOTIFS, allowed_letters, strongest_sites
 
@@ -78,17 +79,12 @@ class _Elements:
 
     def words(self, k: int) -> NDArray[np.bool_]:
         """Which words each element has on either strand, shape (n, 4**k): by the lesser word."""
-        codes, owner = self.codes.astype(np.int64), self.owner()
-        n_starts = max(len(codes) - k + 1, 0)
-        word, other = np.zeros(n_starts, np.int64), np.zeros(n_starts, np.int64)
-        whole = owner[:n_starts] == owner[k - 1 :] if n_starts else np.zeros(0, np.bool_)
-        for place in range(k):
-            letter = codes[place : place + n_starts]
-            whole &= letter < 4
-            word = word * 4 + letter
-            other += (3 - letter) * 4**place
+        word, owner = kmer_index(self.codes, k), self.owner()
+        first, last = owner[: len(word)], owner[len(owner) - len(word) :]
+        whole = (word >= 0) & (first == last)
+        word = word[whole]
         has = np.zeros((len(self.dna), 4**k), np.bool_)
-        has[owner[:n_starts][whole], np.minimum(word, other)[whole]] = True
+        has[first[whole], np.minimum(word, reverse_complements(k)[word])] = True
         return has
 
     def sites(self) -> NDArray[np.bool_]:

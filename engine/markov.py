@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from .kmers import kmer_index
+
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
@@ -44,8 +46,8 @@ class MarkovModel:
         for first in range(0, len(data), _BLOCK_BP):
             codes = _CODES[data[first : first + _BLOCK_BP + order]]
             for strand in (codes, np.where(codes < 4, 3 - codes, 4)[::-1]):
-                index, valid = _kmer_index(strand, k)
-                counts += np.bincount(index[valid], minlength=4**k)
+                index = kmer_index(strand, k)
+                counts += np.bincount(index[index >= 0], minlength=4**k)
         table = counts.reshape(-1, 4)
         return cls(order, -np.log2(table / table.sum(axis=1, keepdims=True)).ravel())
 
@@ -63,15 +65,5 @@ class MarkovModel:
         """
         result = np.full(windows.shape, 2.0)
         for row, window in enumerate(_CODES[windows]):
-            result[row, self.order :] = self.bits_of[_kmer_index(window, self.order + 1)[0]]
+            result[row, self.order :] = self.bits_of[kmer_index(window, self.order + 1)]
         return result
-
-
-def _kmer_index(codes: NDArray[np.uint8], k: int) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
-    n = max(len(codes) - k + 1, 0)
-    index, valid = np.zeros(n, np.int64), np.ones(n, np.bool_)
-    for step in range(k):
-        part = codes[step : step + n]
-        index = index * 4 + np.minimum(part, 3)
-        valid &= part < 4
-    return index, valid

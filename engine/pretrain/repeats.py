@@ -11,9 +11,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from peakatlas.engine.kmers import kmer_index, reverse_complements
 from peakatlas.engine.letter_tokens import letter_codes
-
-from .kmers import kmer_index, reverse_complements
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

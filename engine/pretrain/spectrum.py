@@ -18,9 +18,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from peakatlas.engine.kmers import canonical_columns, kmer_index
 from peakatlas.engine.letter_tokens import TOKEN_BASES, UNKNOWN
 
-from .kmers import canonical_columns, kmer_index
 from .varied_windows import cpg_counts
 
 if TYPE_CHECKING:

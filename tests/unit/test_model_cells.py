@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 import scipy.sparse as sp
 
-from peakatlas.engine.pretrain.kmers import canonical_columns
+from peakatlas.engine.kmers import canonical_columns
 from peakatlas.engine.sequences import Sequences
 
 sys.path.insert(0, str(Path(__file__).parents[2] / "benchmarks"))

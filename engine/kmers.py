@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from peakatlas.engine.letter_tokens import UNKNOWN
+from .letter_tokens import UNKNOWN
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -24,9 +24,9 @@ def kmer_index(codes: NDArray[np.uint8], k: int) -> NDArray[np.int32]:
 
     Returns
     -------
-    int32, shape (…, bp - k + 1)
+    int32, shape (…, bp - k + 1), or (…, 0) if there are fewer than k bases
     """
-    n = codes.shape[-1] - k + 1
+    n = max(codes.shape[-1] - k + 1, 0)
     index = np.zeros((*codes.shape[:-1], n), np.int32)
     unknown = np.zeros(index.shape, np.bool_)
     for step in range(k):

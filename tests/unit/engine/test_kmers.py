@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from peakatlas.engine.pretrain.kmers import canonical_columns, kmer_index, reverse_complements
+from peakatlas.engine.kmers import canonical_columns, kmer_index, reverse_complements
 
 
 def codes_of(dna):
