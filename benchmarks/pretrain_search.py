@@ -35,8 +35,8 @@ from peakatlas.engine.allocation import keep_freed_memory
 from peakatlas.engine.letter_tokens import N_TOKENS, TOKEN_BASES, letter_codes, token_ids
 from peakatlas.engine.models import letter_network
 from peakatlas.engine.models.letter_network import LetterConfig
-from peakatlas.engine.pretrain import masking, training
-from peakatlas.engine.pretrain.masking import MaskedTokens
+from peakatlas.engine.pretrain import training
+from peakatlas.engine.pretrain.masking import MaskedTokens, with_hidden
 from peakatlas.engine.pretrain.motif_bank import read_motifs
 from peakatlas.engine.pretrain.recipe import Recipe
 from peakatlas.engine.pretrain.spectrum import Spectrum
@@ -72,13 +72,11 @@ def hide_runs(
     codes: NDArray[np.uint8], rate: float, rng: np.random.Generator, *, n_shown: int = 0
 ) -> MaskedTokens:
     """As `masking.hide_tokens`, but `RUN` neighbours at a time."""
-    letters = codes.reshape(len(codes), -1, TOKEN_BASES)
-    first = rng.random((len(letters), letters.shape[1] + RUN - 1)) < 1 - (1 - rate) ** (1 / RUN)
+    places = codes.shape[1] // TOKEN_BASES + RUN - 1
+    first = rng.random((len(codes), places)) < 1 - (1 - rate) ** (1 / RUN)
     hidden = np.lib.stride_tricks.sliding_window_view(first, RUN, axis=1).any(axis=2)
     hidden[:n_shown] = False
-    inputs = np.where(hidden, masking.HIDDEN_ID, token_ids(letters))
-    targets = masking.hide_tokens(codes, 0.5, rng).targets
-    return MaskedTokens(inputs, targets, hidden)
+    return with_hidden(codes, hidden)
 
 
 def variants(base: Recipe) -> dict[str, Recipe]:
@@ -120,13 +118,12 @@ def embedding_error(run: Pretraining, held_out: Sequences) -> float:
 
 
 def tried(
-    name: str, recipe: Recipe, train: Sequences, held_out: Sequences, motifs: Path
+    name: str, recipe: Recipe, train: Sequences, held_out: Sequences, spectrum: Spectrum
 ) -> dict[str, float]:
-    """Train one variant and judge it."""
+    """Train one variant to tell the spectrum, and judge it."""
     with tempfile.TemporaryDirectory() as folder:
-        run = Pretraining(train, held_out, Path(folder), recipe, read_motifs(motifs))
-        if recipe.context_tokens != Recipe().context_tokens:
-            run.spectrum = taught_to_all(recipe, train, motifs)
+        run = Pretraining(train, held_out, Path(folder), recipe)
+        run.spectrum = spectrum
         if name == WORDS:
             run.model.stem = WordStem(recipe.network.hidden_size)  # type: ignore[assignment]
             run.optimizers = make_optimizers(run.model, recipe)
@@ -137,12 +134,6 @@ def tried(
             if name == NO_ORDER:
                 changed.enter_context(patch.object(letter_network, "turned", lambda x, *_: x))
             return learnt(run, held_out)
-
-
-def taught_to_all(recipe: Recipe, train: Sequences, motifs: Path) -> Spectrum:
-    """The spectrum of the shipped recipe's windows, for a variant whose own would be another."""
-    sampler = WindowSampler(train, TOKEN_BASES * Recipe().context_tokens)
-    return find_spectrum(VariedWindows(sampler), recipe, read_motifs(motifs))
 
 
 def learnt(run: Pretraining, held_out: Sequences) -> dict[str, float]:
@@ -178,10 +169,12 @@ def benchmark(
         [data / "genome" / name for name in GENOMES],
         peakatlas.parse_names([HELD_OUT], source="held out"),
     )
+    sampler = WindowSampler(train, TOKEN_BASES * base.context_tokens)
+    spectrum = find_spectrum(VariedWindows(sampler), base, read_motifs(motifs))
     found = measured(known, steps)
     for name, recipe in variants(base).items():
         if name not in found and (chosen is None or name in chosen):
-            found[name] = tried(name, recipe, train, held_out, motifs)
+            found[name] = tried(name, recipe, train, held_out, spectrum)
             print(name, found[name], file=sys.stderr, flush=True)
     return {
         "benchmark": "pretrain_search",

@@ -46,8 +46,13 @@ def hide_tokens(
     n_shown : int
         So many windows, the first, are shown whole.
     """
-    letters = codes.reshape(len(codes), -1, TOKEN_BASES)
-    hidden = rng.random(letters.shape[:2]) < rate
+    hidden = rng.random((len(codes), codes.shape[1] // TOKEN_BASES)) < rate
     hidden[:n_shown] = False
+    return with_hidden(codes, hidden)
+
+
+def with_hidden(codes: NDArray[np.uint8], hidden: NDArray[np.bool_]) -> MaskedTokens:
+    """Windows as in `hide_tokens`, of which the tokens `hidden`, shape (n, n_tokens), are."""
+    letters = codes.reshape(*hidden.shape, TOKEN_BASES)
     inputs = np.where(hidden, HIDDEN_ID, token_ids(letters))
     return MaskedTokens(inputs, letters.astype(np.int64) @ _KMER_POWERS, hidden)
