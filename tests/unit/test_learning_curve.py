@@ -1,23 +1,13 @@
 """Shares of a reference, and what is counted as taken for one another."""
 
-import sys
-from pathlib import Path
-
 import numpy as np
 import pytest
-
-BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
+from benchmark_scripts import benchmark_script
 
 
 @pytest.fixture(scope="module")
 def learning_curve():
-    sys.path.insert(0, str(BENCHMARKS))
-    try:
-        import learning_curve  # noqa: PLC0415 - found by the path above
-
-        yield learning_curve
-    finally:
-        sys.path.remove(str(BENCHMARKS))
+    return benchmark_script("learning_curve")
 
 
 def test_a_share_keeps_every_type_and_the_query(learning_curve):

@@ -1,28 +1,19 @@
 """The search over recipes: what its variants change, and what it takes from an earlier run."""
 
 import json
-import sys
 from dataclasses import asdict
-from pathlib import Path
 
 import numpy as np
 import pytest
+from benchmark_scripts import benchmark_script
 
 from peakatlas.engine.pretrain.masking import HIDDEN_ID, hide_tokens
 from peakatlas.engine.pretrain.recipe import Recipe
 
-BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
-
 
 @pytest.fixture(scope="module")
 def search():
-    sys.path.insert(0, str(BENCHMARKS))
-    try:
-        import pretrain_search  # noqa: PLC0415 - found by the path above
-
-        yield pretrain_search
-    finally:
-        sys.path.remove(str(BENCHMARKS))
+    return benchmark_script("pretrain_search")
 
 
 def test_runs_are_hidden_at_the_rate_of_single_tokens(search):

@@ -1,27 +1,16 @@
 """The tiled cells of the scale benchmark are what its docstring says."""
 
-import sys
-
 import anndata as ad
 import numpy as np
 import pandas as pd
 import pytest
 import scipy.sparse as sp
-
-from benchmarks.readme_tables import ROOT
+from benchmark_scripts import benchmark_script
 
 
 @pytest.fixture(scope="module")
 def scale():
-    """The script, which finds its neighbours by their bare names."""
-    folder = str(ROOT / "benchmarks")
-    sys.path.insert(0, folder)
-    try:
-        import scale  # noqa: PLC0415 - found by the path above
-
-        yield scale
-    finally:
-        sys.path.remove(folder)
+    return benchmark_script("scale")
 
 
 def test_counts_are_copied_to_copies_of_their_peak(scale):

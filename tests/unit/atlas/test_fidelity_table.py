@@ -1,11 +1,11 @@
 """The limit that the library names is the one that the committed measurement gives."""
 
 import json
-import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
+from benchmark_scripts import benchmark_script
 
 from peakatlas.atlas import RECOMMENDED_MAX_OFFSET
 from peakatlas.engine.intervals import Intervals
@@ -15,12 +15,7 @@ BENCHMARKS = Path(__file__).parents[3] / "benchmarks"
 
 @pytest.fixture(scope="module")
 def fidelity():
-    sys.path.insert(0, str(BENCHMARKS))
-    try:
-        import fidelity  # noqa: PLC0415 (imports torch)
-    finally:
-        sys.path.remove(str(BENCHMARKS))
-    return fidelity
+    return benchmark_script("fidelity")
 
 
 def test_the_recommended_limit_follows_from_the_table(fidelity):
