@@ -167,10 +167,20 @@ def _headline_accuracies(found: Mapping[str, dict[str, Any]]) -> list[list[str]]
     return rows
 
 
+def mean_and_sd(told: Mapping[str, float]) -> str:
+    """A figure of ``model_quality.py`` with its spread.
+
+    Examples
+    --------
+    >>> mean_and_sd({"mean": 0.5, "sd": 0.01})
+    '0.500 ± 0.010'
+    """
+    return f"{told['mean']:.3f} ± {told['sd']:.3f}"
+
+
 def _headline_model(quality: dict[str, Any]) -> list[list[str]]:
     model, kmers, control = (
-        f"{quality['accuracy'][name]['mean']:.3f} ± {quality['accuracy'][name]['sd']:.3f}"
-        for name in ("model", "kmer6", "model_permuted")
+        mean_and_sd(quality["accuracy"][name]) for name in ("model", "kmer6", "model_permuted")
     )
     return [
         [

@@ -15,6 +15,7 @@ from benchmarks.readme_tables import (
     annotate_table,
     atlas_table,
     embed_table,
+    mean_and_sd,
 )
 from peakatlas.atlas.lookup import TIERS
 from peakatlas.engine import errors
@@ -71,10 +72,8 @@ def model_quality() -> str:
     rows = [
         [
             words,
-            *(
-                f"{told['mean']:.3f} ± {told['sd']:.3f}"
-                for told in (accuracy[name], accuracy[f"{name}_permuted"])
-            ),
+            mean_and_sd(accuracy[name]),
+            mean_and_sd(accuracy[f"{name}_permuted"]),
         ]
         for name, words in ({"model": _DESCRIBED["model"]} | layers | _DESCRIBED).items()
     ]
