@@ -8,24 +8,25 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from .append import append_peaks
-    from .build import build_atlas, build_partition
-    from .cluster import finalise_atlas, init_atlas, write_shards
-    from .faiss_index import FaissCoordinateIndex
-    from .faults import VerifyReport
-    from .inputs import PeakList
-    from .lookup import RECOMMENDED_MAX_OFFSET, TIERS, LookupResult
-    from .merge import merge_atlases
-    from .mirror import mirror_atlas
-    from .overlap import OverlapIndex, OverlapPairs
-    from .quantise import Quantised, quantise_atlas
-    from .reader import Atlas
-    from .reduce import OverlapMean
-    from .repair import repair_atlas
-    from .resolve import ResolvedPeaks, resolve_peaks
-    from .subset import subset_atlas
-    from .verify import verify_atlas
-    from .writer import AtlasWriter
+    from peakatlas.atlas.build.append import append_peaks
+    from peakatlas.atlas.build.cluster import finalise_atlas, init_atlas, write_shards
+    from peakatlas.atlas.build.inputs import PeakList
+    from peakatlas.atlas.build.local import build_atlas, build_partition
+    from peakatlas.atlas.build.writer import AtlasWriter
+    from peakatlas.atlas.check.faults import VerifyReport
+    from peakatlas.atlas.check.repair import repair_atlas
+    from peakatlas.atlas.check.verify import verify_atlas
+    from peakatlas.atlas.derive.merge import merge_atlases
+    from peakatlas.atlas.derive.quantise import Quantised, quantise_atlas
+    from peakatlas.atlas.derive.subset import subset_atlas
+    from peakatlas.atlas.search.faiss_coordinates import FaissCoordinateIndex
+    from peakatlas.atlas.search.lookup import RECOMMENDED_MAX_OFFSET, TIERS, LookupResult
+    from peakatlas.atlas.search.lookup_or_embed import ResolvedPeaks, resolve_peaks
+    from peakatlas.atlas.search.overlap_mean import OverlapMean
+    from peakatlas.atlas.storage.mirror import mirror_atlas
+    from peakatlas.engine.intervals.overlap import OverlapIndex, OverlapPairs
+
+    from .atlas import Atlas
 
 __all__ = [
     "RECOMMENDED_MAX_OFFSET",
@@ -57,32 +58,32 @@ __all__ = [
 ]
 
 _MODULE_OF = {
-    "RECOMMENDED_MAX_OFFSET": ".lookup",
-    "TIERS": ".lookup",
-    "Atlas": ".reader",
-    "AtlasWriter": ".writer",
-    "FaissCoordinateIndex": ".faiss_index",
-    "LookupResult": ".lookup",
-    "OverlapIndex": ".overlap",
-    "OverlapMean": ".reduce",
-    "OverlapPairs": ".overlap",
-    "PeakList": ".inputs",
-    "Quantised": ".quantise",
-    "ResolvedPeaks": ".resolve",
-    "VerifyReport": ".faults",
-    "append_peaks": ".append",
-    "build_atlas": ".build",
-    "build_partition": ".build",
-    "finalise_atlas": ".cluster",
-    "init_atlas": ".cluster",
-    "merge_atlases": ".merge",
-    "mirror_atlas": ".mirror",
-    "quantise_atlas": ".quantise",
-    "repair_atlas": ".repair",
-    "resolve_peaks": ".resolve",
-    "subset_atlas": ".subset",
-    "verify_atlas": ".verify",
-    "write_shards": ".cluster",
+    "RECOMMENDED_MAX_OFFSET": ".search.lookup",
+    "TIERS": ".search.lookup",
+    "Atlas": ".atlas",
+    "AtlasWriter": ".build.writer",
+    "FaissCoordinateIndex": ".search.faiss_coordinates",
+    "LookupResult": ".search.lookup",
+    "OverlapIndex": ".peakatlas.engine.intervals.overlap",
+    "OverlapMean": ".search.overlap_mean",
+    "OverlapPairs": ".peakatlas.engine.intervals.overlap",
+    "PeakList": ".build.inputs",
+    "Quantised": ".derive.quantise",
+    "ResolvedPeaks": ".search.lookup_or_embed",
+    "VerifyReport": ".check.faults",
+    "append_peaks": ".build.append",
+    "build_atlas": ".build.local",
+    "build_partition": ".build.local",
+    "finalise_atlas": ".build.cluster",
+    "init_atlas": ".build.cluster",
+    "merge_atlases": ".derive.merge",
+    "mirror_atlas": ".storage.mirror",
+    "quantise_atlas": ".derive.quantise",
+    "repair_atlas": ".check.repair",
+    "resolve_peaks": ".search.lookup_or_embed",
+    "subset_atlas": ".derive.subset",
+    "verify_atlas": ".check.verify",
+    "write_shards": ".build.cluster",
 }
 
 

@@ -67,10 +67,10 @@ from sklearn.pipeline import make_pipeline
 import peakatlas
 from peakatlas.classifier.align import LOSSES, Alignment
 from peakatlas.classifier.annotate import AnnotateOptions
-from peakatlas.classifier.metrics import score
 from peakatlas.classifier.rejection import BETWEEN
 from peakatlas.classifier.representations import REPRESENTATIONS, Representation
 from peakatlas.classifier.train import TrainOptions
+from peakatlas.classifier.trust.metrics import score
 
 KEPT_READS = 0.25
 LOOKUPS = 5

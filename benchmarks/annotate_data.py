@@ -14,8 +14,8 @@ from numpy.typing import NDArray
 from sklearn.model_selection import StratifiedKFold
 
 import peakatlas
-from peakatlas.atlas.writer import AtlasWriter
-from peakatlas.classifier.sparse import thin
+from peakatlas.atlas.build.writer import AtlasWriter
+from peakatlas.classifier.counts.sparse import thin
 
 LABELS = "cell_type"
 SCHEP = (

@@ -30,11 +30,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 from provenance import provenance
 
-from peakatlas.atlas import Atlas, AtlasWriter, files
-from peakatlas.atlas.schema import EMBEDDED
-from peakatlas.atlas.shard_rows import ShardRows
-from peakatlas.atlas.writer import SHARD_ROWS
-from peakatlas.engine.intervals import Intervals
+from peakatlas.atlas import Atlas, AtlasWriter
+from peakatlas.atlas.build.writer import SHARD_ROWS
+from peakatlas.atlas.format.schema import EMBEDDED
+from peakatlas.atlas.format.shard_rows import ShardRows
+from peakatlas.atlas.storage import atomic as files
+from peakatlas.engine.intervals.table import Intervals
 from peakatlas.engine.spec import EmbeddingSpec
 
 if TYPE_CHECKING:

@@ -24,10 +24,10 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import roc_auc_score
 from sklearn.preprocessing import StandardScaler
 
-from peakatlas.atlas.overlap import OverlapIndex
 from peakatlas.demo.elements import DATA, read_slice, slice_bounds
 from peakatlas.demo.simulate import MISSING_TYPE, QUERY_FILE, REFERENCE_FILE
-from peakatlas.engine.interval_readers import intervals_from_frame
+from peakatlas.engine.intervals.overlap import OverlapIndex
+from peakatlas.engine.intervals.readers import intervals_from_frame
 
 K = 6
 HALF_WINDOW_BP = 255

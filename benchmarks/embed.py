@@ -60,13 +60,13 @@ from embed_workload import (
 from numpy.typing import NDArray
 from provenance import provenance
 
-from peakatlas.engine.forward import PackedEncoder, group_lengths
-from peakatlas.engine.linear import OneDnnLinear, has_onednn
+from peakatlas.engine.dna.sequences import Sequences
+from peakatlas.engine.forward.encoder import PackedEncoder, group_lengths
+from peakatlas.engine.forward.linear import OneDnnLinear, has_onednn
+from peakatlas.engine.forward.packing import pack
+from peakatlas.engine.forward.pooling import segment_mean
 from peakatlas.engine.models.esm import build_encoder
-from peakatlas.engine.packing import pack
-from peakatlas.engine.pooling import segment_mean
-from peakatlas.engine.sequences import Sequences
-from peakatlas.engine.tokens import Tokens
+from peakatlas.engine.tokens.kmer import Tokens
 
 PEERS = {"sentence_transformers": "sentence_transformers", "openvino_bf16": "openvino"}
 

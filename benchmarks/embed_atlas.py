@@ -20,10 +20,10 @@ import numpy as np
 import torch
 from embed_workload import GENOME, SHAPES, Shape, cpu_seconds, make_model, sample_peaks, tokenizer
 
-from peakatlas.atlas.build import build_atlas
+from peakatlas.atlas.build.local import build_atlas
+from peakatlas.engine.dna.genome import open_genome
 from peakatlas.engine.embedder import Embedder
-from peakatlas.engine.genome import open_genome
-from peakatlas.engine.tokens import kmer_vocabulary
+from peakatlas.engine.tokens.kmer import kmer_vocabulary
 
 SMALLEST = Shape(dim=32, layers=1, heads=1, ffn=32, windows=0)
 

@@ -19,7 +19,7 @@ from embed_workload import POOL, SHAPES, cpu_seconds, make_model, read_windows, 
 from torch import nn
 from transformers import EsmTokenizer
 
-from peakatlas.engine.tokens import kmer_vocabulary
+from peakatlas.engine.tokens.kmer import kmer_vocabulary
 
 
 def hf_tokenizer(folder: Path) -> EsmTokenizer:

@@ -13,11 +13,11 @@ from numpy.typing import NDArray
 from transformers import EsmConfig
 from transformers.models.esm.modeling_esm import EsmLMHead
 
-from peakatlas.engine.genome import open_genome
-from peakatlas.engine.intervals import Intervals
+from peakatlas.engine.dna.genome import open_genome
+from peakatlas.engine.dna.sequences import Sequences
+from peakatlas.engine.intervals.table import Intervals
 from peakatlas.engine.models.esm_glu import EsmGluModel
-from peakatlas.engine.sequences import Sequences
-from peakatlas.engine.tokens import KmerTokenizer, kmer_vocabulary
+from peakatlas.engine.tokens.kmer import KmerTokenizer, kmer_vocabulary
 
 GENOME = "genome/GRCh37_chr20.fa.gz"
 POOL = 1024  # windows that are sorted together, as the engine does

@@ -25,10 +25,10 @@ from numpy.typing import NDArray
 from provenance import provenance
 
 import peakatlas
-from peakatlas.engine.genome import open_genome
-from peakatlas.engine.intervals import Intervals
-from peakatlas.engine.peak_fasta import PeakFasta
-from peakatlas.engine.sequences import Sequences
+from peakatlas.engine.dna.genome import open_genome
+from peakatlas.engine.dna.peak_fasta import PeakFasta
+from peakatlas.engine.dna.sequences import Sequences
+from peakatlas.engine.intervals.table import Intervals
 
 EXPECTED = {
     "K562 Erythroleukemia": ("GATA1",),

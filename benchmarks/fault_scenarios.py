@@ -105,7 +105,7 @@ def clock_jumps(folder: Path, job: Job, undo: ExitStack) -> dict[str, Any]:
     with (
         mock.patch.object(time, "time", some_time),
         mock.patch.object(time, "monotonic", some_time),
-        mock.patch("peakatlas.atlas.segment.datetime", Clock),
+        mock.patch("peakatlas.atlas.format.segment.datetime", Clock),
     ):
         writer = begin(folder / "a.zarr", job)
         for shard in range(writer.n_shards):

@@ -13,12 +13,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from peakatlas.atlas import files
-from peakatlas.atlas.append import append_rows
-from peakatlas.atlas.schema import EMBEDDED, MASKED
-from peakatlas.atlas.writer import LOCK_NAME, AtlasWriter
+from peakatlas.atlas.build.append import append_rows
+from peakatlas.atlas.build.writer import LOCK_NAME, AtlasWriter
+from peakatlas.atlas.format.schema import EMBEDDED, MASKED
+from peakatlas.atlas.storage import atomic as files
 from peakatlas.engine.errors import ShardOwnershipError
-from peakatlas.engine.intervals import Intervals
+from peakatlas.engine.intervals.table import Intervals
 from peakatlas.engine.spec import EmbeddingSpec
 
 if TYPE_CHECKING:

@@ -30,9 +30,9 @@ import numpy as np
 from numpy.typing import NDArray
 from provenance import provenance
 
+from peakatlas.engine.dna.genome import SequenceSource, open_genome
 from peakatlas.engine.embedder import Embedder
-from peakatlas.engine.genome import SequenceSource, open_genome
-from peakatlas.engine.intervals import Intervals
+from peakatlas.engine.intervals.table import Intervals
 
 GENOME = Path("genome/GRCh37_chr20.fa.gz")
 SHIFTS = (0, 10, 25, 50, 100, 125, 250)

@@ -38,8 +38,8 @@ import pandas as pd
 import scipy.sparse as sp
 from provenance import provenance
 
-from peakatlas.classifier.fragment_counts import FragmentOptions, count_fragments
-from peakatlas.engine.interval_readers import read_bed
+from peakatlas.classifier.counts.fragment_counts import FragmentOptions, count_fragments
+from peakatlas.engine.intervals.readers import read_bed
 
 Figures = dict[str, float]
 MIN_FRAGMENTS = 20

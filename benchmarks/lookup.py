@@ -50,7 +50,7 @@ from numpy.typing import NDArray
 from provenance import provenance
 
 from peakatlas.atlas import Atlas, FaissCoordinateIndex, OverlapIndex
-from peakatlas.engine.intervals import Intervals
+from peakatlas.engine.intervals.table import Intervals
 
 T = TypeVar("T")
 Figures = dict[str, float]

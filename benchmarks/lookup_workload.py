@@ -17,10 +17,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from peakatlas.atlas import Atlas, AtlasWriter
-from peakatlas.atlas.ordering import sorted_unique
-from peakatlas.atlas.schema import EMBEDDED
-from peakatlas.engine.interval_readers import read_bed
-from peakatlas.engine.intervals import Intervals
+from peakatlas.atlas.derive.ordering import sorted_unique
+from peakatlas.atlas.format.schema import EMBEDDED
+from peakatlas.engine.intervals.readers import read_bed
+from peakatlas.engine.intervals.table import Intervals
 from peakatlas.engine.spec import EmbeddingSpec
 
 KEYS = Path("intervals/hg38_cCRE_1.36M.bed.gz")

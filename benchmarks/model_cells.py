@@ -16,12 +16,12 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 import peakatlas
-from peakatlas.classifier.sparse import binary, inverse_document_frequency, unit_sums
-from peakatlas.engine.genome import open_genome
-from peakatlas.engine.kmers import canonical_columns, kmer_index
-from peakatlas.engine.letter_tokens import LetterTokenizer, letter_codes, token_letters
+from peakatlas.classifier.counts.sparse import binary, inverse_document_frequency, unit_sums
+from peakatlas.engine.dna.genome import open_genome
+from peakatlas.engine.dna.kmers import canonical_columns, kmer_index
+from peakatlas.engine.dna.sequences import Sequences
 from peakatlas.engine.pretrain.spectrum import Spectrum
-from peakatlas.engine.sequences import Sequences
+from peakatlas.engine.tokens.letters import LetterTokenizer, letter_codes, token_letters
 
 AXES = 50
 

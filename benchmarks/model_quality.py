@@ -44,17 +44,17 @@ from provenance import provenance
 from sklearn.metrics import roc_auc_score
 
 import peakatlas
-from peakatlas.engine.letter_tokens import TOKEN_BASES
+from peakatlas.engine.dna.sequences import Sequences
 from peakatlas.engine.models.letter_network import LetterModel
 from peakatlas.engine.models.loading import find_model
 from peakatlas.engine.models.peaklm import read_model
-from peakatlas.engine.pretrain.examination import Examination
+from peakatlas.engine.pretrain.evaluation import Examination
 from peakatlas.engine.pretrain.motif_bank import read_motifs
 from peakatlas.engine.pretrain.recipe import Recipe
 from peakatlas.engine.pretrain.training import find_spectrum, write_model
 from peakatlas.engine.pretrain.varied_windows import VariedWindows
 from peakatlas.engine.pretrain.windows import WindowSampler, split_genomes
-from peakatlas.engine.sequences import Sequences
+from peakatlas.engine.tokens.letters import TOKEN_BASES
 
 GENOMES = ("GRCh37_chr20.fa.gz", "GRCh37_chr22_partial.fa.gz", "GRCh37_chrX_1-69999930.fa.gz")
 HELD_OUT = "20:31512760-63025520"

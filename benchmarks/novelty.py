@@ -44,7 +44,7 @@ from sklearn.pipeline import make_pipeline
 
 import peakatlas
 from peakatlas.classifier.annotate import AnnotateOptions
-from peakatlas.classifier.sparse import thin
+from peakatlas.classifier.counts.sparse import thin
 
 KEPT_READS = 0.25
 DATASETS = {"schep2017": "cell_type", "granja2019-10k": "coarse_type"}

@@ -44,7 +44,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import make_pipeline
 
-from peakatlas.classifier.metrics import score
+from peakatlas.classifier.trust.metrics import score
 
 INSIDE = "src/chromatinhd/data/examples/pbmc10ktiny/"
 FILES = ("fragments.tsv.gz", "transcriptome.h5ad")

@@ -31,11 +31,11 @@ from provenance import provenance
 from torch import Tensor, nn
 
 import peakatlas
-from peakatlas.engine.allocation import keep_freed_memory
-from peakatlas.engine.letter_tokens import N_TOKENS, TOKEN_BASES, letter_codes, token_ids
+from peakatlas.engine.dna.sequences import Sequences
 from peakatlas.engine.models import letter_network
 from peakatlas.engine.models.letter_network import LetterConfig
 from peakatlas.engine.pretrain import training
+from peakatlas.engine.pretrain.allocation import keep_freed_memory
 from peakatlas.engine.pretrain.masking import MaskedTokens, with_hidden
 from peakatlas.engine.pretrain.motif_bank import read_motifs
 from peakatlas.engine.pretrain.recipe import Recipe
@@ -43,7 +43,7 @@ from peakatlas.engine.pretrain.spectrum import Spectrum
 from peakatlas.engine.pretrain.training import Pretraining, find_spectrum, make_optimizers
 from peakatlas.engine.pretrain.varied_windows import VariedWindows
 from peakatlas.engine.pretrain.windows import WindowSampler, split_genomes
-from peakatlas.engine.sequences import Sequences
+from peakatlas.engine.tokens.letters import N_TOKENS, TOKEN_BASES, letter_codes, token_ids
 
 N_WINDOWS = 512
 BASE = "shipped recipe"

@@ -7,13 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from .align import (
-    Alignment,
-    class_weights,
-    domain_separability,
-    loss_weights,
-    proportion_shift,
-)
+from .align import Alignment, class_weights, domain_separability, loss_weights, proportion_shift
 from .linear import fit_linear
 from .network import adapt_network
 from .pull import Pull

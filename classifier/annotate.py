@@ -10,20 +10,20 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from peakatlas.atlas.lookup import TIERS
-from peakatlas.atlas.reader import Atlas
-from peakatlas.engine.steps import counter
+from peakatlas.atlas.atlas import Atlas
+from peakatlas.atlas.search.lookup import TIERS
+from peakatlas.classifier.bundle.bundle import Bundle
+from peakatlas.classifier.bundle.versions import versions
+from peakatlas.classifier.counts.matrix import read_counts
+from peakatlas.classifier.counts.peak_table import PeakTable
+from peakatlas.classifier.counts.registry import Sources, registry_rows, resolve
+from peakatlas.classifier.explain.elements import marker_elements
+from peakatlas.classifier.trust.advice import warnings_of
+from peakatlas.engine.run.progress import counter
 
-from .advice import warnings_of
 from .align import Alignment
-from .bundle import Bundle
-from .counts import read_counts
-from .explain_elements import marker_elements
-from .peak_table import PeakTable
 from .predict import Prediction, predict
-from .registry import Sources, registry_rows, resolve
 from .rejection import Rejection, Rule, set_names
-from .versions import versions
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -31,11 +31,10 @@ if TYPE_CHECKING:
     import anndata as ad
     from numpy.typing import NDArray
 
+    from peakatlas.classifier.counts.matrix import CellCounts
+    from peakatlas.classifier.counts.registry import ResolvedValues
+    from peakatlas.engine.dna.genome import SequenceSource
     from peakatlas.engine.embedder import Embedder
-    from peakatlas.engine.genome import SequenceSource
-
-    from .counts import CellCounts
-    from .registry import ResolvedValues
 
 
 @dataclass(frozen=True, kw_only=True)

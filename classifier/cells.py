@@ -9,12 +9,19 @@ import numpy as np
 import scipy.sparse as sp
 from sklearn.decomposition import TruncatedSVD
 
+from peakatlas.classifier.counts.peak_table import PeakTable
+from peakatlas.classifier.counts.sparse import (
+    binary,
+    carry,
+    inverse_document_frequency,
+    tf_idf,
+    unit_rows,
+    unit_sums,
+)
 from peakatlas.engine.errors import BundleError
 
-from .peak_table import PeakTable
 from .profiles import FOLDS, TypeProfiles
 from .representations import checked_representation, usual_mix
-from .sparse import binary, carry, inverse_document_frequency, tf_idf, unit_rows, unit_sums
 from .trunk import Trunk
 from .whitening import moments, used_moments, whitening
 
@@ -23,7 +30,8 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from .measured import Measured
+    from peakatlas.classifier.counts.measured_peaks import Measured
+
     from .representations import DnaBlock, Representation
 
     Moments = tuple[NDArray[np.float32], NDArray[np.float32]]

@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 import scipy.sparse as sp
 
+from peakatlas.classifier.counts.sparse import unit_rows
+
 from .linear import LinearHead
-from .sparse import unit_rows
 
 if TYPE_CHECKING:
     from collections.abc import Callable

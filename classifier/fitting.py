@@ -9,14 +9,24 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import scipy.sparse as sp
 
-from .batches import batch_weights
+from peakatlas.classifier.bundle.stage_files import (
+    pack_encoder,
+    pack_held_out,
+    pack_route,
+    unpack_encoder,
+    unpack_held_out,
+    unpack_route,
+)
+from peakatlas.classifier.counts.batches import batch_weights
+from peakatlas.classifier.counts.peak_table import PeakTable
+from peakatlas.classifier.counts.sparse import binary, thin
+
 from .cells import CellEncoder
 from .groups import TypeShares
 from .heads import Head
 from .level_rules import LevelRules
 from .linear import LinearHead
 from .network import fit_network
-from .peak_table import PeakTable
 from .route import Calibration, Cells, Look, Route, RouteName, fuse, route_encoder, see_cells
 from .selection import (
     FoldOptions,
@@ -28,23 +38,15 @@ from .selection import (
     hold_out,
     sample_rows,
 )
-from .sparse import binary, thin
-from .stage_files import (
-    pack_encoder,
-    pack_held_out,
-    pack_route,
-    unpack_encoder,
-    unpack_held_out,
-    unpack_route,
-)
 from .validation import validate, validate_batches, validate_sets, validate_types
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from .checkpoints import Checkpoints
-    from .levels import Levels
-    from .measured import Measured
+    from peakatlas.classifier.counts.levels import Levels
+    from peakatlas.classifier.counts.measured_peaks import Measured
+    from peakatlas.classifier.training.checkpoints import Checkpoints
+
     from .train import TrainOptions
 
 SAMPLE_CELLS = 4000

@@ -9,8 +9,9 @@ import numpy as np
 import scipy.sparse as sp
 from sklearn.cluster import KMeans
 
+from peakatlas.classifier.counts.sparse import binary, inverse_document_frequency
+
 from .query_graph import OwnAxes, unit_places
-from .sparse import binary, inverse_document_frequency
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

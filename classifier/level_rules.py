@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from .metrics import UNASSIGNED
+from peakatlas.classifier.trust.metrics import UNASSIGNED
+
 from .selection import MARGIN, quality
 
 if TYPE_CHECKING:
@@ -15,7 +16,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from .levels import First, Levels
+    from peakatlas.classifier.counts.levels import First, Levels
 
 UNCERTAIN = "uncertain"
 

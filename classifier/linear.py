@@ -10,7 +10,7 @@ import scipy.sparse as sp
 from scipy.special import log_softmax
 from sklearn.linear_model import LogisticRegression
 
-from .sparse import unit_rows
+from peakatlas.classifier.counts.sparse import unit_rows
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from peakatlas.engine.steps import counter
+from peakatlas.classifier.counts.rows import CountRows
+from peakatlas.classifier.trust.metrics import UNASSIGNED
+from peakatlas.engine.run.progress import counter
 
 from .adapt import Adaptation, adapt
-from .count_rows import CountRows
 from .level_rules import LevelLabels, label_levels
-from .metrics import UNASSIGNED
 from .novelty import neighbours_of
 from .query_graph import OwnAxes, share_among_landmarks, share_among_neighbours
 from .rejection import Rejection, reasons, uncertainty
@@ -25,11 +25,12 @@ if TYPE_CHECKING:
     import scipy.sparse as sp
     from numpy.typing import NDArray
 
+    from peakatlas.classifier.bundle.bundle import Bundle
+    from peakatlas.classifier.counts.peak_table import PeakTable
+
     from .adapt import Adapted
     from .align import Alignment
-    from .bundle import Bundle
     from .cells import Moments
-    from .peak_table import PeakTable
     from .route import Calibration, Cells, Route, RouteName
     from .survey import Survey
 

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from .sparse import binary
+from peakatlas.classifier.counts.sparse import binary
+
 from .whitening import whitening
 
 if TYPE_CHECKING:

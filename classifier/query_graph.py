@@ -10,8 +10,9 @@ import scipy.sparse as sp
 from sklearn.decomposition import TruncatedSVD
 from sklearn.neighbors import NearestNeighbors
 
+from peakatlas.classifier.counts.sparse import binary, inverse_document_frequency, unit_rows
+
 from .landmarks import landmark_mean
-from .sparse import binary, inverse_document_frequency, unit_rows
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Literal
 
 if TYPE_CHECKING:
-    from .peak_table import PeakTable
+    from peakatlas.classifier.counts.peak_table import PeakTable
 
 Representation = Literal["hybrid", "sequence", "profile", "trunk", "reindexed"]
 REPRESENTATIONS: tuple[Representation, ...] = (

@@ -9,10 +9,12 @@ import numpy as np
 import scipy.sparse as sp
 from scipy.special import log_softmax
 
-from .sparse import tf_idf, thin
+from peakatlas.classifier.counts.sparse import tf_idf, thin
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
+
+    from peakatlas.classifier.counts.peak_table import PeakTable
 
     from .cells import CellEncoder, Moments
     from .conformal import Conformal
@@ -21,7 +23,6 @@ if TYPE_CHECKING:
     from .linear import Features, LinearHead
     from .network import AlignmentNetwork
     from .novelty import Usual
-    from .peak_table import PeakTable
     from .temperature import Temperature
     from .type_shapes import TypeShapes
 

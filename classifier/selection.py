@@ -10,7 +10,8 @@ import scipy.sparse as sp
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import f1_score
 
-from .batches import batch_weights, folds
+from peakatlas.classifier.counts.batches import batch_weights, folds
+
 from .conformal import Conformal
 from .groups import Groups, TypeShares
 from .network import NetworkOptions, fit_network
@@ -25,9 +26,10 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from peakatlas.classifier.counts.peak_table import PeakTable
+
     from .cells import CellEncoder
     from .heads import Head
-    from .peak_table import PeakTable
     from .route import Cells, Look, RouteName
 
     Refit = Callable[[NDArray[np.int64]], CellEncoder]

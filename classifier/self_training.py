@@ -18,9 +18,10 @@ from scipy.special import log_softmax, softmax
 from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
 from sklearn.neighbors import NearestNeighbors
 
+from peakatlas.classifier.counts.sparse import unit_rows
+
 from .linear import LinearHead, class_columns, fit_linear
 from .novelty import neighbours_of
-from .sparse import unit_rows
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

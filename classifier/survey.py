@@ -8,14 +8,14 @@ from typing import TYPE_CHECKING
 import numpy as np
 import scipy.sparse as sp
 
-from .sparse import rarity
+from peakatlas.classifier.counts.sparse import rarity
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from numpy.typing import NDArray
 
-    from .count_rows import CountRows
+    from peakatlas.classifier.counts.rows import CountRows
 
 MOST_DRAWN = 20_000
 """Cells that a query is adapted to by, at most."""

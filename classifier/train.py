@@ -8,26 +8,25 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from peakatlas.engine.steps import counter
+from peakatlas.classifier.bundle.bundle import Bundle
+from peakatlas.classifier.bundle.stage_files import pack_lookup, unpack_lookup
+from peakatlas.classifier.bundle.versions import versions
+from peakatlas.classifier.counts.references import JoinedCounts, LabelledSet, join
+from peakatlas.classifier.counts.registry import Sources, resolve
+from peakatlas.classifier.training.checkpoints import Checkpoints, digest_of
+from peakatlas.engine.run.progress import counter
 
-from .bundle import Bundle
-from .checkpoints import Checkpoints, digest_of
 from .fitting import TrainingSet, fit_encoder, fit_route, route_names
 from .network import NetworkOptions
-from .references import JoinedCounts, LabelledSet, join
-from .registry import Sources, resolve
 from .representations import Representation
-from .stage_files import pack_lookup, unpack_lookup
-from .versions import versions
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from peakatlas.atlas.reader import Atlas
-    from peakatlas.engine.intervals import Intervals
-
-    from .references import Reference
-    from .registry import ResolvedValues
+    from peakatlas.atlas.atlas import Atlas
+    from peakatlas.classifier.counts.references import Reference
+    from peakatlas.classifier.counts.registry import ResolvedValues
+    from peakatlas.engine.intervals.table import Intervals
 
 
 @dataclass(frozen=True, kw_only=True)

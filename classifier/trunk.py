@@ -9,8 +9,9 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from peakatlas.classifier.counts.sparse import binary
+
 from .rows import solve_rows
-from .sparse import binary
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from sklearn.metrics import f1_score
 
+from peakatlas.classifier.trust.metrics import per_type
+from peakatlas.classifier.trust.reliability import reliability
+
 from .conformal import Conformal
-from .metrics import per_type
-from .reliability import reliability
 from .route import fuse
 from .temperature import Temperature
 
@@ -18,8 +19,9 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from peakatlas.classifier.counts.levels import First, Levels
+
     from .heads import Head
-    from .levels import First, Levels
     from .selection import HeldOut
 
 LOOKS = ("full_depth", "thinned", "fewer_peaks")

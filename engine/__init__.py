@@ -7,43 +7,50 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from .contig_names import match_contigs
-    from .distributed import Partition, RankState, owned_units, parse_partition, rank_state
+    from peakatlas.engine.dna.genome import Genome, PeakFasta, SequenceSource, open_genome
+    from peakatlas.engine.dna.sequences import Sequences
+    from peakatlas.engine.dna.windows import WindowRule, Windows, parse_window, window_digests
+    from peakatlas.engine.intervals.contig_names import match_contigs
+    from peakatlas.engine.intervals.readers import intervals_from_frame, parse_names, read_bed
+    from peakatlas.engine.intervals.table import Intervals
+    from peakatlas.engine.models.table import MODELS, ModelCard
+    from peakatlas.engine.run.distributed import (
+        Partition,
+        RankState,
+        owned_units,
+        parse_partition,
+        rank_state,
+    )
+
     from .embedder import Embedder
     from .embeddings import PeakEmbeddings
-    from .genome import Genome, PeakFasta, SequenceSource, open_genome
-    from .interval_readers import intervals_from_frame, parse_names, read_bed
-    from .intervals import Intervals
-    from .models.table import MODELS, ModelCard
-    from .sequences import Sequences
     from .spec import EmbeddingSpec
-    from .windows import WindowRule, Windows, parse_window, window_digests
 
 _MODULE_OF = {
     "MODELS": "models.table",
     "Embedder": "embedder",
     "EmbeddingSpec": "spec",
-    "Genome": "genome",
-    "Intervals": "intervals",
+    "Genome": "dna.genome",
+    "Intervals": "intervals.table",
     "ModelCard": "models.table",
-    "Partition": "distributed",
+    "Partition": "run.distributed",
     "PeakEmbeddings": "embeddings",
-    "PeakFasta": "genome",
-    "RankState": "distributed",
-    "SequenceSource": "genome",
-    "Sequences": "sequences",
-    "WindowRule": "windows",
-    "Windows": "windows",
-    "intervals_from_frame": "interval_readers",
-    "match_contigs": "contig_names",
-    "open_genome": "genome",
-    "owned_units": "distributed",
-    "parse_names": "interval_readers",
-    "parse_partition": "distributed",
-    "parse_window": "windows",
-    "rank_state": "distributed",
-    "read_bed": "interval_readers",
-    "window_digests": "windows",
+    "PeakFasta": "dna.genome",
+    "RankState": "run.distributed",
+    "SequenceSource": "dna.genome",
+    "Sequences": "dna.sequences",
+    "WindowRule": "dna.windows",
+    "Windows": "dna.windows",
+    "intervals_from_frame": "intervals.readers",
+    "match_contigs": "intervals.contig_names",
+    "open_genome": "dna.genome",
+    "owned_units": "run.distributed",
+    "parse_names": "intervals.readers",
+    "parse_partition": "run.distributed",
+    "parse_window": "dna.windows",
+    "rank_state": "run.distributed",
+    "read_bed": "intervals.readers",
+    "window_digests": "dna.windows",
 }
 
 __all__ = [

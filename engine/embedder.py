@@ -8,31 +8,33 @@ from typing import TYPE_CHECKING, TypeAlias
 import numpy as np
 import torch
 
-from .distributed import default_device
+from peakatlas.engine.dna.sequences import Sequences
+from peakatlas.engine.dna.windows import combine_digests, parse_window
+from peakatlas.engine.forward.encoder import group_lengths
+from peakatlas.engine.forward.packing import pack
+from peakatlas.engine.forward.pooling import first_token, mean_by_owner, segment_mean
+from peakatlas.engine.models.loading import config_digest, find_model, load_model, weights_digest
+from peakatlas.engine.run.distributed import default_device
+from peakatlas.engine.run.pipeline import run_pipeline
+from peakatlas.engine.tokens.reader import Reader
+
 from .embeddings import PeakEmbeddings
 from .errors import ModelError, SpecMismatchError
-from .forward import group_lengths
-from .models.loading import config_digest, find_model, load_model, weights_digest
-from .packing import pack
-from .pipeline import run_pipeline
-from .pooling import first_token, mean_by_owner, segment_mean
-from .reading import Reader
-from .sequences import Sequences
 from .spec import MAX_N_FRACTION, EmbeddingSpec
 from .summary import Summary
-from .windows import combine_digests, parse_window
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from numpy.typing import NDArray
 
-    from .genome import SequenceSource
-    from .intervals import Intervals
-    from .models.encoder import LoadedModel
-    from .models.table import ModelCard
+    from peakatlas.engine.dna.genome import SequenceSource
+    from peakatlas.engine.intervals.table import Intervals
+    from peakatlas.engine.models.encoder import LoadedModel
+    from peakatlas.engine.models.table import ModelCard
+    from peakatlas.engine.tokens.kmer import Tokens
+
     from .spec import Pooling, Precision, Strand
-    from .tokens import Tokens
 
     _Launched: TypeAlias = list[tuple[NDArray[np.int64], torch.Tensor]]
     """Rows of each pack and their pooled vectors, on the device."""

@@ -15,23 +15,24 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from . import pl as pl
-    from . import tl as tl
-    from .atlas.build import build_atlas
-    from .atlas.lookup import LookupResult
-    from .atlas.reader import Atlas
-    from .classifier.annotate import annotate
-    from .classifier.bundle import Bundle
-    from .classifier.counts import read_counts
-    from .classifier.explain_dna import enriched_kmers
-    from .classifier.explain_elements import marker_elements
-    from .classifier.report import write_report
-    from .classifier.train import train
-    from .engine.embedder import Embedder
-    from .engine.errors import PeakAtlasError
-    from .engine.genome import open_genome
-    from .engine.interval_readers import parse_names, read_bed
-    from .engine.intervals import Intervals
+    from peakatlas.atlas.atlas import Atlas
+    from peakatlas.atlas.build.local import build_atlas
+    from peakatlas.atlas.search.lookup import LookupResult
+    from peakatlas.classifier.annotate import annotate
+    from peakatlas.classifier.bundle.bundle import Bundle
+    from peakatlas.classifier.counts.matrix import read_counts
+    from peakatlas.classifier.explain.dna import enriched_kmers
+    from peakatlas.classifier.explain.elements import marker_elements
+    from peakatlas.classifier.report.page import write_report
+    from peakatlas.classifier.train import train
+    from peakatlas.engine.dna.genome import open_genome
+    from peakatlas.engine.embedder import Embedder
+    from peakatlas.engine.errors import PeakAtlasError
+    from peakatlas.engine.intervals.readers import parse_names, read_bed
+    from peakatlas.engine.intervals.table import Intervals
+
+    from .notebook import pl as pl
+    from .notebook import tl as tl
 
 __version__ = "0.1.0"
 
@@ -55,22 +56,22 @@ __all__ = [
 ]
 
 _MODULE_OF = {
-    "Atlas": ".atlas.reader",
-    "Bundle": ".classifier.bundle",
+    "Atlas": ".atlas.atlas",
+    "Bundle": ".classifier.bundle.bundle",
     "Embedder": ".engine.embedder",
-    "Intervals": ".engine.intervals",
-    "LookupResult": ".atlas.lookup",
+    "Intervals": ".engine.intervals.table",
+    "LookupResult": ".atlas.search.lookup",
     "PeakAtlasError": ".engine.errors",
     "annotate": ".classifier.annotate",
-    "build_atlas": ".atlas.build",
-    "enriched_kmers": ".classifier.explain_dna",
-    "marker_elements": ".classifier.explain_elements",
-    "open_genome": ".engine.genome",
-    "parse_names": ".engine.interval_readers",
-    "read_bed": ".engine.interval_readers",
-    "read_counts": ".classifier.counts",
+    "build_atlas": ".atlas.build.local",
+    "enriched_kmers": ".classifier.explain.dna",
+    "marker_elements": ".classifier.explain.elements",
+    "open_genome": ".engine.dna.genome",
+    "parse_names": ".engine.intervals.readers",
+    "read_bed": ".engine.intervals.readers",
+    "read_counts": ".classifier.counts.matrix",
     "train": ".classifier.train",
-    "write_report": ".classifier.report",
+    "write_report": ".classifier.report.page",
 }
 _MODULES = ("pl", "tl")
 """Modules that are loaded when first used; `pl` needs matplotlib."""

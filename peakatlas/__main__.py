@@ -1,5 +1,5 @@
 """``python -m peakatlas``, for launchers such as torchrun that start modules."""
 
-from .cli import main
+from peakatlas.cli.main import main
 
 main()

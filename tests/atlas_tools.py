@@ -8,14 +8,14 @@ from pathlib import Path
 
 import numpy as np
 
-from peakatlas.atlas.append import append_rows
-from peakatlas.atlas.provenance import genome_provenance
-from peakatlas.atlas.schema import EMBEDDED
-from peakatlas.atlas.writer import AtlasWriter
-from peakatlas.engine.genome import SequenceSource
-from peakatlas.engine.intervals import Intervals
+from peakatlas.atlas.build.append import append_rows
+from peakatlas.atlas.build.provenance import genome_provenance
+from peakatlas.atlas.build.writer import AtlasWriter
+from peakatlas.atlas.format.schema import EMBEDDED
+from peakatlas.engine.dna.genome import SequenceSource
+from peakatlas.engine.dna.windows import parse_window, window_digests
+from peakatlas.engine.intervals.table import Intervals
 from peakatlas.engine.spec import EmbeddingSpec
-from peakatlas.engine.windows import parse_window, window_digests
 
 DIM = 8
 

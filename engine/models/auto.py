@@ -12,7 +12,7 @@ from peakatlas.engine.errors import ModelError
 
 from .checkpoint import quiet, read_checkpoint
 from .checks import check_company, check_finite, check_positions, probe_ids
-from .padded import PaddedEncoder, set_precision
+from .hf_encoder import PaddedEncoder, set_precision
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -11,7 +11,7 @@ from peakatlas.engine.errors import ModelError
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from peakatlas.engine.forward import PackedEncoder
+    from peakatlas.engine.forward.encoder import PackedEncoder
 
     from .encoder import Encoder
 

@@ -13,8 +13,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from torch import Tensor
 
-    from peakatlas.engine.sequences import Sequences
-    from peakatlas.engine.tokens import Tokens
+    from peakatlas.engine.dna.sequences import Sequences
+    from peakatlas.engine.tokens.kmer import Tokens
 
 
 class Encoder(Protocol):

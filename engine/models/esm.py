@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any
 import torch
 from transformers import EsmConfig, EsmModel
 
-from peakatlas.engine.blocks import Affine, EncoderLayer, make_block
 from peakatlas.engine.errors import ModelError
-from peakatlas.engine.forward import DTYPES, PackedEncoder
-from peakatlas.engine.stem import WordTable
+from peakatlas.engine.forward.blocks import Affine, EncoderLayer, make_block
+from peakatlas.engine.forward.embedding_layer import WordTable
+from peakatlas.engine.forward.encoder import DTYPES, PackedEncoder
 
 from .checkpoint import NEVER_READ, read_checkpoint
 from .checks import check_encoder, check_finite, check_positions, probe_ids
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from torch import nn
 
-    from peakatlas.engine.blocks import Block
+    from peakatlas.engine.forward.blocks import Block
     from peakatlas.engine.spec import Precision
 
 # Share of tokens that ESM masks in training; its embeddings are scaled to match at inference.

@@ -13,7 +13,7 @@ from .esm import build_encoder, load_hf
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from peakatlas.engine.forward import PackedEncoder
+    from peakatlas.engine.forward.encoder import PackedEncoder
     from peakatlas.engine.spec import Precision
 
 

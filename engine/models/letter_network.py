@@ -15,14 +15,14 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from peakatlas.engine.errors import ModelError
-from peakatlas.engine.letter_tokens import TOKEN_BASES
-from peakatlas.engine.stem import (
+from peakatlas.engine.forward.embedding_layer import (
     FILTER_WIDTH,
     both_strands,
     one_hot_tokens,
     scan_matrix,
     with_neighbours,
 )
+from peakatlas.engine.tokens.letters import TOKEN_BASES
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

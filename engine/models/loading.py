@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING, Any
 
 from transformers import CONFIG_MAPPING
 
+from peakatlas.engine.dna.sequences import Sequences
 from peakatlas.engine.errors import ModelError
-from peakatlas.engine.letter_tokens import LetterTokenizer
-from peakatlas.engine.sequences import Sequences
+from peakatlas.engine.tokens.hub import dna_tokens, load_tokenizer
+from peakatlas.engine.tokens.letters import LetterTokenizer
 
 from .auto import load_auto
 from .bert import load_bert
@@ -21,20 +22,19 @@ from .encoder import LoadedModel
 from .esm import load_esm
 from .esm_glu import load_esm_glu
 from .files import inspect_weights, read_licence, weight_files
+from .hf_encoder import PaddedEncoder, linear_weights
 from .hub import fetch, is_commit, looks_like_hub_id
 from .letter_network import MODEL_TYPE, LetterConfig
 from .modernbert import load_modernbert
-from .padded import PaddedEncoder, linear_weights
 from .peaklm import load_peaklm, peaklm_linear_weights
 from .table import MODELS, ModelCard
-from .vocabulary import dna_tokens, load_tokenizer
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     import torch
 
-    from peakatlas.engine.forward import PackedEncoder
+    from peakatlas.engine.forward.encoder import PackedEncoder
     from peakatlas.engine.spec import Precision
 
     from .table import Family

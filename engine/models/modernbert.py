@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from peakatlas.engine.spec import Precision
 
-    from .padded import PaddedEncoder
+    from .hf_encoder import PaddedEncoder
 
 
 def load_modernbert(path: Path, precision: Precision, device: torch.device) -> PaddedEncoder:

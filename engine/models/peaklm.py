@@ -9,18 +9,18 @@ import torch
 from safetensors.torch import load_file
 from torch import Tensor
 
-from peakatlas.engine.blocks import Affine, EncoderLayer, make_block
 from peakatlas.engine.errors import ModelError
-from peakatlas.engine.forward import DTYPES, PackedEncoder
-from peakatlas.engine.letter_tokens import TOKEN_BASES
-from peakatlas.engine.linear import make_linear
-from peakatlas.engine.stem import (
+from peakatlas.engine.forward.blocks import Affine, EncoderLayer, make_block
+from peakatlas.engine.forward.embedding_layer import (
     SEEN_BASES,
     LetterStem,
     both_strands,
     one_hot_tokens,
     scan_matrix,
 )
+from peakatlas.engine.forward.encoder import DTYPES, PackedEncoder
+from peakatlas.engine.forward.linear import make_linear
+from peakatlas.engine.tokens.letters import TOKEN_BASES
 
 from .checks import check_encoder, check_finite
 from .files import weight_files
@@ -29,7 +29,7 @@ from .letter_network import LetterConfig, LetterModel
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from peakatlas.engine.blocks import Block
+    from peakatlas.engine.forward.blocks import Block
     from peakatlas.engine.spec import Precision
 
     from .letter_network import Layer

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from peakatlas.engine.letter_tokens import N_TOKENS, TOKEN_BASES, token_ids
+from peakatlas.engine.tokens.letters import N_TOKENS, TOKEN_BASES, token_ids
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

@@ -19,7 +19,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from peakatlas.engine.errors import ModelError
-from peakatlas.engine.letter_tokens import UNKNOWN
+from peakatlas.engine.tokens.letters import UNKNOWN
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from peakatlas.engine.kmers import kmer_index, reverse_complements
-from peakatlas.engine.letter_tokens import letter_codes
+from peakatlas.engine.dna.kmers import kmer_index, reverse_complements
+from peakatlas.engine.tokens.letters import letter_codes
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

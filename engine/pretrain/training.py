@@ -21,13 +21,13 @@ import torch
 import torch.distributed as dist
 from safetensors.torch import save_file
 
-from peakatlas.engine.allocation import keep_freed_memory
-from peakatlas.engine.distributed import RankState
 from peakatlas.engine.errors import ModelError
-from peakatlas.engine.letter_tokens import TOKEN_BASES, letter_codes
 from peakatlas.engine.models.letter_network import LetterModel
+from peakatlas.engine.pretrain.allocation import keep_freed_memory
+from peakatlas.engine.run.distributed import RankState
+from peakatlas.engine.tokens.letters import TOKEN_BASES, letter_codes
 
-from .examination import Examination, masked_loss
+from .evaluation import Examination, masked_loss
 from .masking import hide_tokens
 from .motif_bank import MotifBank, read_motifs
 from .spectrum import fit_spectrum
@@ -41,8 +41,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from torch import Tensor
 
-    from peakatlas.engine.intervals import Intervals
-    from peakatlas.engine.sequences import Sequences
+    from peakatlas.engine.dna.sequences import Sequences
+    from peakatlas.engine.intervals.table import Intervals
 
     from .masking import MaskedTokens
     from .recipe import Recipe

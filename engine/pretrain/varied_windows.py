@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from peakatlas.engine.letter_tokens import letter_codes
+from peakatlas.engine.tokens.letters import letter_codes
 
 from .repeats import Repeats
 

@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from peakatlas.engine.dna.genome import open_genome
+from peakatlas.engine.dna.sequences import COMPLEMENT, Sequences
 from peakatlas.engine.errors import GenomeError
-from peakatlas.engine.genome import open_genome
-from peakatlas.engine.intervals import Intervals
-from peakatlas.engine.sequences import COMPLEMENT, Sequences
+from peakatlas.engine.intervals.table import Intervals
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

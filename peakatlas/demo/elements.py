@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from peakatlas.engine.genome import open_genome
-from peakatlas.engine.intervals import Intervals
-from peakatlas.engine.letter_tokens import letter_codes
-from peakatlas.engine.motifs import MOTIFS, strongest_sites
+from peakatlas.engine.dna.genome import open_genome
+from peakatlas.engine.dna.motifs import MOTIFS, strongest_sites
+from peakatlas.engine.intervals.table import Intervals
+from peakatlas.engine.tokens.letters import letter_codes
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

@@ -11,16 +11,16 @@ from typing import TYPE_CHECKING
 
 import anndata as ad
 
-from peakatlas.atlas.build import build_atlas
-from peakatlas.atlas.lookup import TIERS
-from peakatlas.atlas.reader import Atlas
+from peakatlas.atlas.atlas import Atlas
+from peakatlas.atlas.build.local import build_atlas
+from peakatlas.atlas.search.lookup import TIERS
 from peakatlas.classifier.annotate import AnnotateOptions, annotate
-from peakatlas.classifier.metrics import score
-from peakatlas.classifier.report import write_report
+from peakatlas.classifier.report.page import write_report
 from peakatlas.classifier.train import train
+from peakatlas.classifier.trust.metrics import score
 from peakatlas.engine.embedder import Embedder
 from peakatlas.engine.errors import AtlasError
-from peakatlas.engine.interval_readers import read_bed
+from peakatlas.engine.intervals.readers import read_bed
 
 from .elements import DATA
 from .simulate import QUERY_FILE, REFERENCE_FILE
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from contextlib import AbstractContextManager
 
-    from peakatlas.classifier.bundle import Bundle
+    from peakatlas.classifier.bundle.bundle import Bundle
 
     Say = Callable[[str], None]
     ProgressBar = Callable[[int, str], AbstractContextManager[Callable[[int], None]]]

@@ -29,7 +29,7 @@ import pandas as pd
 from scipy import sparse
 from scipy.special import gammaincc, ndtri
 
-from peakatlas.engine.motifs import MOTIFS
+from peakatlas.engine.dna.motifs import MOTIFS
 
 from .elements import DATA, Elements, place_elements, read_slice, slice_bounds, write_slice
 

@@ -11,7 +11,7 @@ import typer
 from tables import RESULTS, result, table
 
 import peakatlas
-from peakatlas.cli import NAME, app
+from peakatlas.cli.main import NAME, app
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -21,7 +21,7 @@ _WIDTH = 100
 _OPTIONS = (
     "peakatlas.classifier.train.TrainOptions",
     "peakatlas.classifier.annotate.AnnotateOptions",
-    "peakatlas.classifier.registry.Sources",
+    "peakatlas.classifier.counts.registry.Sources",
 )
 _MODULES = {
     "tl": "Tools that write into an AnnData; [In a notebook](notebooks.md) shows them at work.",

@@ -17,7 +17,7 @@ from benchmarks.readme_tables import (
     embed_table,
     mean_and_sd,
 )
-from peakatlas.atlas.lookup import TIERS
+from peakatlas.atlas.search.lookup import TIERS
 from peakatlas.engine import errors
 from peakatlas.engine.models.table import MODELS
 

@@ -12,7 +12,7 @@ import pandas as pd
 import pytest
 from scipy import sparse
 
-from peakatlas.classifier.report import write_report
+from peakatlas.classifier.report.page import write_report
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

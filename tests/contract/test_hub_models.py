@@ -20,14 +20,14 @@ from toy_hub import (
 )
 from transformers import BertTokenizer, EsmTokenizer
 
+from peakatlas.engine.dna.sequences import Sequences
 from peakatlas.engine.embedder import Embedder
 from peakatlas.engine.errors import ModelError
 from peakatlas.engine.models.auto import finish_encoder, load_auto
 from peakatlas.engine.models.checkpoint import read_checkpoint
 from peakatlas.engine.models.loading import find_model
 from peakatlas.engine.models.table import MODELS
-from peakatlas.engine.models.vocabulary import load_tokenizer
-from peakatlas.engine.sequences import Sequences
+from peakatlas.engine.tokens.hub import load_tokenizer
 
 CPU = torch.device("cpu")
 WRITERS = {"nt-v1": (write_nt_v1, "esm"), "nt-v2": (write_nt_v2, "esm-glu"),

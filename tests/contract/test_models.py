@@ -9,11 +9,11 @@ import numpy as np
 import pytest
 from toy_models import nt_vocabulary
 
+from peakatlas.engine.dna.sequences import Sequences
 from peakatlas.engine.embedder import Embedder
 from peakatlas.engine.errors import ModelError
 from peakatlas.engine.models.loading import find_model
 from peakatlas.engine.models.table import MODELS
-from peakatlas.engine.sequences import Sequences
 
 
 def random_dna(n, lengths=(510, 510, 120, 61), seed=0):

@@ -16,8 +16,8 @@ from safetensors.numpy import load_file, save_file
 sys.path.insert(0, str(Path(__file__).parents[1]))
 from toy_models import write_toy_esm
 
+from peakatlas.engine.dna.sequences import Sequences
 from peakatlas.engine.embedder import Embedder
-from peakatlas.engine.sequences import Sequences
 
 GOLDEN = Path(__file__).with_name("engine_embeddings.npz")
 SEQUENCES = ("ACGT" * 30, "TTAGGG" * 20 + "A", "NNACGTNACGTACGTAC", "acgtacgt", "C", "NNN")

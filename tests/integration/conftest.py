@@ -13,7 +13,7 @@ import pytest
 from desk import lay_out
 from scipy import sparse
 
-from peakatlas.cli import main
+from peakatlas.cli.main import main
 
 N_PEAKS = 60
 TYPES = ("alpha", "beta", "gamma")

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from peakatlas.atlas import Atlas, build_atlas
-from peakatlas.engine.genome import open_genome
+from peakatlas.engine.dna.genome import open_genome
 from tests.atlas_tools import (
     ToyEmbedder,
     begin_toy_atlas,

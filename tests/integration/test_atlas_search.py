@@ -6,9 +6,9 @@ import pytest
 from typer.testing import CliRunner
 
 from peakatlas.atlas import Atlas
-from peakatlas.cli import app
+from peakatlas.cli.main import app
 from peakatlas.engine.errors import IntervalError
-from peakatlas.engine.interval_readers import parse_region
+from peakatlas.engine.intervals.readers import parse_region
 from tests.atlas_tools import random_intervals, tree_bytes, write_toy_atlas
 from tests.web_server import serving
 

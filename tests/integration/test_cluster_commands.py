@@ -6,7 +6,8 @@ import shutil
 import numpy as np
 import pytest
 
-from peakatlas.atlas import Atlas, files
+from peakatlas.atlas import Atlas
+from peakatlas.atlas.storage import atomic as files
 from tests.atlas_tools import tree_bytes
 
 

@@ -12,9 +12,9 @@ import anndata as ad
 import pytest
 import typer
 
-from peakatlas import terminal
-from peakatlas.cli import app, main
-from peakatlas.commands.base import EVERYWHERE
+from peakatlas.cli import terminal
+from peakatlas.cli.base import EVERYWHERE
+from peakatlas.cli.main import app, main
 
 ROOT = typer.main.get_command(app)
 GLOBAL = {name for names in EVERYWHERE for name in names.split(", ")}

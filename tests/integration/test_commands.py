@@ -12,9 +12,9 @@ import pandas as pd
 import pytest
 import typer
 
-from peakatlas.cli import app
+from peakatlas.cli.main import app
+from peakatlas.cli.terminal import error_line, print_table, show_licence
 from peakatlas.engine.models.table import MODELS
-from peakatlas.terminal import error_line, print_table, show_licence
 
 
 def test_help_is_quick_and_lists_the_commands():

@@ -9,7 +9,7 @@ import anndata as ad
 import numpy as np
 import pytest
 
-from peakatlas.engine.interval_readers import read_bed
+from peakatlas.engine.intervals.readers import read_bed
 
 
 @pytest.fixture(scope="module")

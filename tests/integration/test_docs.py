@@ -12,7 +12,7 @@ import typer
 from desk import N_PEAKS
 from doc_blocks import ROOT, blocks, pages
 
-from peakatlas.cli import app
+from peakatlas.cli.main import app
 
 COMMAND = typer.main.get_command(app)
 ALL = [block for page in pages() for block in blocks(page)]
@@ -118,7 +118,7 @@ def test_errors_of_the_page_are_those_of_the_code():
     assert len(said) >= 25
     files = [
         path
-        for room in ("engine", "atlas", "classifier", "peakatlas/commands")
+        for room in ("engine", "atlas", "classifier", "peakatlas/cli")
         for path in (ROOT / room).rglob("*.py")
     ]
     # texts that run over several lines are joined, as Python joins them

@@ -5,7 +5,7 @@ import sys
 
 import pytest
 
-from peakatlas.commands import findings, limits
+from peakatlas.cli.doctor import findings, limits
 
 
 @pytest.fixture

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from scipy import sparse
 
-from peakatlas.terminal import error_line
+from peakatlas.cli.terminal import error_line
 
 from .conftest import cells
 

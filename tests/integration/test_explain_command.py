@@ -5,7 +5,7 @@ import json
 import pandas as pd
 import pytest
 
-from peakatlas.classifier.explain_elements import marker_elements
+from peakatlas.classifier.explain.elements import marker_elements
 from peakatlas.classifier.network import NetworkOptions
 from peakatlas.classifier.train import TrainOptions, train
 from peakatlas.demo.elements import DATA

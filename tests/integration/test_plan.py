@@ -7,10 +7,11 @@ from collections import namedtuple
 import numpy as np
 import pytest
 
-from peakatlas.atlas import build_atlas, estimate
-from peakatlas.atlas.inputs import read_inputs
+from peakatlas.atlas import build_atlas
+from peakatlas.atlas.build import estimate
+from peakatlas.atlas.build.inputs import read_inputs
+from peakatlas.engine.dna.genome import open_genome
 from peakatlas.engine.embedder import Embedder
-from peakatlas.engine.genome import open_genome
 from tests.atlas_tools import begin_toy_atlas, random_intervals, toy_rows, tree_bytes
 
 

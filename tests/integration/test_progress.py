@@ -6,7 +6,7 @@ import re
 import pytest
 from rich.console import Console
 
-from peakatlas import terminal
+from peakatlas.cli import terminal
 
 
 @pytest.fixture

@@ -10,8 +10,8 @@ import time
 import pytest
 
 import peakatlas
-from peakatlas.atlas import build
-from peakatlas.commands.stopping import Stopped, stoppable
+from peakatlas.atlas.build import local as build
+from peakatlas.cli.stopping import Stopped, stoppable
 from tests.atlas_tools import tree_bytes
 
 N_PEAKS = 1100

@@ -7,8 +7,8 @@ from functools import partial
 import pytest
 
 from peakatlas.atlas import Atlas, merge_atlases, repair_atlas, verify_atlas
-from peakatlas.atlas.build import build_atlas
-from peakatlas.engine.genome import open_genome
+from peakatlas.atlas.build.local import build_atlas
+from peakatlas.engine.dna.genome import open_genome
 from tests.atlas_tools import ToyEmbedder, random_intervals, tree_bytes, write_toy_genome
 
 
@@ -39,8 +39,8 @@ def dies(monkeypatch, step, work):
 def test_a_merge_that_died_is_not_there_and_is_finished_by_the_same_call(
     tmp_path, monkeypatch, genome
 ):
-    monkeypatch.setattr("peakatlas.atlas.transfer.default_shard_rows", lambda n: 8)
-    monkeypatch.setattr("peakatlas.atlas.transfer.CHUNK_ROWS", 8)
+    monkeypatch.setattr("peakatlas.atlas.derive.copy_rows.default_shard_rows", lambda n: 8)
+    monkeypatch.setattr("peakatlas.atlas.derive.copy_rows.CHUNK_ROWS", 8)
     paths = [tmp_path / "a.zarr", tmp_path / "b.zarr"]
     for seed, path in enumerate(paths):
         build_atlas(genome, random_intervals(9, seed=seed), path, ToyEmbedder())

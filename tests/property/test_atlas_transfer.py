@@ -9,9 +9,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from peakatlas.atlas import Atlas, AtlasWriter, merge_atlases, subset_atlas
-from peakatlas.atlas.contig_order import joint_contigs
-from peakatlas.atlas.schema import EMBEDDED, MASKED
-from peakatlas.engine.intervals import Intervals
+from peakatlas.atlas.derive.contig_order import joint_contigs
+from peakatlas.atlas.format.schema import EMBEDDED, MASKED
+from peakatlas.engine.intervals.table import Intervals
 from tests.atlas_tools import toy_spec
 
 KEYS = st.sets(

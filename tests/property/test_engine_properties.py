@@ -4,11 +4,11 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from peakatlas.engine.interval_readers import parse_names
-from peakatlas.engine.intervals import Intervals
-from peakatlas.engine.packing import pack
-from peakatlas.engine.sequences import Sequences
-from peakatlas.engine.windows import WindowRule, combine_digests
+from peakatlas.engine.dna.sequences import Sequences
+from peakatlas.engine.dna.windows import WindowRule, combine_digests
+from peakatlas.engine.forward.packing import pack
+from peakatlas.engine.intervals.readers import parse_names
+from peakatlas.engine.intervals.table import Intervals
 
 CONTIGS = st.sampled_from(["chr1", "HLA-A*01:01", "chrUn_KI270742v1", "NC_000001.11", "2"])
 PEAKS = st.lists(

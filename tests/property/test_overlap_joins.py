@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from peakatlas.atlas import FaissCoordinateIndex, OverlapIndex, OverlapPairs
 from peakatlas.engine.errors import MissingDependencyError
-from peakatlas.engine.intervals import Intervals
+from peakatlas.engine.intervals.table import Intervals
 
 BIN = 1 << 16
 HAS_GPU = faiss.get_num_gpus() > 0
@@ -89,7 +89,7 @@ def test_faiss_is_identical_on_many_and_does_not_depend_on_the_batch(cut, monkey
     rows, queries = scattered(20_000, 0), scattered(3000, 1)
     expected = OverlapIndex(rows).overlap_pairs(queries)
     if cut > 1:
-        monkeypatch.setattr("peakatlas.atlas.faiss_index.PIECES_PER_SEARCH", cut)
+        monkeypatch.setattr("peakatlas.atlas.search.faiss_coordinates.PIECES_PER_SEARCH", cut)
     found = FaissCoordinateIndex(rows).overlap_pairs(queries)
     np.testing.assert_array_equal(found.query, expected.query)
     np.testing.assert_array_equal(found.row, expected.row)
@@ -99,7 +99,7 @@ def test_faiss_is_identical_on_many_and_does_not_depend_on_the_batch(cut, monkey
 def test_search_by_nearest_falls_back_for_pieces_with_more(nearest, monkeypatch):
     rows, queries = scattered(5000, 2), scattered(2000, 3)
     expected = OverlapIndex(rows).overlap_pairs(queries)
-    monkeypatch.setattr("peakatlas.atlas.faiss_index.GPU_NEAREST", nearest)
+    monkeypatch.setattr("peakatlas.atlas.search.faiss_coordinates.GPU_NEAREST", nearest)
     found = searching_as_on_a_gpu(rows).overlap_pairs(queries)
     np.testing.assert_array_equal(found.query, expected.query)
     np.testing.assert_array_equal(found.row, expected.row)
@@ -112,7 +112,7 @@ def test_a_gpu_finds_the_same_pairs_in_any_batch(monkeypatch):
     rows, queries = scattered(20_000, 0), scattered(3000, 1)
     expected = OverlapIndex(rows).overlap_pairs(queries)
     for cut in (1 << 18, 100):
-        monkeypatch.setattr("peakatlas.atlas.faiss_index.PIECES_PER_SEARCH", cut)
+        monkeypatch.setattr("peakatlas.atlas.search.faiss_coordinates.PIECES_PER_SEARCH", cut)
         found = FaissCoordinateIndex(rows, gpu=0).overlap_pairs(queries)
         np.testing.assert_array_equal(found.query, expected.query)
         np.testing.assert_array_equal(found.row, expected.row)
@@ -132,7 +132,7 @@ def test_what_is_nested_deeper_than_the_layers_is_found_too(layers, monkeypatch)
     queries = Intervals.concatenate([nested, scattered(200, 6)])
     expected = naive_pairs(queries, rows)
     assert pairs(OverlapIndex(rows), queries) == expected
-    monkeypatch.setattr("peakatlas.atlas.overlap.MAX_LAYERS", layers)
+    monkeypatch.setattr("peakatlas.engine.intervals.overlap.MAX_LAYERS", layers)
     assert pairs(OverlapIndex(rows), queries) == expected
 
 

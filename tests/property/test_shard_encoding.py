@@ -7,9 +7,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from zarr.storage import MemoryStore
 
-from peakatlas.atlas.int8 import Int8Code
-from peakatlas.atlas.schema import EMBEDDED, FORMAT_VERSION, INT8_VERSION, Plan, create_row_columns
-from peakatlas.atlas.shard_encoding import encode_shard
+from peakatlas.atlas.format.int8 import Int8Code
+from peakatlas.atlas.format.schema import (
+    EMBEDDED,
+    FORMAT_VERSION,
+    INT8_VERSION,
+    Plan,
+    create_row_columns,
+)
+from peakatlas.atlas.format.shard_encoding import encode_shard
 from tests.atlas_tools import toy_spec
 
 

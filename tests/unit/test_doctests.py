@@ -13,4 +13,4 @@ def test_examples_print_what_they_say(name):
 
 def test_many_modules_have_examples():
     assert len(ALONE) >= 30
-    assert "peakatlas.engine.packing" in ALONE and "peakatlas" in ALONE
+    assert "peakatlas.engine.forward.packing" in ALONE and "peakatlas" in ALONE

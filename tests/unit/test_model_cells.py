@@ -9,8 +9,8 @@ import pandas as pd
 import pytest
 import scipy.sparse as sp
 
-from peakatlas.engine.kmers import canonical_columns
-from peakatlas.engine.sequences import Sequences
+from peakatlas.engine.dna.kmers import canonical_columns
+from peakatlas.engine.dna.sequences import Sequences
 
 sys.path.insert(0, str(Path(__file__).parents[2] / "benchmarks"))
 from model_cells import canonical_kmers, cell_accuracy, gc_share, whitened

@@ -16,9 +16,9 @@ from pathlib import Path
 import numpy as np
 
 from peakatlas.atlas import Atlas, AtlasWriter
-from peakatlas.atlas.quantise import quantise_atlas
-from peakatlas.atlas.schema import EMBEDDED, MASKED
-from peakatlas.engine.intervals import Intervals
+from peakatlas.atlas.derive.quantise import quantise_atlas
+from peakatlas.atlas.format.schema import EMBEDDED, MASKED
+from peakatlas.engine.intervals.table import Intervals
 from peakatlas.engine.spec import EmbeddingSpec
 
 HERE = Path(__file__).parent

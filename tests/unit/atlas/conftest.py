@@ -1,6 +1,6 @@
 import pytest
 
-from peakatlas.engine.genome import open_genome
+from peakatlas.engine.dna.genome import open_genome
 from tests.atlas_tools import write_toy_genome
 
 

@@ -8,9 +8,14 @@ import numpy as np
 import pytest
 
 from peakatlas.atlas import Atlas
-from peakatlas.atlas.files import json_bytes
-from peakatlas.atlas.schema import FORMAT_VERSION, INT8_VERSION, NEWEST_VERSION, seal_manifest
-from peakatlas.atlas.verify import verify_atlas
+from peakatlas.atlas.check.verify import verify_atlas
+from peakatlas.atlas.format.schema import (
+    FORMAT_VERSION,
+    INT8_VERSION,
+    NEWEST_VERSION,
+    seal_manifest,
+)
+from peakatlas.atlas.storage.atomic import json_bytes
 from peakatlas.engine.errors import AtlasError
 
 FOLDER = Path(__file__).parents[2] / "data" / "archives"

@@ -8,7 +8,7 @@ import pytest
 from benchmark_scripts import benchmark_script
 
 from peakatlas.atlas import RECOMMENDED_MAX_OFFSET
-from peakatlas.engine.intervals import Intervals
+from peakatlas.engine.intervals.table import Intervals
 
 BENCHMARKS = Path(__file__).parents[3] / "benchmarks"
 

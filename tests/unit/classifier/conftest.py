@@ -12,12 +12,12 @@ sys.path.insert(0, str(Path(__file__).parent))
 
 from cell_tools import DIM, WIDTH, World, types_of
 
-from peakatlas.atlas.reader import Atlas
-from peakatlas.atlas.schema import EMBEDDED
-from peakatlas.atlas.writer import AtlasWriter
+from peakatlas.atlas.atlas import Atlas
+from peakatlas.atlas.build.writer import AtlasWriter
+from peakatlas.atlas.format.schema import EMBEDDED
 from peakatlas.classifier.network import NetworkOptions
 from peakatlas.classifier.train import TrainOptions, train
-from peakatlas.engine.intervals import Intervals
+from peakatlas.engine.intervals.table import Intervals
 from peakatlas.engine.spec import EmbeddingSpec
 
 FAST = TrainOptions(network=NetworkOptions(steps=60, hidden=32, latent=8), strengths=(1.0,))

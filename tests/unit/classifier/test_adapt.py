@@ -12,7 +12,7 @@ import scipy.sparse as sp
 from peakatlas.classifier import adapt as adapting
 from peakatlas.classifier.adapt import adapt, trust, with_query
 from peakatlas.classifier.annotate import AnnotateOptions, annotate
-from peakatlas.classifier.bundle import Bundle
+from peakatlas.classifier.bundle.bundle import Bundle
 from peakatlas.classifier.linear import LinearHead
 from peakatlas.classifier.route import Cells, kept_shares
 from peakatlas.classifier.self_training import self_train

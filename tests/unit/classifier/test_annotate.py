@@ -12,10 +12,10 @@ from cell_tools import types_of
 from sklearn.metrics import roc_auc_score
 
 from peakatlas.classifier.annotate import AnnotateOptions, annotate
-from peakatlas.classifier.bundle import Bundle
-from peakatlas.classifier.bundle_folder import SETTINGS_FILE, arrays_path
-from peakatlas.classifier.metrics import score
+from peakatlas.classifier.bundle.bundle import Bundle
+from peakatlas.classifier.bundle.folder import SETTINGS_FILE, arrays_path
 from peakatlas.classifier.train import TrainOptions, train
+from peakatlas.classifier.trust.metrics import score
 from peakatlas.engine.errors import BundleError, LabelsError, SpecMismatchError
 
 COLUMNS = ("label", "best", "confidence", "novelty", "reason")

@@ -9,15 +9,16 @@ import pytest
 import scipy.sparse as sp
 from cell_tools import types_of
 
-from peakatlas.classifier import count_rows, survey
+from peakatlas.classifier import survey
 from peakatlas.classifier.annotate import annotate
-from peakatlas.classifier.count_rows import CountRows
+from peakatlas.classifier.counts import rows as count_rows
+from peakatlas.classifier.counts.peak_table import PeakTable
+from peakatlas.classifier.counts.rows import CountRows
+from peakatlas.classifier.counts.sparse import inverse_document_frequency
 from peakatlas.classifier.landmarks import landmark_mean
 from peakatlas.classifier.novelty import smooth
-from peakatlas.classifier.peak_table import PeakTable
 from peakatlas.classifier.predict import predict
 from peakatlas.classifier.query_graph import OwnAxes, share_among_landmarks
-from peakatlas.classifier.sparse import inverse_document_frequency
 from peakatlas.classifier.train import train
 from peakatlas.engine.errors import CountsError
 

@@ -9,11 +9,11 @@ import pandas as pd
 import pytest
 from cell_tools import WIDTH, types_of
 
-from peakatlas.atlas.liftover import ChainFile
 from peakatlas.classifier.annotate import AnnotateOptions, annotate
-from peakatlas.classifier.registry import Sources
+from peakatlas.classifier.counts.registry import Sources
 from peakatlas.engine.errors import IntervalError
-from peakatlas.engine.intervals import Intervals
+from peakatlas.engine.intervals.liftover import ChainFile
+from peakatlas.engine.intervals.table import Intervals
 
 SHIFT = 77
 

@@ -9,12 +9,7 @@ import torch
 from sklearn.linear_model import LogisticRegression
 
 from peakatlas.classifier.linear import fit_linear
-from peakatlas.classifier.network import (
-    NetworkOptions,
-    adapt_network,
-    fit_network,
-    type_weights,
-)
+from peakatlas.classifier.network import NetworkOptions, adapt_network, fit_network, type_weights
 from peakatlas.classifier.pull import Pull
 
 OPTIONS = NetworkOptions(steps=60, hidden=16, latent=4)

@@ -7,9 +7,9 @@ import pytest
 from cell_tools import types_of
 
 import peakatlas
-from peakatlas.classifier.counts import read_counts
+from peakatlas.classifier.counts.matrix import read_counts
 from peakatlas.engine.errors import CountsError
-from peakatlas.engine.intervals import Intervals
+from peakatlas.engine.intervals.table import Intervals
 from peakatlas.engine.summary import as_html, as_text
 
 

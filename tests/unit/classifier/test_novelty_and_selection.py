@@ -8,12 +8,7 @@ import pytest
 from peakatlas.classifier.heads import Head
 from peakatlas.classifier.novelty import NOVELTY_NEIGHBOURS, Usual, neighbours_of, smooth
 from peakatlas.classifier.route import fuse
-from peakatlas.classifier.selection import (
-    HeldOut,
-    calibrate,
-    choose_fusion,
-    sample_rows,
-)
+from peakatlas.classifier.selection import HeldOut, calibrate, choose_fusion, sample_rows
 from peakatlas.classifier.temperature import Temperature
 
 

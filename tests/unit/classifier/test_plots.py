@@ -12,7 +12,7 @@ from cell_tools import types_of
 
 import peakatlas
 from peakatlas.classifier.annotate import annotate
-from peakatlas.classifier.report import PAGE
+from peakatlas.classifier.report.page import PAGE
 from peakatlas.engine.errors import CountsError, LabelsError
 
 colors = pytest.importorskip("matplotlib.colors", reason="peakatlas.pl needs matplotlib")
@@ -102,7 +102,7 @@ def test_confusion_holds_shares_of_the_known_types(pl, cells):
 
 
 def test_markers_are_those_that_were_kept(pl, cells):
-    from peakatlas import drawing  # noqa: PLC0415 - needs matplotlib
+    from peakatlas.notebook import drawing  # noqa: PLC0415 - needs matplotlib
 
     ax = pl.markers(cells, "type1", top=4)
     table = cells.uns["peakatlas"]["markers"]
@@ -115,7 +115,7 @@ def test_markers_are_those_that_were_kept(pl, cells):
 
 
 def test_colours_are_those_of_the_report():
-    from peakatlas import drawing  # noqa: PLC0415 - needs matplotlib
+    from peakatlas.notebook import drawing  # noqa: PLC0415 - needs matplotlib
 
     theme = PAGE.joinpath("theme.js").read_text("utf-8")
     palette = re.findall(r"#[0-9a-f]{6}", theme.partition("PALETTE = [")[2].partition("]")[0])

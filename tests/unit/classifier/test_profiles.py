@@ -8,9 +8,9 @@ import scipy.sparse as sp
 from cell_tools import DIM, types_of
 
 from peakatlas.classifier.annotate import annotate
-from peakatlas.classifier.bundle import Bundle
+from peakatlas.classifier.bundle.bundle import Bundle
 from peakatlas.classifier.cells import CellEncoder
-from peakatlas.classifier.peak_table import PeakTable
+from peakatlas.classifier.counts.peak_table import PeakTable
 from peakatlas.classifier.predict import predict
 from peakatlas.classifier.profiles import PRIOR_CELLS, TypeProfiles, type_log_odds
 from peakatlas.classifier.query_graph import neighbour_graph, share_among_neighbours

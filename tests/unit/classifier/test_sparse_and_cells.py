@@ -8,8 +8,8 @@ import scipy.sparse as sp
 from cell_tools import types_of
 
 from peakatlas.classifier.cells import CellEncoder
-from peakatlas.classifier.peak_table import PeakTable
-from peakatlas.classifier.sparse import carry, inverse_document_frequency, tf_idf, thin
+from peakatlas.classifier.counts.peak_table import PeakTable
+from peakatlas.classifier.counts.sparse import carry, inverse_document_frequency, tf_idf, thin
 
 
 @pytest.fixture

@@ -9,7 +9,7 @@ import pytest
 
 from peakatlas.demo.elements import DATA, SLICE, read_slice
 from peakatlas.demo.simulate import CELL_TYPES, MISSING_TYPE, Chance, simulate
-from peakatlas.engine.interval_readers import read_bed
+from peakatlas.engine.intervals.readers import read_bed
 
 SLICE_MD5 = "9869a7a62decc6273fb338b939c6928c"
 

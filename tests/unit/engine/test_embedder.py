@@ -7,13 +7,13 @@ import pytest
 import torch
 from transformers import EsmModel, EsmTokenizer
 
+from peakatlas.engine.dna.genome import open_genome
+from peakatlas.engine.dna.sequences import Sequences
+from peakatlas.engine.dna.windows import window_digests
 from peakatlas.engine.embedder import Embedder
 from peakatlas.engine.errors import ContigError, GenomeError, ModelError, SpecMismatchError
-from peakatlas.engine.genome import open_genome
-from peakatlas.engine.interval_readers import parse_names
-from peakatlas.engine.intervals import Intervals
-from peakatlas.engine.sequences import Sequences
-from peakatlas.engine.windows import window_digests
+from peakatlas.engine.intervals.readers import parse_names
+from peakatlas.engine.intervals.table import Intervals
 
 
 @pytest.fixture

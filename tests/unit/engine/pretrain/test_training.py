@@ -10,18 +10,18 @@ import pytest
 import torch
 from safetensors.numpy import load_file
 
-from peakatlas.engine.distributed import RankState
+from peakatlas.engine.dna.sequences import Sequences
 from peakatlas.engine.embedder import Embedder
 from peakatlas.engine.errors import ModelError
-from peakatlas.engine.interval_readers import parse_names
-from peakatlas.engine.letter_tokens import token_letters
+from peakatlas.engine.intervals.readers import parse_names
 from peakatlas.engine.models.letter_network import LetterConfig, LetterModel
 from peakatlas.engine.models.peaklm import read_model
-from peakatlas.engine.pretrain.examination import Examination
+from peakatlas.engine.pretrain.evaluation import Examination
 from peakatlas.engine.pretrain.masking import HIDDEN_ID, hide_tokens
 from peakatlas.engine.pretrain.recipe import Recipe
 from peakatlas.engine.pretrain.training import Pretraining, pretrain
-from peakatlas.engine.sequences import Sequences
+from peakatlas.engine.run.distributed import RankState
+from peakatlas.engine.tokens.letters import token_letters
 
 TINY = Recipe(
     context_tokens=8,

@@ -3,11 +3,11 @@
 import numpy as np
 import pytest
 
-from peakatlas.engine.letter_tokens import letter_codes
+from peakatlas.engine.dna.sequences import COMPLEMENT, Sequences
 from peakatlas.engine.pretrain.repeats import Repeats
 from peakatlas.engine.pretrain.varied_windows import VariedWindows, by_composition, cpg_counts
 from peakatlas.engine.pretrain.windows import WindowSampler
-from peakatlas.engine.sequences import COMPLEMENT, Sequences
+from peakatlas.engine.tokens.letters import letter_codes
 
 ACGT = np.frombuffer(b"ACGT", np.uint8)
 

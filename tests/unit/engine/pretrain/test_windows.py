@@ -5,10 +5,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from peakatlas.engine.dna.sequences import Sequences
 from peakatlas.engine.errors import GenomeError
-from peakatlas.engine.interval_readers import parse_names
+from peakatlas.engine.intervals.readers import parse_names
 from peakatlas.engine.pretrain.windows import WindowSampler, split_genomes
-from peakatlas.engine.sequences import Sequences
 
 
 def random_dna(n: int, seed: int = 0) -> str:

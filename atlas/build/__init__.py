@@ -1,0 +1,1 @@
+"""Building an atlas: from a genome and peaks to finished shards. Imports all but `check`."""

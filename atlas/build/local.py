@@ -1,0 +1,308 @@
+"""Drive the engine over a genome's peaks, shard by shard, on any number of ranks.
+
+Ranks meet only on the disk. Rank 0 lays the atlas out; each rank writes its share of the shards,
+balanced by bp, and then takes up what others left: a shard is claimed by a lock that dies with its
+holder. When the log entries of all are there, the shards are listed in the manifest. Run again
+after any crash, the same command writes what is missing.
+"""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from peakatlas.atlas.atlas import Atlas
+from peakatlas.atlas.format.schema import PLAN_NAME
+from peakatlas.atlas.format.segment import Segment, segment_name
+from peakatlas.atlas.storage import atomic as files
+from peakatlas.engine.dna.windows import parse_window
+from peakatlas.engine.errors import IncompleteAtlasError, ShardOwnershipError
+from peakatlas.engine.run.distributed import Partition, RankState, owned_units, rank_state
+
+from .append import write_rows
+from .inputs import read_inputs
+from .provenance import genome_provenance, model_provenance
+from .writer import LOCK_NAME, AtlasWriter, default_shard_rows
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from numpy.typing import NDArray
+
+    from peakatlas.engine.dna.genome import SequenceSource
+    from peakatlas.engine.embedder import Embedder
+    from peakatlas.engine.intervals.table import Intervals
+
+    from .inputs import Inputs, Peaks
+
+PATIENCE_S = 600.0
+"""Least time to wait for other ranks without news of them; ten times the longest shard if more."""
+_POLL_S = 0.2
+
+
+def build_atlas(
+    genome: str | Path | SequenceSource,
+    peaks: Peaks,
+    out: str | Path,
+    embedder: Embedder,
+    *,
+    match_contigs: bool = False,
+    shard_rows: int | None = None,
+    progress: Callable[[int], None] | None = None,
+) -> Atlas:
+    """Embed peaks into an atlas; the same call again finishes one that was interrupted.
+
+    Parameters
+    ----------
+    genome : str, Path or SequenceSource
+        FASTA of a genome or of peaks.
+    peaks : str, Path, Intervals or PeakList
+        BED file or table, in any order. Rows of the atlas are in genome order; repeats collapse
+        and are counted in its provenance.
+    out : str or Path
+        Folder of the atlas.
+    embedder : Embedder
+    match_contigs : bool
+        Whether to rename the contigs of the peaks by style (``chr1``, ``1``) to fit the genome.
+    shard_rows : int, optional
+        Rows of a shard: 16384, or fewer for a small atlas. An atlas already begun keeps its own.
+    progress : callable, optional
+        Called with the number of peaks done since its last call, perhaps from another thread;
+        peaks that were done before, repeats, and those of other ranks are counted as they are met.
+
+    Returns
+    -------
+    Atlas
+        Finished and open, on every rank.
+
+    Raises
+    ------
+    IntervalError, GenomeError, ContigError
+        If the peaks or the genome cannot be used, or the genome is another build than before.
+    SpecMismatchError
+        If `out` was begun with another model or setting.
+    AtlasError
+        If `out` was begun with other peaks or is something else, or the disk refuses.
+    IncompleteAtlasError
+        If another process holds a shard and does not finish it; names it.
+
+    Examples
+    --------
+    >>> import peakatlas
+    >>> embedder = peakatlas.Embedder.load("peaklm-v3")
+    >>> atlas = peakatlas.build_atlas("hg38.fa.gz", "others.bed", "small.zarr", embedder)
+    >>> len(atlas), atlas.dim
+    (10, 64)
+    """
+    inputs = read_inputs(genome, peaks, match_contigs=match_contigs)
+    writer = _write(inputs, out, embedder, Partition(), shard_rows, progress or (lambda _: None))
+    _finalise(writer)
+    return Atlas.open(out)
+
+
+def build_partition(  # noqa: PLR0913 (the options of build_atlas)
+    genome: str | Path | SequenceSource,
+    peaks: Peaks,
+    out: str | Path,
+    embedder: Embedder,
+    partition: Partition,
+    *,
+    match_contigs: bool = False,
+    shard_rows: int | None = None,
+    progress: Callable[[int], None] | None = None,
+) -> int:
+    """Embed one share of the peaks; the partition that completes the atlas also finishes it.
+
+    Partitions are independent processes, such as the tasks of a SLURM array, in any order and at
+    any time. Each may itself be started on several ranks.
+
+    Parameters
+    ----------
+    genome, peaks, out, embedder
+        As in `build_atlas`, the same for all partitions.
+    partition : Partition
+        Which share of the shards, balanced by bp.
+    match_contigs, shard_rows, progress
+        As in `build_atlas`.
+
+    Returns
+    -------
+    int
+        Shards of other partitions that are still missing; 0 when the atlas is finished.
+
+    Raises
+    ------
+    PeakAtlasError
+        As `build_atlas`.
+    """
+    inputs = read_inputs(genome, peaks, match_contigs=match_contigs)
+    writer = _write(inputs, out, embedder, partition, shard_rows, progress or (lambda _: None))
+    missing = len(writer.segment.missing_shards())
+    if not missing:
+        _finalise(writer)
+    return missing
+
+
+def begin_atlas(
+    inputs: Inputs, out: str | Path, embedder: Embedder, *, shard_rows: int | None = None
+) -> AtlasWriter:
+    """Lay an atlas out, or check that the one that is there is the same.
+
+    Parameters
+    ----------
+    inputs : Inputs
+    out, embedder, shard_rows
+        As in `build_atlas`.
+
+    Raises
+    ------
+    SpecMismatchError, GenomeError, AtlasError
+        If `out` was begun as another atlas or is something else, or the disk refuses.
+    """
+    return AtlasWriter.create(
+        out,
+        inputs.rows,
+        embedder.spec,
+        genome=genome_provenance(inputs.source, inputs.rows.contigs),
+        model=model_provenance(embedder),
+        peaks=inputs.peaks_provenance(),
+        shard_rows=shard_rows or default_shard_rows(len(inputs.rows)),
+    )
+
+
+def take_shard(
+    writer: AtlasWriter,
+    shard: int,
+    rows: Intervals,
+    source: SequenceSource,
+    embedder: Embedder,
+    report: Callable[[int], None],
+) -> bool:
+    """Whether a shard is done, by this process now if nobody holds it.
+
+    Parameters
+    ----------
+    writer : AtlasWriter
+    shard : int
+    rows : Intervals
+        All rows of the segment.
+    source : SequenceSource
+    embedder : Embedder
+    report : callable
+        Called with the number of peaks done since its last call.
+
+    Raises
+    ------
+    AtlasError
+        If the disk refuses.
+    """
+    at = writer.shard_rows_of(shard)
+    block = rows.take(np.arange(at.start, at.stop))
+    try:
+        with writer.claim(shard):
+            if not writer.segment.is_done(shard):
+                embeddings = embedder.embed(block, source, progress=report)
+                write_rows(writer, shard, embeddings, np.arange(len(block)))
+                return True
+    except ShardOwnershipError:
+        if not writer.segment.is_done(shard):
+            return False
+    report(len(block))
+    return True
+
+
+def _write(
+    inputs: Inputs,
+    out: str | Path,
+    embedder: Embedder,
+    partition: Partition,
+    shard_rows: int | None,
+    report: Callable[[int], None],
+) -> AtlasWriter:
+    """Lay the atlas out and write the shards of a partition, all of them done at the end."""
+    state, rows = rank_state(), inputs.rows
+    report(inputs.n_repeats)
+    if state.is_main:
+        begin_atlas(inputs, out, embedder, shard_rows=shard_rows)
+    writer = _join(Path(out), rows, embedder)
+    shards = _in_turn(writer, rows, state, partition)
+    _write_shards(writer, shards, inputs, embedder, report)
+    return writer
+
+
+def _join(root: Path, rows: Intervals, embedder: Embedder) -> AtlasWriter:
+    segment = Segment(root, segment_name(0))
+    plan_path = segment.folder / PLAN_NAME
+    _wait_for(plan_path.exists, PATIENCE_S, f"rank 0 did not lay out {root}")
+    writer = AtlasWriter(segment)
+    writer.check_fits(embedder.spec, rows)
+    return writer
+
+
+def _in_turn(
+    writer: AtlasWriter, rows: Intervals, state: RankState, partition: Partition
+) -> list[int]:
+    """Shards of a partition: first those of this rank, then the others', from their ends."""
+    costs = _window_bp(writer, rows)
+    every = RankState(rank=0, world_size=1, device=state.device)
+    mine, all_ranks = (
+        [int(shard) for shard in owned_units(len(costs), who, costs=costs, partition=partition)]
+        for who in (state, every)
+    )
+    return mine + sorted(set(all_ranks) - set(mine), reverse=True)
+
+
+def _window_bp(writer: AtlasWriter, rows: Intervals) -> NDArray[np.float64]:
+    """Letters that the model reads for each shard, in bp: what it costs, without reading DNA."""
+    cut = parse_window(writer.plan.spec.window).cut(rows)
+    shard = cut.owner // writer.plan.shard_rows
+    return np.bincount(shard, cut.intervals.widths, writer.n_shards).astype(np.float64)
+
+
+def _write_shards(
+    writer: AtlasWriter,
+    shards: list[int],
+    inputs: Inputs,
+    embedder: Embedder,
+    report: Callable[[int], None],
+) -> None:
+    """Write the shards that nobody has written; return when all of them are done."""
+    longest, last_news = 0.0, time.monotonic()
+    while shards:
+        left = []
+        for shard in shards:
+            began = time.monotonic()
+            if not take_shard(writer, shard, inputs.rows, inputs.source, embedder, report):
+                left.append(shard)
+                continue
+            last_news = time.monotonic()
+            longest = max(longest, last_news - began)
+        shards = left
+        if shards and time.monotonic() > last_news + max(PATIENCE_S, 10 * longest):
+            raise IncompleteAtlasError(
+                f"another process holds shard {shards[0]} of {writer.root} and has not written it "
+                f"for {time.monotonic() - last_news:.0f} s. See that process's output, then run "
+                "the same command again; it goes on where it stopped."
+            )
+        if shards:
+            time.sleep(_POLL_S)
+
+
+def _finalise(writer: AtlasWriter) -> None:
+    """List the shards in the manifest; of several ranks the first does, the others find it done."""
+    with files.locked(writer.root, LOCK_NAME, wait=True):
+        writer.finalise()
+
+
+def _wait_for(true: Callable[[], bool], patience_s: float, text: str) -> None:
+    limit = time.monotonic() + patience_s
+    while not true():
+        if time.monotonic() > limit:
+            raise IncompleteAtlasError(
+                f"{text} in {patience_s:.0f} s. See that rank's output, then run the same command "
+                "again; it goes on where it stopped."
+            )
+        time.sleep(_POLL_S)

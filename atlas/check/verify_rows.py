@@ -1,0 +1,229 @@
+"""Checks of the rows of an atlas: what the arrays hold, once their files are known to be whole."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import zarr
+
+from peakatlas.atlas.format.digests import intervals_digest
+from peakatlas.atlas.format.schema import EMBEDDED, INTERVAL_COLUMNS, MASKED, Plan, wrong_rows
+from peakatlas.engine.dna.windows import window_digests
+from peakatlas.engine.errors import AtlasError, PeakAtlasError
+from peakatlas.engine.intervals.table import Intervals
+
+from .faults import Fault
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from numpy.typing import NDArray
+
+    from peakatlas.atlas.storage.base import Storage
+    from peakatlas.engine.dna.genome import SequenceSource
+
+_SHOWN = 5
+
+
+class SegmentRows:
+    """The arrays of one segment as they are stored, decoded by Zarr.
+
+    Reading decodes shards by code of its own; here nothing is taken from it, so that what verifies
+    an atlas does not share its mistakes.
+
+    Parameters
+    ----------
+    storage : Storage
+    name : str
+        ``segment-NNNN``.
+    plan : Plan
+    progress : callable, optional
+        Called with the number of bytes of each array that was read.
+    """
+
+    def __init__(
+        self,
+        storage: Storage,
+        name: str,
+        plan: Plan,
+        progress: Callable[[int], None] | None = None,
+    ) -> None:
+        self.name, self.plan = name, plan
+        self._progress = progress or (lambda _: None)
+        self._where = storage.where(name)
+        self._store = storage.zarr_store(name)
+        self._opened: dict[str, zarr.Array[Any]] = {}
+
+    def read(self, column: str, rows: slice | None = None) -> NDArray[Any]:
+        """Rows of a column as stored, all when none are given.
+
+        Raises
+        ------
+        AtlasError
+            If the shard is damaged, or the array is not laid out as planned.
+        """
+        wanted = rows or slice(0, self.plan.n_rows)
+        try:
+            if column not in self._opened:
+                self._opened[column] = zarr.open_array(self._store, path=column, mode="r")
+            values = np.asarray(self._opened[column][wanted])
+        except (ValueError, RuntimeError, OSError, KeyError) as error:
+            raise AtlasError(
+                f"{self._where}/{column} rows {wanted.start}-{wanted.stop} cannot be read "
+                f"({error}): the atlas is damaged. `peakatlas atlas verify --deep` says what is "
+                "wrong, and what to do about it."
+            ) from error
+        self._progress(values.nbytes)
+        return values
+
+    def intervals(self) -> Intervals:
+        """Interval of each row.
+
+        Raises
+        ------
+        AtlasError
+            If they cannot be read.
+        IntervalError
+            If one breaks ``0 <= start < end``.
+        """
+        contig, start, end = (self.read(name) for name in INTERVAL_COLUMNS)
+        return Intervals(self.plan.contigs, contig, start, end)
+
+    def shard_columns(self, shard: int) -> dict[str, NDArray[Any]]:
+        """All columns of a shard, by name."""
+        rows = self.plan.shard_slice(shard)
+        return {name: self.read(name, rows) for name in self.plan.row_columns}
+
+
+def check_rows(rows: SegmentRows, *, deep: bool) -> tuple[Intervals | None, list[Fault]]:
+    """Check intervals and states of a segment; deep, every value of every column.
+
+    Returns
+    -------
+    Intervals or None
+        None if they are not what the plan says.
+    list of Fault
+    """
+    intervals, faults = _check_intervals(rows)
+    if deep:
+        for shard in range(rows.plan.n_shards):
+            faults += _shard_faults(rows, shard)
+    else:
+        faults += _state_faults(rows)
+    return intervals, faults
+
+
+def check_repeats(tables: Sequence[tuple[str, Intervals]]) -> Iterator[Fault]:
+    """Look for intervals that two segments hold; within one they are known not to repeat."""
+    if len(tables) < 2:
+        return
+    repeated = np.flatnonzero(Intervals.concatenate([table for _, table in tables]).duplicated())
+    firsts = np.cumsum([0, *(len(table) for _, table in tables)])
+    for (name, table), first in zip(tables, firsts, strict=False):
+        inside = repeated[(repeated >= first) & (repeated < first + len(table))] - first
+        if len(inside):
+            shown = ", ".join(table.take(inside[:_SHOWN]).names())
+            what = f"repeats {len(inside)} interval(s) of earlier segments ({shown})"
+            yield Fault(file=f"{name}/intervals", what=what, kind="rows")
+
+
+def check_sequences(
+    rows: SegmentRows, intervals: Intervals, source: SequenceSource
+) -> Iterator[Fault]:
+    """Compare the sequence digest of every row with the DNA of its interval.
+
+    Parameters
+    ----------
+    rows : SegmentRows
+    intervals : Intervals
+        Of its rows.
+    source : SequenceSource
+        Genome, or FASTA of peaks.
+    """
+    try:
+        wanted = window_digests(intervals, source, rows.plan.spec.window)
+    except PeakAtlasError as error:
+        yield Fault(file=f"{rows.name}/intervals", what=f"does not fit {error}", kind="genome")
+        return
+    for shard in range(rows.plan.n_shards):
+        at = rows.plan.shard_slice(shard)
+        differ = np.flatnonzero((rows.read("digest", at) != wanted[at]).any(axis=1)) + at.start
+        if len(differ):
+            names = ", ".join(intervals.take(differ[:_SHOWN]).names())
+            what = (
+                f"{len(differ)} row(s) hold another sequence than {source.path} has there ({names})"
+            )
+            file = f"{rows.name}/{rows.plan.shard_files(shard)['digest']}"
+            yield Fault(file=file, what=what, kind="genome")
+
+
+def _check_intervals(rows: SegmentRows) -> tuple[Intervals | None, list[Fault]]:
+    try:
+        intervals = rows.intervals()
+        what = _intervals_fault(intervals, rows.plan)
+    except (PeakAtlasError, IndexError) as error:
+        return None, [Fault(file=f"{rows.name}/intervals", what=str(error), kind="rows")]
+    if what:
+        return None, [Fault(file=f"{rows.name}/intervals", what=what, kind="rows")]
+    return intervals, []
+
+
+def _intervals_fault(intervals: Intervals, plan: Plan) -> str:
+    ids = intervals.contig_ids
+    outside = np.flatnonzero((ids < 0) | (ids >= len(plan.contigs)))
+    if len(outside):
+        return f"{len(outside)} row(s) name a contig that is not listed ({_shown(outside)})"
+    if intervals_digest(intervals) != plan.intervals_digest:
+        return "holds other intervals than the plan's intervals_digest says"
+    if not np.array_equal(intervals.genome_order(), np.arange(len(intervals))):
+        return "is not in order of contig, start, end"
+    repeated = np.flatnonzero(intervals.duplicated())
+    if len(repeated):
+        shown = ", ".join(intervals.take(repeated[:_SHOWN]).names())
+        return f"repeats {len(repeated)} interval(s) ({shown})"
+    known = plan.genome.get("contigs", {})
+    sizes = np.array([known.get(c, {}).get("bp", 2**62) for c in plan.contigs], np.int64)
+    past = np.flatnonzero(intervals.end > sizes[intervals.contig_ids])
+    if len(past):
+        shown = ", ".join(intervals.take(past[:_SHOWN]).names())
+        return f"{len(past)} interval(s) end past their contig ({shown})"
+    return ""
+
+
+def _state_faults(rows: SegmentRows) -> Iterator[Fault]:
+    for shard in range(rows.plan.n_shards):
+        file = f"{rows.name}/{rows.plan.shard_files(shard)['state']}"
+        try:
+            state = rows.read("state", rows.plan.shard_slice(shard))
+        except PeakAtlasError as error:
+            yield Fault(file=file, what=str(error), kind="shard")
+            continue
+        wrong = np.flatnonzero(~np.isin(state, (EMBEDDED, MASKED)))
+        if len(wrong):
+            what = f"{len(wrong)} row(s) are neither embedded nor masked ({_shown(wrong)})"
+            yield Fault(file=file, what=what, kind="shard")
+
+
+def _shard_faults(rows: SegmentRows, shard: int) -> Iterator[Fault]:
+    names, first = rows.plan.shard_files(shard), rows.plan.shard_slice(shard).start
+    embedding = f"{rows.name}/{names[rows.plan.embedding_column]}"
+    try:
+        columns = rows.shard_columns(shard)
+    except PeakAtlasError as error:
+        yield Fault(file=embedding, what=str(error), kind="shard")
+        return
+    wrong = wrong_rows(columns[rows.plan.embedding_column], columns["state"])
+    if len(wrong):
+        what = f"{len(wrong)} row(s) do not fit their state ({_shown(wrong + first)})"
+        yield Fault(file=embedding, what=what, kind="shard")
+    share = columns["n_fraction"]
+    outside = np.flatnonzero(~((share >= 0) & (share <= 1)))
+    if len(outside):
+        what = f"{len(outside)} row(s) are not from 0 to 1 ({_shown(outside + first)})"
+        yield Fault(file=f"{rows.name}/{names['n_fraction']}", what=what, kind="shard")
+
+
+def _shown(rows: NDArray[np.int64]) -> str:
+    return "rows " + ", ".join(map(str, rows[:_SHOWN]))

@@ -1,0 +1,1 @@
+"""Atlases made from atlases: merged, subset, quantised."""

@@ -1,0 +1,115 @@
+"""One atlas out of several of one spec and genome."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from peakatlas.engine.errors import AtlasError
+
+from .copy_rows import Parent, in_genome_order, joint_genome, picked, transfer
+from .ordering import unlike_previous
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+    from pathlib import Path
+
+    from numpy.typing import NDArray
+
+    from peakatlas.atlas.atlas import Atlas
+    from peakatlas.engine.intervals.table import Intervals
+
+_SHOWN = 5
+
+
+def merge_atlases(
+    paths: Sequence[str | Path],
+    out: str | Path,
+    *,
+    progress: Callable[[int], None] | None = None,
+) -> Atlas:
+    """Merge atlases; the same call again finishes one that was interrupted.
+
+    An interval that several hold becomes one row, that of the first; all must give it the same
+    sequence digest. Shards pass through memory one after the other.
+
+    Parameters
+    ----------
+    paths : sequence of str or Path
+        Finished atlases of float16 embeddings.
+    out : str or Path
+        Folder of the new atlas.
+    progress : callable, optional
+        Called with the number of rows written since its last call, perhaps from another thread.
+
+    Returns
+    -------
+    Atlas
+        Rows in genome order. Its plan keeps the manifest digests of its parents.
+
+    Raises
+    ------
+    SpecMismatchError, GenomeError
+        If the atlases differ in spec or genome; names what differs.
+    AtlasError
+        If one holds int8 embeddings, two give an interval different sequences (names both), `out`
+        is something else, or the disk refuses.
+    """
+    parents = [Parent.open(path) for path in paths]
+    _refuse_int8(parents)
+    joint_genome(parents, ())
+    table, order = in_genome_order(parents)
+    first = unlike_previous(table.take(order))
+    _check_equals(parents, table, order, first)
+    picks = picked(parents, table, order[first])
+    peaks = {"n_collapsed": len(order) - int(first.sum())}
+    return transfer(out, parents, picks, by="merge", peaks=peaks, progress=progress)
+
+
+def _refuse_int8(parents: Sequence[Parent]) -> None:
+    if not parents:
+        raise AtlasError("there is no atlas to merge: give at least one.")
+    coded = [parent.name for parent in parents if any(plan.int8 for plan in parent.plans)]
+    if coded:
+        raise AtlasError(
+            f"{coded[0]} holds int8 embeddings, whose codes differ between atlases. Merge the "
+            "float16 atlases that they were made from, and quantise the result."
+        )
+
+
+def _check_equals(
+    parents: Sequence[Parent],
+    table: Intervals,
+    order: NDArray[np.int64],
+    first: NDArray[np.bool_],
+) -> None:
+    """Refuse repeats of an interval whose sequence digest is not that of its first row."""
+    again = np.flatnonzero(~first)
+    kept = np.flatnonzero(first)
+    head = kept[np.searchsorted(kept, again, side="right") - 1]
+    ours, theirs = order[head], order[again]
+    differ = np.flatnonzero((_digests(parents, ours) != _digests(parents, theirs)).any(axis=1))
+    if len(differ):
+        shown = ", ".join(table.take(ours[differ[:_SHOWN]]).names())
+        firsts = np.cumsum([0, *(len(parent.intervals) for parent in parents)])
+        names = [
+            parents[int(np.searchsorted(firsts, rows[differ[0]], side="right")) - 1].name
+            for rows in (ours, theirs)
+        ]
+        raise AtlasError(
+            f"{len(differ)} interval(s) have one sequence in {names[0]} and another in {names[1]} "
+            f"({shown}): their genomes differ there. Build one of the two anew from the genome of "
+            "the other, or leave these intervals out of one (peakatlas atlas subset)."
+        )
+
+
+def _digests(parents: Sequence[Parent], rows: NDArray[np.int64]) -> NDArray[np.uint8]:
+    """Sequence digests of rows of the joint table, shape (n, 16)."""
+    out = np.empty((len(rows), 16), np.uint8)
+    last = 0
+    for parent in parents:
+        begin, last = last, last + len(parent.intervals)
+        at = np.flatnonzero((rows >= begin) & (rows < last))
+        out[at] = parent.digests(rows[at] - begin)
+    return out

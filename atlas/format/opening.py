@@ -1,0 +1,110 @@
+"""From a storage to the manifest and the segments of a finished atlas."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from peakatlas.atlas.storage.base import read_json
+from peakatlas.engine.errors import AtlasError
+
+from .open_segment import OpenSegment
+from .schema import ABSENT, EMBEDDED, MANIFEST_NAME, check_manifest
+from .segment import read_manifest
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from numpy.typing import NDArray
+
+    from peakatlas.atlas.storage.base import Storage
+
+_SHOWN = 5
+
+
+def manifest_of(storage: Storage) -> dict[str, Any]:
+    """Read and check the manifest of an atlas.
+
+    Raises
+    ------
+    AtlasError
+        If there is no atlas, or one of a newer version, or the manifest was edited.
+    IncompleteAtlasError
+        If a local atlas is not finished; names the missing shards.
+    """
+    folder = storage.local_path()
+    if folder is not None:
+        return read_manifest(folder)
+    try:
+        manifest = read_json(storage, MANIFEST_NAME)
+    except FileNotFoundError as error:
+        raise AtlasError(
+            f"{storage.name} is not an atlas, or not a finished one (no {MANIFEST_NAME}). Check "
+            "the URL: it is that of the folder."
+        ) from error
+    check_manifest(manifest, storage.where(MANIFEST_NAME))
+    return manifest
+
+
+def open_segments(storage: Storage, manifest: Mapping[str, Any]) -> list[OpenSegment]:
+    """Open the segments that a manifest lists.
+
+    Raises
+    ------
+    AtlasError
+        If a plan is absent, damaged or of a newer version.
+    """
+    try:
+        return [OpenSegment(storage, entry) for entry in manifest["segments"]]
+    except FileNotFoundError as error:
+        raise AtlasError(
+            f"{storage.name} is damaged: the plan of a segment is absent ({error}). Restore it "
+            f"from a copy; `peakatlas atlas verify {storage.name}` names all faults."
+        ) from error
+
+
+def check_sizes(storage: Storage, manifest: Mapping[str, Any]) -> None:
+    """Refuse a local atlas of which a listed file is absent or has another size.
+
+    Raises
+    ------
+    AtlasError
+        Names the files.
+    """
+    wrong = [
+        f"{segment['name']}/{name}"
+        for segment in manifest["segments"]
+        for name, file in segment["files"].items()
+        if not _has_size(storage, f"{segment['name']}/{name}", file["bytes"])
+    ]
+    if wrong:
+        shown = ", ".join(wrong[:_SHOWN])
+        raise AtlasError(
+            f"{storage.name} is damaged: {len(wrong)} file(s) are absent or have another size "
+            f"({shown}). Restore them from a copy, or run `peakatlas atlas verify {storage.name} "
+            "--repair --genome GENOME.fa`."
+        )
+
+
+def _has_size(storage: Storage, name: str, size: int) -> bool:
+    return storage.exists(name) and storage.size(name) == size
+
+
+def check_filled(
+    values: NDArray[np.float32], state: NDArray[np.uint8], rows: NDArray[np.int64], where: str
+) -> None:
+    """Refuse rows that hold no embedding although they are listed.
+
+    Raises
+    ------
+    AtlasError
+        Names the first of them.
+    """
+    wrong = rows[(state == ABSENT) | ((state == EMBEDDED) & np.isnan(values[:, 0]))]
+    if len(wrong):
+        raise AtlasError(
+            f"{where} is damaged: {len(wrong)} row(s) hold no embedding although they are listed "
+            f"({wrong[:_SHOWN].tolist()}). Restore the atlas from a copy, or run "
+            f"`peakatlas atlas verify {where} --repair --genome GENOME.fa`."
+        )

@@ -1,0 +1,344 @@
+"""What an atlas holds: names, types, shapes, and the two documents that describe it.
+
+`FORMAT.md` beside this file is the specification; this module is its one implementation.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import zarr
+from zarr.codecs import Crc32cCodec
+
+from peakatlas.engine.errors import AtlasError
+from peakatlas.engine.spec import EmbeddingSpec
+
+from .digests import DIGEST_BYTES, json_digest
+from .int8 import NAN_CODE, Int8Code
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from numpy.typing import ArrayLike, NDArray
+    from zarr.abc.store import Store
+
+FORMAT = "peakatlas-atlas"
+FORMAT_VERSION = "1.0"
+"""Version of a segment of float16 embeddings."""
+INT8_VERSION = "2.0"
+"""Version of a segment of int8 embeddings."""
+NEWEST_VERSION = INT8_VERSION
+"""Newest version that this software reads."""
+
+ROOT_GROUP = {"attributes": {"format": FORMAT}, "node_type": "group", "zarr_format": 3}
+"""The ``zarr.json`` of an atlas."""
+
+MANIFEST_NAME = "manifest.json"
+PLAN_NAME = "plan.json"
+LOG_FOLDER = "log"
+
+ABSENT, EMBEDDED, MASKED = 0, 1, 2
+STATES = ("absent", "embedded", "masked")
+"""Name of each code in `state`."""
+
+INTERVAL_COLUMNS = ("intervals/contig", "intervals/start", "intervals/end")
+ROW_COLUMNS = ("embedding", "digest", "n_fraction", "state")
+"""Columns of which a shard of float16 embeddings is made, in the order of writing."""
+INT8_COLUMN = "embedding_int8"
+"""Stands for ``embedding`` in a segment of int8 embeddings."""
+
+INTERVAL_CHUNK_ROWS = 1 << 18
+
+_FILL = {"float16": float("nan"), "float32": float("nan"), "int8": NAN_CODE, "uint8": 0}
+"""What an absent chunk reads as, by dtype: NaN, or the code or state of what is not there."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Plan:
+    """What one segment will hold; written before its first shard and never changed."""
+
+    spec: EmbeddingSpec
+    """Identity of the embeddings."""
+    n_rows: int
+    """Intervals in the segment."""
+    contigs: tuple[str, ...]
+    """Names that `intervals/contig` points into, in genome order."""
+    intervals_digest: str
+    """SHA-256 of the intervals, see `digest.intervals_digest`."""
+    shard_rows: int
+    """Rows of one shard, the unit of writing."""
+    chunk_rows: int
+    """Rows of one chunk, the unit of reading; divides `shard_rows`."""
+    genome: dict[str, Any] = field(default_factory=dict)
+    """Provenance of the sequence; ``contigs`` maps a name to its length and refget digest."""
+    model: dict[str, Any] = field(default_factory=dict)
+    """Provenance of the model: name, source, revision, licence."""
+    peaks: dict[str, Any] = field(default_factory=dict)
+    """Provenance of the intervals: file name, SHA-256, duplicates collapsed."""
+    derived: dict[str, Any] = field(default_factory=dict)
+    """For rows taken from other atlases: ``by`` (what made it) and ``parents``."""
+    int8: Int8Code | None = None
+    """How the embeddings became int8; None where they are float16."""
+    format_version: str = FORMAT_VERSION
+    """Version of the format that the segment follows."""
+
+    def __post_init__(self) -> None:
+        if self.int8 is not None and len(self.int8.scale) != self.spec.dim:
+            raise AtlasError(
+                f"embedding_scale has {len(self.int8.scale)} values, the spec {self.spec.dim}."
+            )
+        if self.n_rows < 1:
+            raise AtlasError("an atlas needs at least one interval, and there is none.")
+        if self.chunk_rows < 1 or self.shard_rows % self.chunk_rows:
+            raise AtlasError(
+                f"shard_rows {self.shard_rows} is not a multiple of chunk_rows {self.chunk_rows}."
+            )
+
+    @property
+    def n_shards(self) -> int:
+        """Shards in the segment; the last may be short."""
+        return -(-self.n_rows // self.shard_rows)
+
+    def shard_slice(self, shard: int) -> slice:
+        """Rows of a shard within the segment."""
+        return slice(shard * self.shard_rows, min((shard + 1) * self.shard_rows, self.n_rows))
+
+    def shard_files(self, shard: int) -> dict[str, str]:
+        """Path below the segment of a shard's file, by column."""
+        flat = ("n_fraction", "state")
+        tails = {name: "" if name in flat else "/0" for name in self.row_columns}
+        return {name: f"{name}/c/{shard}{tail}" for name, tail in tails.items()}
+
+    @staticmethod
+    def log_name(shard: int) -> str:
+        """Path of a shard's log entry below the segment."""
+        return f"{LOG_FOLDER}/shard-{shard:05d}.json"
+
+    @property
+    def embedding_column(self) -> str:
+        """Name of the array that holds the embeddings."""
+        return "embedding" if self.int8 is None else INT8_COLUMN
+
+    @property
+    def row_columns(self) -> tuple[str, ...]:
+        """Columns of which a shard is made, in the order in which they are written."""
+        return (self.embedding_column, *ROW_COLUMNS[1:])
+
+    @property
+    def dtype(self) -> str:
+        """How an embedding is stored."""
+        return "float16" if self.int8 is None else "int8"
+
+    def encode(self, values: ArrayLike) -> NDArray[Any]:
+        """Embeddings as they are stored: float16, or int8 codes; int8 is taken as codes.
+
+        Parameters
+        ----------
+        values : float, or int8 where the plan has a code; shape (n, dim)
+
+        Returns
+        -------
+        float16 or int8, shape (n, dim)
+        """
+        given = np.asarray(values)
+        if self.int8 is None:
+            with np.errstate(over="ignore"):
+                return np.ascontiguousarray(given, np.float16)
+        if given.dtype == np.int8:
+            return np.ascontiguousarray(given)
+        return self.int8.encode(given.astype(np.float16))  # as if it had been float16 before
+
+    def decode(self, stored: NDArray[Any]) -> NDArray[np.float32]:
+        """Embeddings from what is stored, NaN for masked rows.
+
+        Parameters
+        ----------
+        stored : float16 or int8, shape (n, dim)
+
+        Returns
+        -------
+        float32, shape (n, dim)
+        """
+        return stored.astype(np.float32) if self.int8 is None else self.int8.decode(stored)
+
+    def log_entry(self, shard: int, files: Mapping[str, Any]) -> dict[str, Any]:
+        """The log entry of a shard: nothing in it but what plan and files say.
+
+        Parameters
+        ----------
+        shard : int
+        files : mapping
+            Path below the segment to ``{"bytes", "sha256"}``, one for each column.
+        """
+        rows = self.shard_slice(shard)
+        return {
+            "shard": shard,
+            "rows": [rows.start, rows.stop],
+            "spec_digest": self.spec.digest,
+            "intervals_digest": self.intervals_digest,
+            "files": dict(files),
+        }
+
+    def to_json(self) -> dict[str, Any]:
+        """All fields as JSON types, with the digest of the spec; without those that are unused."""
+        values = asdict(self) | {"spec": self.spec.to_json(), "contigs": list(self.contigs)}
+        code = values.pop("int8")
+        if code is not None:
+            values |= {f"embedding_{name}": list(code[name]) for name in ("scale", "offset")}
+        if not self.derived:
+            del values["derived"]
+        return values | {"format": FORMAT, "spec_digest": self.spec.digest}
+
+    @classmethod
+    def from_json(cls, values: Mapping[str, Any], where: str) -> Plan:
+        """Inverse of `to_json`.
+
+        Parameters
+        ----------
+        values : mapping
+        where : str
+            Named in errors.
+
+        Raises
+        ------
+        AtlasError
+            If the version is newer than this software, a field is missing, or the digest of the
+            spec does not fit the spec.
+        """
+        check_version(values, where)
+        try:
+            spec = EmbeddingSpec.from_json(values["spec"])
+            apart = {"spec", "contigs", "int8"}
+            names = [name for name in cls.__dataclass_fields__ if name not in apart]
+            kept = {name: values[name] for name in names if name in values}
+            code = _int8_code(values)
+            plan = cls(spec=spec, contigs=tuple(values["contigs"]), int8=code, **kept)
+        except (KeyError, TypeError) as error:
+            raise AtlasError(f"{where} lacks or misnames a field: {error}.") from error
+        if values.get("spec_digest") != spec.digest:
+            raise AtlasError(f"{where}: spec_digest does not fit the spec; the file was edited.")
+        return plan
+
+
+def check_version(values: Mapping[str, Any], where: str) -> None:
+    """Refuse what is not an atlas, or is of a newer major version.
+
+    Raises
+    ------
+    AtlasError
+        Naming both versions.
+    """
+    if values.get("format") != FORMAT:
+        raise AtlasError(f"{where} is not part of an atlas (format {values.get('format')!r}).")
+    version = str(values.get("format_version"))
+    major = version.split(".", maxsplit=1)[0]
+    if not major.isdigit() or int(major) > int(NEWEST_VERSION.split(".", maxsplit=1)[0]):
+        raise AtlasError(
+            f"{where} has format version {version}, this software reads up to "
+            f"{NEWEST_VERSION}. Install a newer peakatlas."
+        )
+
+
+def version_key(version: object) -> tuple[int, ...]:
+    """Major and minor number of a format version, for comparison.
+
+    Examples
+    --------
+    >>> version_key("1.10") > version_key("1.9")
+    True
+    """
+    return tuple(int(part) if part.isdecimal() else 0 for part in str(version).split(".")[:2])
+
+
+def seal_manifest(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Add ``sha256``, the digest of everything else, to a manifest."""
+    rest = {name: value for name, value in values.items() if name != "sha256"}
+    return rest | {"sha256": json_digest(rest)}
+
+
+def check_manifest(values: Mapping[str, Any], where: str) -> None:
+    """Refuse a manifest of a newer version or one that was edited.
+
+    Raises
+    ------
+    AtlasError
+    """
+    check_version(values, where)
+    if seal_manifest(values)["sha256"] != values.get("sha256"):
+        raise AtlasError(f"{where} does not fit its own digest: it was edited or damaged.")
+
+
+def wrong_rows(embedding: NDArray[Any], state: NDArray[np.uint8]) -> NDArray[np.int64]:
+    """Rows that do not fit their state.
+
+    Parameters
+    ----------
+    embedding : float16 or int8, shape (n, dim)
+        As stored. An embedded row must be finite, a masked one NaN, in every dimension.
+    state : uint8, shape (n,)
+
+    Returns
+    -------
+    int64, shape (n_wrong,)
+        Ascending.
+    """
+    if embedding.dtype == np.int8:
+        some, every = (embedding == NAN_CODE).any(axis=1), (embedding == NAN_CODE).all(axis=1)
+    else:
+        size = embedding.view(np.uint16) & 0x7FFF  # above 0x7C00, infinity in float16, is NaN
+        some, every = size.max(axis=1) >= 0x7C00, size.min(axis=1) > 0x7C00
+    return np.flatnonzero(
+        ~np.isin(state, (EMBEDDED, MASKED))
+        | ((state == EMBEDDED) & some)
+        | ((state == MASKED) & ~every)
+    )
+
+
+def create_row_columns(store: Store, plan: Plan) -> dict[str, zarr.Array[Any]]:
+    """Lay out the sharded columns of a segment in a store, with no rows yet."""
+    rows, name = plan.n_rows, plan.embedding_column
+    return {
+        name: _sharded(store, name, (rows, plan.spec.dim), plan.dtype, plan),
+        "digest": _sharded(store, "digest", (rows, DIGEST_BYTES), "uint8", plan),
+        "n_fraction": _sharded(store, "n_fraction", (rows,), "float32", plan),
+        "state": _sharded(store, "state", (rows,), "uint8", plan),
+    }
+
+
+def write_interval_columns(store: Store, columns: Mapping[str, np.ndarray[Any, Any]]) -> None:
+    """Write the columns that name the rows of a segment, unsharded."""
+    for name, values in columns.items():
+        zarr.create_array(
+            store,
+            name=name,
+            data=values,
+            chunks=(min(INTERVAL_CHUNK_ROWS, len(values)),),
+            compressors=[Crc32cCodec()],
+            fill_value=-1,
+            config={"write_empty_chunks": True},
+        )
+
+
+def _sharded(
+    store: Store, name: str, shape: tuple[int, ...], dtype: str, plan: Plan
+) -> zarr.Array[Any]:
+    return zarr.create_array(
+        store,
+        name=name,
+        shape=shape,
+        dtype=dtype,
+        shards=(plan.shard_rows, *shape[1:]),
+        chunks=(plan.chunk_rows, *shape[1:]),
+        compressors=[Crc32cCodec()],
+        fill_value=_FILL[dtype],
+        config={"write_empty_chunks": True},
+    )
+
+
+def _int8_code(values: Mapping[str, Any]) -> Int8Code | None:
+    if "embedding_scale" not in values:
+        return None
+    scale, offset = values["embedding_scale"], values["embedding_offset"]
+    return Int8Code(scale=tuple(scale), offset=tuple(offset))

@@ -1,0 +1,318 @@
+"""One segment of an atlas on disk: its folder, its plan, and which of its shards are whole."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from functools import cached_property
+from importlib.metadata import version
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import zarr
+from zarr.storage import LocalStore
+
+from peakatlas.atlas.build.shard_lists import shown_shards
+from peakatlas.atlas.derive.ordering import unlike_previous
+from peakatlas.atlas.storage import atomic as files
+from peakatlas.engine.errors import AtlasError, IncompleteAtlasError
+
+from .digests import file_digest, intervals_digest
+from .schema import (
+    FORMAT,
+    FORMAT_VERSION,
+    INT8_VERSION,
+    INTERVAL_COLUMNS,
+    LOG_FOLDER,
+    MANIFEST_NAME,
+    PLAN_NAME,
+    ROOT_GROUP,
+    Plan,
+    check_manifest,
+    create_row_columns,
+    seal_manifest,
+    version_key,
+    write_interval_columns,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from peakatlas.engine.intervals.table import Intervals
+    from peakatlas.engine.spec import EmbeddingSpec
+
+    from .int8 import Int8Code
+
+_SHOWN = 5
+
+
+class Segment:
+    """A segment that was laid out, finished or not.
+
+    Parameters
+    ----------
+    root : Path
+        Folder of the atlas.
+    name : str
+        ``segment-NNNN``.
+    """
+
+    def __init__(self, root: Path, name: str) -> None:
+        self.root, self.name = root, name
+        self.folder = root / name
+
+    @cached_property
+    def plan(self) -> Plan:
+        """What the segment holds."""
+        path = self.folder / PLAN_NAME
+        return Plan.from_json(files.read_json(path), str(path))
+
+    def log_path(self, shard: int) -> Path:
+        """Log entry of a shard."""
+        return self.folder / Plan.log_name(shard)
+
+    def is_done(self, shard: int) -> bool:
+        """Whether a shard has a log entry of this spec and files of the size logged."""
+        try:
+            entry = files.read_json(self.log_path(shard))
+            return entry["spec_digest"] == self.plan.spec.digest and all(
+                (self.folder / name).stat().st_size == file["bytes"]
+                for name, file in entry["files"].items()
+            )
+        except (OSError, AtlasError, KeyError):
+            return False
+
+    def missing_shards(self) -> list[int]:
+        """Shards that are still to be written, ascending."""
+        return [shard for shard in range(self.plan.n_shards) if not self.is_done(shard)]
+
+    def require_whole(self) -> None:
+        """Raise unless every shard is written.
+
+        Raises
+        ------
+        IncompleteAtlasError
+            Names the missing shards.
+        """
+        missing = self.missing_shards()
+        if missing:
+            shown = shown_shards(missing)
+            raise IncompleteAtlasError(
+                f"{self.root} is unfinished: {len(missing)} of {self.plan.n_shards} shards are "
+                f"missing (shard {shown}). Run the same `peakatlas atlas build` or `append` again; "
+                "it goes on where it stopped. Or write them one by one with `peakatlas atlas "
+                "write-shard`."
+            )
+
+    def manifest_entry(self) -> dict[str, Any]:
+        """What the manifest says of the segment: every file with its size and SHA-256."""
+        listed: dict[str, Any] = {}
+        for shard in range(self.plan.n_shards):
+            listed |= files.read_json(self.log_path(shard))["files"]
+        for path in sorted(path for path in self.folder.rglob("*") if path.is_file()):
+            name = path.relative_to(self.folder).as_posix()
+            if name not in listed and not name.startswith(f"{LOG_FOLDER}/"):
+                listed[name] = {"bytes": path.stat().st_size, "sha256": file_digest(path)}
+        return {
+            "name": self.name,
+            "n_rows": self.plan.n_rows,
+            "finished": datetime.now(UTC).isoformat(timespec="seconds"),
+            "software": software_versions(),
+            "files": listed,
+        }
+
+
+def segment_name(number: int) -> str:
+    """Name of the folder of a segment."""
+    return f"segment-{number:04d}"
+
+
+def make_plan(
+    intervals: Intervals,
+    spec: EmbeddingSpec,
+    *,
+    shard_rows: int,
+    chunk_rows: int,
+    provenance: Mapping[str, Mapping[str, Any]],
+    int8: Int8Code | None = None,
+) -> Plan:
+    """Plan a segment of these rows.
+
+    Parameters
+    ----------
+    intervals : Intervals
+        In genome order (contigs as listed), without duplicates.
+    spec : EmbeddingSpec
+    shard_rows, chunk_rows : int
+        Upper bounds: a small segment gets a small shard.
+    provenance : mapping
+        ``genome``, ``model`` and ``peaks``; for rows of other atlases ``derived`` as well.
+    int8 : Int8Code, optional
+        Stores the embeddings as int8.
+
+    Raises
+    ------
+    AtlasError
+        If the rows are unsorted, repeated or none.
+    """
+    _check_rows(intervals)
+    chunk_rows = min(chunk_rows, shard_rows)
+    whole_chunks = -(-len(intervals) // chunk_rows) * chunk_rows
+    return Plan(
+        spec=spec,
+        n_rows=len(intervals),
+        contigs=intervals.contigs,
+        intervals_digest=intervals_digest(intervals),
+        shard_rows=min(shard_rows, whole_chunks),
+        chunk_rows=chunk_rows,
+        genome=dict(provenance["genome"]),
+        model=dict(provenance["model"]),
+        peaks=dict(provenance["peaks"]),
+        derived=dict(provenance.get("derived", {})),
+        int8=int8,
+        format_version=FORMAT_VERSION if int8 is None else INT8_VERSION,
+    )
+
+
+def lay_out(root: Path, name: str, intervals: Intervals, plan: Plan) -> None:
+    """Put an empty segment in place: intervals, empty columns, plan; whole or not at all.
+
+    The group of the atlas is written before it, so that a segment is never without one.
+
+    Raises
+    ------
+    AtlasError
+        If the disk refuses.
+    """
+    columns = (intervals.contig_ids, intervals.start, intervals.end)
+    if not (root / "zarr.json").exists():
+        files.write_json(root / "zarr.json", ROOT_GROUP)
+    with files.new_folder(root / name) as folder:
+        store = LocalStore(folder)
+        zarr.create_group(store)
+        create_row_columns(store, plan)
+        write_interval_columns(store, dict(zip(INTERVAL_COLUMNS, columns, strict=True)))
+        files.write_json(folder / PLAN_NAME, plan.to_json())
+
+
+def read_manifest(root: Path) -> dict[str, Any]:
+    """Read and check the manifest of an atlas.
+
+    Raises
+    ------
+    AtlasError
+        If `root` is not an atlas, or one of a newer version, or the manifest was edited.
+    IncompleteAtlasError
+        If the atlas is not finished; names the missing shards.
+    """
+    path = root / MANIFEST_NAME
+    if not path.exists():
+        raise _no_manifest(root)
+    manifest = files.read_json(path)
+    check_manifest(manifest, str(path))
+    return manifest
+
+
+def list_segment(root: Path, segment: Segment) -> None:
+    """Make a whole segment visible by replacing the manifest with one that lists it.
+
+    Nothing is written when the manifest lists the very same files already.
+
+    Raises
+    ------
+    AtlasError
+        If the disk refuses, or the manifest in place is damaged.
+    """
+    listed = read_manifest(root)["segments"] if (root / MANIFEST_NAME).exists() else []
+    entry = segment.manifest_entry()
+    if any(other["files"] == entry["files"] for other in listed):
+        return
+    _check_layout_kept(root, listed, entry)
+    others = [other for other in listed if other["name"] != segment.name]
+    write_manifest(root, [*others, entry])
+
+
+def write_manifest(root: Path, entries: list[dict[str, Any]]) -> None:
+    """Replace the manifest of an atlas by one that lists these segments.
+
+    Parameters
+    ----------
+    root : Path
+    entries : list of dict
+        As `Segment.manifest_entry` gives them, in any order.
+
+    Raises
+    ------
+    AtlasError
+        If the disk refuses.
+    """
+    segments = sorted(entries, key=lambda entry: str(entry["name"]))
+    plans = [Segment(root, entry["name"]).plan for entry in segments]
+    manifest = {
+        "format": FORMAT,
+        "format_version": max((plan.format_version for plan in plans), key=version_key),
+        "spec": plans[0].spec.to_json(),
+        "spec_digest": plans[0].spec.digest,
+        "n_rows": sum(entry["n_rows"] for entry in segments),
+        "segments": segments,
+    }
+    files.write_json(root / MANIFEST_NAME, seal_manifest(manifest))
+
+
+def begun_segments(root: Path) -> list[str]:
+    """Names of the segments that were laid out, finished or not, ascending."""
+    return sorted(path.parent.name for path in root.glob(f"segment-*/{PLAN_NAME}"))
+
+
+def software_versions() -> dict[str, str]:
+    """Versions of the packages that shape the bytes of an atlas."""
+    return {name: version(name) for name in ("peakatlas", "zarr", "numpy")}
+
+
+def _check_layout_kept(root: Path, listed: list[dict[str, Any]], entry: dict[str, Any]) -> None:
+    """Refuse to list what was laid out once and has changed since: only shards are rewritten."""
+    held: dict[str, Any] = next(
+        (other["files"] for other in listed if other["name"] == entry["name"]), {}
+    )
+    shards = {
+        name
+        for shard in range(Segment(root, entry["name"]).plan.n_shards)
+        for name in Segment(root, entry["name"]).plan.shard_files(shard).values()
+    }
+    changed = [
+        name for name in held if name not in shards and held[name] != entry["files"].get(name)
+    ]
+    if changed:
+        raise AtlasError(
+            f"{root} is damaged: {entry['name']}/{changed[0]} is not what the manifest lists. "
+            f"`peakatlas atlas verify {root}` names all faults and their remedies."
+        )
+
+
+def _no_manifest(root: Path) -> AtlasError:
+    begun = begun_segments(root)
+    if not begun:
+        what = "is not an atlas" if root.exists() else "does not exist"
+        return AtlasError(f"{root} {what} (no {MANIFEST_NAME}). Build one: peakatlas atlas build.")
+    try:
+        Segment(root, begun[0]).require_whole()
+    except IncompleteAtlasError as error:
+        return error
+    return IncompleteAtlasError(
+        f"{root} is unfinished: all shards are written, the manifest is not. Run the same "
+        "`peakatlas atlas build` again."
+    )
+
+
+def _check_rows(intervals: Intervals) -> None:
+    order = intervals.genome_order()
+    moved = np.flatnonzero(order != np.arange(len(order)))
+    if len(moved):
+        raise AtlasError(
+            f"the intervals are not in genome order (first at row {moved[0]}: "
+            f"{intervals.take(moved[:1]).names()[0]}). Sort them by contig, start, end."
+        )
+    repeated = np.flatnonzero(~unlike_previous(intervals))  # equal rows are neighbours
+    if len(repeated):
+        shown = ", ".join(intervals.take(repeated[:_SHOWN]).names())
+        raise AtlasError(f"{len(repeated)} interval(s) are repeated: {shown}. Remove them.")

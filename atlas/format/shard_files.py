@@ -1,0 +1,355 @@
+"""Rows of one array of a segment, read off its files; every chunk is checked by its `crc32c`.
+
+The format fixes where things are, so that one positioned read gives a chunk: a shard is chunks of
+``chunk_rows`` rows, each followed by its checksum, and at the end an index of their places with a
+checksum of its own. An array without shards is files of one chunk and no index. Zarr decodes what
+is laid out otherwise, such as compressed chunks.
+
+Files are read, not mapped into memory: at bounded memory a map is no faster (its pages have to be
+dropped again), and a file that is cut while it is mapped kills the process.
+"""
+
+from __future__ import annotations
+
+import os
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+import google_crc32c
+import numpy as np
+
+from peakatlas.engine.errors import AtlasError
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from peakatlas.atlas.storage.base import Storage
+
+    Bytes: TypeAlias = NDArray[np.uint8]
+    Rows: TypeAlias = NDArray[np.int64]
+
+_CHECKSUM = 4
+_PLACE = 16
+_ABSENT = np.iinfo(np.uint64).max
+_FEW_ROWS = 16
+"""Rows of checked chunks are read one by one when a chunk has no more of them than this."""
+_SMALL_FILE = 1 << 18
+"""Fetch a remote file of so many bytes whole: one request is slower than its bytes."""
+
+
+class UnknownLayoutError(Exception):
+    """Chunks lie otherwise than the format's plain layout; zarr can read them."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Layout:
+    """Where the rows of an array are."""
+
+    path: str
+    """Folder of the array below the atlas."""
+    n_rows: int
+    dtype: np.dtype[Any]
+    width: int
+    """Values in a row."""
+    chunk_rows: int
+    shard_rows: int
+    """Rows of a file."""
+    indexed: bool
+    """Whether a file is a shard, with an index at its end."""
+    matrix: bool = False
+    """Whether the array has two dimensions, which shows in the names of its files."""
+
+    @property
+    def row_bytes(self) -> int:
+        """Bytes of a row."""
+        return self.width * self.dtype.itemsize
+
+    @property
+    def chunk_bytes(self) -> int:
+        """Bytes of a chunk without its checksum."""
+        return self.chunk_rows * self.row_bytes
+
+    @property
+    def n_chunks(self) -> int:
+        """Chunks in a file."""
+        return self.shard_rows // self.chunk_rows
+
+    @property
+    def index_bytes(self) -> int:
+        """Bytes of the index at the end of a file, with its checksum."""
+        return self.n_chunks * _PLACE + _CHECKSUM if self.indexed else 0
+
+    def file(self, shard: int) -> str:
+        """Path of a file below the atlas."""
+        return f"{self.path}/c/{shard}" + "/0" * self.matrix
+
+
+class Shards(ABC):
+    """The files of one array; safe to share between threads. Use `open`.
+
+    Parameters
+    ----------
+    storage : Storage
+    layout : Layout
+    sizes : mapping
+        Bytes of each file as the manifest lists them, by path below the atlas.
+    """
+
+    def __init__(self, storage: Storage, layout: Layout, sizes: dict[str, int]) -> None:
+        self.storage, self.layout, self._sizes = storage, layout, sizes
+
+    @staticmethod
+    def open(storage: Storage, layout: Layout, sizes: dict[str, int]) -> Shards:
+        """Files of one array, local or remote; nothing is read yet."""
+        kind = RemoteShards if storage.local_path() is None else LocalShards
+        return kind(storage, layout, sizes)
+
+    def read(self, shard: int, out: NDArray[Any]) -> None:
+        """Set `out` to the first rows of one file.
+
+        Parameters
+        ----------
+        shard : int
+        out : array, C-contiguous, shape (n, width)
+
+        Raises
+        ------
+        AtlasError
+            If the file is absent, cut, or does not fit its checksums.
+        UnknownLayoutError
+            If the chunks are laid out otherwise, such as compressed.
+        """
+        raw, step = out.reshape(-1).view(np.uint8), self.layout.chunk_bytes
+        with self._named_errors(shard):
+            for chunk, data in self._chunks(shard, range(-(-len(raw) // step))):
+                target = raw[chunk * step : (chunk + 1) * step]
+                target[:] = data[: len(target)]
+
+    def take(self, shard: int, rows: Rows) -> NDArray[Any]:
+        """Rows of one file.
+
+        Parameters
+        ----------
+        shard : int
+        rows : int64, shape (n,)
+            Within the file, ascending; repeats are fine.
+
+        Returns
+        -------
+        array, shape (n, width)
+            Of the dtype stored.
+
+        Raises
+        ------
+        AtlasError
+            If the file is absent, cut, or does not fit its checksums.
+        UnknownLayoutError
+            If the chunks are laid out otherwise, such as compressed.
+        """
+        out = np.empty((len(rows), self.layout.width), self.layout.dtype)
+        of_chunk, within = np.divmod(rows, self.layout.chunk_rows)
+        first = np.flatnonzero(np.diff(of_chunk, prepend=-1))
+        chunks, bounds = of_chunk[first].tolist(), [*first.tolist(), len(rows)]
+        with self._named_errors(shard):
+            if self._take_few(shard, chunks, rows, out):
+                return out
+            found = self._chunks(shard, chunks)
+            for (_, data), (low, high) in zip(found, pairwise(bounds), strict=True):
+                values = data.view(self.layout.dtype).reshape(-1, self.layout.width)
+                np.take(values, within[low:high], axis=0, out=out[low:high], mode="clip")
+        return out
+
+    @abstractmethod
+    def _chunks(self, shard: int, wanted: Sequence[int]) -> Iterator[tuple[int, Bytes]]:
+        """Chunks of one file, ascending, checked; each is valid until the next is asked for."""
+
+    def _take_few(self, shard: int, chunks: list[int], rows: Rows, out: NDArray[Any]) -> bool:
+        """Set `out` to rows of one file without reading their chunks whole, if that is quicker."""
+        return False
+
+    def _places(self, shard: int, index: Bytes) -> NDArray[np.uint64]:
+        """First byte and length of each chunk of a file, shape (n_chunks, 2)."""
+        if not self.layout.indexed:
+            return np.array([[0, self._size(shard)]], np.uint64)
+        if not _sound(index):
+            raise self._damaged(shard, "has an index that does not fit its checksum")
+        return index[:-_CHECKSUM].view(np.uint64).reshape(-1, 2)
+
+    def _place(self, shard: int, places: NDArray[np.uint64], chunk: int) -> int:
+        begin, length = places[chunk].tolist()
+        if begin == _ABSENT:
+            raise self._damaged(shard, f"lacks chunk {chunk}")
+        if length != self._stored_bytes:
+            raise UnknownLayoutError(self.layout.path)
+        return int(begin)
+
+    def _check(self, shard: int, chunk: int, data: Bytes) -> None:
+        if not _sound(data):
+            first = shard * self.layout.shard_rows + chunk * self.layout.chunk_rows
+            last = min(first + self.layout.chunk_rows, self.layout.n_rows)
+            raise self._damaged(shard, f"rows {first}-{last} do not fit their checksum")
+
+    @property
+    def _stored_bytes(self) -> int:
+        return self.layout.chunk_bytes + _CHECKSUM
+
+    def _size(self, shard: int) -> int:
+        return self._sizes[self.layout.file(shard)]
+
+    def _damaged(self, shard: int, what: str) -> AtlasError:
+        return AtlasError(
+            f"{self.storage.where(self.layout.file(shard))} {what}: the shard is damaged. Restore "
+            f"it from a copy, or run `peakatlas atlas verify {self.storage.name} --repair --genome "
+            "GENOME.fa`."
+        )
+
+    @contextmanager
+    def _named_errors(self, shard: int) -> Iterator[None]:
+        try:
+            yield
+        except OSError as error:
+            reason = "no such file" if isinstance(error, FileNotFoundError) else str(error)
+            raise self._damaged(shard, f"cannot be read ({reason})") from error
+
+
+class LocalShards(Shards):
+    """Files on this machine; a chunk is checked when it is first read, and again when its file
+    has changed since.
+    """
+
+    def __init__(self, storage: Storage, layout: Layout, sizes: dict[str, int]) -> None:
+        super().__init__(storage, layout, sizes)
+        self._known: dict[int, _Known] = {}
+
+    def _chunks(self, shard: int, wanted: Sequence[int]) -> Iterator[tuple[int, Bytes]]:
+        buffer = np.empty(self._stored_bytes, np.uint8)
+        with self._opened(shard) as descriptor:
+            known = self._known_of(descriptor, shard)
+            for chunk in wanted:
+                place = self._place(shard, known.places, chunk)
+                self._read_at(descriptor, place, buffer, shard)
+                if not known.checked[chunk]:
+                    self._check(shard, chunk, buffer)
+                    known.checked[chunk] = True
+                yield chunk, buffer[:-_CHECKSUM]
+
+    def _take_few(self, shard: int, chunks: list[int], rows: Rows, out: NDArray[Any]) -> bool:
+        if len(rows) > _FEW_ROWS * len(chunks):
+            return False
+        with self._opened(shard) as descriptor:
+            known = self._known_of(descriptor, shard)
+            if not known.checked[chunks].all():
+                return False
+            of_chunk, within = np.divmod(rows, self.layout.chunk_rows)
+            begins = known.places[of_chunk, 0].astype(np.int64) + within * self.layout.row_bytes
+            for begin, target in zip(begins.tolist(), out.view(np.uint8), strict=True):
+                self._read_at(descriptor, begin, target, shard)
+        return True
+
+    def _known_of(self, descriptor: int, shard: int) -> _Known:
+        """Index of a file and which chunks are checked, anew when the file has changed."""
+        stat = os.fstat(descriptor)
+        stamp = (stat.st_dev, stat.st_ino, stat.st_size, stat.st_mtime_ns)
+        known = self._known.get(shard)
+        if known is None or known.stamp != stamp:
+            index = np.empty(self.layout.index_bytes, np.uint8)
+            self._read_at(descriptor, self._size(shard) - len(index), index, shard)
+            places = self._places(shard, index)
+            checked = np.zeros(self.layout.n_chunks, np.bool_)
+            # Two threads may do this at once: each goes on with what it has seen itself.
+            known = self._known[shard] = _Known(stamp, places, checked)
+        return known
+
+    @contextmanager
+    def _opened(self, shard: int) -> Iterator[int]:
+        path = self.storage.local_path(self.layout.file(shard))
+        assert path is not None  # the storage is local
+        descriptor = os.open(path, os.O_RDONLY)
+        try:
+            yield descriptor
+        finally:
+            os.close(descriptor)
+
+    def _read_at(self, descriptor: int, begin: int, target: Bytes, shard: int) -> None:
+        done = 0
+        while done < len(target):
+            more = os.preadv(descriptor, [target[done:].data], begin + done)
+            if not more:
+                raise self._damaged(shard, "ends too early")
+            done += more
+
+
+class RemoteShards(Shards):
+    """Files behind a URL: the index of a file is fetched once, then each run of chunks at once."""
+
+    def __init__(self, storage: Storage, layout: Layout, sizes: dict[str, int]) -> None:
+        super().__init__(storage, layout, sizes)
+        self._known: dict[int, NDArray[np.uint64]] = {}
+
+    def _chunks(self, shard: int, wanted: Sequence[int]) -> Iterator[tuple[int, Bytes]]:
+        for chunk, data in zip(wanted, self._fetch(shard, wanted), strict=True):
+            self._check(shard, chunk, data)
+            yield chunk, data[:-_CHECKSUM]
+
+    def _fetch(self, shard: int, wanted: Sequence[int]) -> list[Bytes]:
+        size, length = self._size(shard), self._stored_bytes
+        new = shard not in self._known
+        if new and (size <= _SMALL_FILE or 2 * len(wanted) * length > size):
+            (whole,) = self._ranges(shard, [(0, size)])
+            self._known[shard] = self._places(shard, whole[size - self.layout.index_bytes :])
+            runs, fetched = [(0, size)], [whole]
+        else:
+            if new:
+                (index,) = self._ranges(shard, [(size - self.layout.index_bytes, size)])
+                self._known[shard] = self._places(shard, index)
+            runs = _runs(self._begins(shard, wanted), length)
+            fetched = self._ranges(shard, runs)
+        return _cut_runs(self._begins(shard, wanted), length, runs, fetched)
+
+    def _begins(self, shard: int, wanted: Sequence[int]) -> list[int]:
+        return [self._place(shard, self._known[shard], chunk) for chunk in wanted]
+
+    def _ranges(self, shard: int, ranges: Sequence[tuple[int, int]]) -> list[Bytes]:
+        name = self.layout.file(shard)
+        found = self.storage.read_ranges([(name, low, high) for low, high in ranges])
+        return [np.frombuffer(data, np.uint8) for data in found]
+
+
+@dataclass(frozen=True)
+class _Known:
+    """What was learnt of a local file."""
+
+    stamp: tuple[int, ...]
+    places: NDArray[np.uint64]
+    checked: NDArray[np.bool_]
+
+
+def _sound(data: Bytes) -> bool:
+    stored = int.from_bytes(data[-_CHECKSUM:].tobytes(), "little")
+    return bool(google_crc32c.value(data[:-_CHECKSUM]) == stored)
+
+
+def _runs(begins: Sequence[int], length: int) -> list[tuple[int, int]]:
+    """Ranges of bytes that hold chunks of one length, neighbours as one range."""
+    runs: list[tuple[int, int]] = []
+    for begin in sorted(begins):
+        if runs and runs[-1][1] == begin:
+            runs[-1] = (runs[-1][0], begin + length)
+        else:
+            runs.append((begin, begin + length))
+    return runs
+
+
+def _cut_runs(
+    begins: Sequence[int], length: int, runs: list[tuple[int, int]], fetched: list[Bytes]
+) -> list[Bytes]:
+    lows = [low for low, _ in runs]
+    at = np.searchsorted(lows, begins, side="right") - 1
+    return [
+        fetched[run][begin - lows[run] : begin - lows[run] + length]
+        for run, begin in zip(at.tolist(), begins, strict=True)
+    ]

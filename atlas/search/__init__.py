@@ -1,0 +1,1 @@
+"""Finding rows: look-ups by interval and neighbours by embedding."""

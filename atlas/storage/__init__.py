@@ -1,0 +1,1 @@
+"""Where an atlas lies: local folders, URLs, whole files. Imports no other room of the atlas."""

@@ -1,0 +1,110 @@
+"""The folder of a bundle: one file decides what it holds, so a save is whole or never was."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from peakatlas.atlas.storage.atomic import ASIDE_SUFFIX, json_bytes, write_bytes
+from peakatlas.engine.errors import BundleError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+FORMAT_VERSION = 4
+SETTINGS_FILE = "bundle.json"
+ARRAYS_PATTERN = "arrays*.safetensors"
+
+
+def write_bundle_files(folder: Path, settings: Mapping[str, Any], arrays: bytes) -> None:
+    """Write a bundle over an earlier one, or into a new folder.
+
+    The arrays go into a file named after their SHA-256; ``bundle.json`` names it and is replaced
+    last, in one step. Whoever is killed midway leaves the earlier bundle as it was.
+
+    Parameters
+    ----------
+    folder : Path
+    settings : mapping
+        JSON types.
+    arrays : bytes
+        A safetensors file.
+
+    Raises
+    ------
+    BundleError
+        If the folder holds other things.
+    """
+    check_bundle_folder(folder)
+    digest = hashlib.sha256(arrays).hexdigest()
+    path = folder / f"arrays-{digest[:16]}.safetensors"
+    write_bytes(path, arrays)
+    named = {**settings, "arrays_file": path.name, "arrays_sha256": digest}
+    write_bytes(folder / SETTINGS_FILE, json_bytes(named))
+    for old in [*folder.glob(ARRAYS_PATTERN), *folder.glob(f".*{ASIDE_SUFFIX}")]:
+        if old != path:
+            old.unlink(missing_ok=True)
+
+
+def read_bundle_files(folder: Path) -> tuple[dict[str, Any], bytes]:
+    """Settings and arrays of a bundle.
+
+    Raises
+    ------
+    BundleError
+        If there is no bundle, it is damaged, or of another format version.
+    """
+    try:
+        settings = json.loads((folder / SETTINGS_FILE).read_text())
+        _check_version(folder, settings)
+        arrays = arrays_path(folder, settings).read_bytes()
+    except FileNotFoundError as error:
+        raise BundleError(
+            f"{folder} is not a bundle: it has no {Path(error.filename).name}."
+        ) from None
+    except json.JSONDecodeError as error:
+        raise BundleError(f"{folder / SETTINGS_FILE} is damaged: {error}. Train again.") from None
+    if hashlib.sha256(arrays).hexdigest() != settings["arrays_sha256"]:
+        raise BundleError(
+            f"{arrays_path(folder, settings)} is not the file that {SETTINGS_FILE} names (SHA-256 "
+            "differs). Copy the bundle again, or train again."
+        )
+    return settings, arrays
+
+
+def arrays_path(folder: Path, settings: Mapping[str, Any] | None = None) -> Path:
+    """The file with the arrays of a bundle.
+
+    Parameters
+    ----------
+    folder : Path
+    settings : mapping, optional
+        What ``bundle.json`` holds, if it is known already.
+    """
+    settings = settings or json.loads((folder / SETTINGS_FILE).read_text())
+    return folder / Path(settings["arrays_file"]).name
+
+
+def check_bundle_folder(folder: Path) -> None:
+    """Refuse a folder that holds other things than a bundle, whole or begun.
+
+    Raises
+    ------
+    BundleError
+        If it does, or is a file.
+    """
+    if not folder.exists() or (folder / SETTINGS_FILE).is_file():
+        return
+    ours = {*folder.glob(ARRAYS_PATTERN), *folder.glob(f".*{ASIDE_SUFFIX}")}
+    if not folder.is_dir() or set(folder.iterdir()) - ours:
+        raise BundleError(f"{folder} exists and is not a bundle. Give another folder.")
+
+
+def _check_version(folder: Path, settings: Mapping[str, Any]) -> None:
+    if settings.get("format_version") != FORMAT_VERSION:
+        raise BundleError(
+            f"{folder}: format version {settings.get('format_version')} is not the one that this "
+            f"peakatlas reads ({FORMAT_VERSION}). Train again."
+        )

@@ -1,0 +1,1 @@
+"""Cells by peaks: count matrices, fragments, references and labels, read and checked."""

@@ -1,0 +1,248 @@
+"""A cell × peak matrix that has been checked, and its labels."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from difflib import get_close_matches
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import anndata as ad
+import numpy as np
+from anndata.abc import CSCDataset, CSRDataset
+
+from peakatlas.engine.errors import CountsError, LabelsError
+from peakatlas.engine.intervals.readers import intervals_from_frame
+from peakatlas.engine.summary import Summary, listed
+
+from .files import read_matrix_file
+from .rows import CountRows, checked_matrix
+
+if TYPE_CHECKING:
+    import pandas as pd
+    import scipy.sparse as sp
+    from numpy.typing import NDArray
+
+    from peakatlas.engine.intervals.table import Intervals
+
+MIN_CELLS_PER_LABEL = 3
+SHOWN = 5
+UNKNOWN_NAMES = frozenset({"", "nan", "NaN", "None", "NA"})
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class CellCounts(Summary):
+    """Counts of cells over peaks, sparse throughout.
+
+    Parameters
+    ----------
+    rows : CountRows, shape (n_cells, n_peaks)
+    peaks : Intervals, length n_peaks
+    obs : DataFrame, length n_cells
+        Annotation of the cells, as read.
+    adata : AnnData
+        The object that the counts came from. Not modified.
+    source : str
+        Name of the file, for error texts.
+    """
+
+    rows: CountRows
+    peaks: Intervals
+    obs: pd.DataFrame
+    adata: ad.AnnData
+    source: str
+
+    def _summary(self) -> tuple[str, dict[str, object]]:
+        facts = {
+            "cells": self.n_cells,
+            "peaks": self.n_peaks,
+            "obs": listed(list(map(str, self.obs.columns))),
+        }
+        return f"Counts of {self.source}", facts
+
+    @property
+    def n_cells(self) -> int:
+        """Number of cells."""
+        return self.rows.shape[0]
+
+    @property
+    def n_peaks(self) -> int:
+        """Number of peaks."""
+        return self.rows.shape[1]
+
+    @cached_property
+    def matrix(self) -> sp.csr_matrix:
+        """All counts, csr_matrix of float32 with whole numbers ≥ 0 and no explicit zeros."""
+        return self.rows.read()
+
+    @property
+    def depth(self) -> NDArray[np.float32]:
+        """Counts a cell, shape (n_cells,)."""
+        return np.asarray(self.matrix.sum(axis=1), np.float32).ravel()
+
+
+def read_counts(data: str | Path | ad.AnnData) -> CellCounts:
+    """Read and check a cell × peak matrix.
+
+    Peaks come from the columns chrom/start/end of `var` (or chr, seqnames, …), else from
+    names such as ``chr1:100-600``. Files are told by content, not by name.
+
+    Parameters
+    ----------
+    data : path, or AnnData
+        An h5ad, an h5mu (modality ``atac`` or ``peaks``), AnnData-Zarr (folder or zip), a 10x
+        ``.h5`` matrix or a 10x folder with ``matrix.mtx``. `X` holds whole counts. Not modified.
+
+    Raises
+    ------
+    CountsError
+        If the file cannot be read or is empty, a count is NaN, infinite, negative or
+        fractional, or a peak or cell occurs twice.
+    IntervalError
+        If a peak has no usable coordinates.
+
+    Examples
+    --------
+    >>> read_counts("reference.h5ad")
+    Counts of reference.h5ad
+        cells  72
+        peaks  ...
+        obs    cell_type, donor
+    """
+    adata, source = _open(data)
+    if adata.n_obs == 0 or adata.n_vars == 0:
+        raise CountsError(
+            f"{source}: the matrix is empty ({adata.n_obs} cells × {adata.n_vars} peaks). "
+            "Give a file with at least one cell and one peak."
+        )
+    if adata.X is None:
+        raise CountsError(f"{source}: X is empty. Put the counts into X.")
+    rows = _rows(adata.X, source)
+    _refuse_duplicate_cells(adata, source)
+    peaks = intervals_from_frame(adata.var, source)
+    _refuse_duplicate_peaks(peaks, source)
+    return CellCounts(rows, peaks, adata.obs, adata, source)
+
+
+def labels_of(counts: CellCounts, labels_key: str) -> NDArray[np.str_]:
+    """Labels of reference cells.
+
+    Parameters
+    ----------
+    counts : CellCounts
+    labels_key : str
+        Column of `obs`.
+
+    Returns
+    -------
+    str, shape (n_cells,)
+
+    Raises
+    ------
+    LabelsError
+        If there is no such column, a cell has no label, or there are too few cells or labels.
+    """
+    labels = column_of(counts, labels_key, "--labels")
+    check_labels(labels, f"{counts.source}: obs[{labels_key!r}]")
+    return labels
+
+
+def column_of(counts: CellCounts, name: str, option: str) -> NDArray[np.str_]:
+    """A column of `obs` as strings.
+
+    Parameters
+    ----------
+    counts : CellCounts
+    name : str
+    option : str
+        That named the column, for the error.
+
+    Returns
+    -------
+    str, shape (n_cells,)
+
+    Raises
+    ------
+    LabelsError
+        If there is no such column, or a cell has no value in it.
+    """
+    if name not in counts.obs:
+        there = [str(column) for column in counts.obs.columns]
+        plain = {_plain(column): column for column in there}
+        near = get_close_matches(_plain(name), plain, n=1, cutoff=0.75)
+        like = f" ({plain[near[0]]!r} is like it)" if near else ""
+        raise LabelsError(
+            f"{counts.source}: obs has no column {name!r}; columns there are: "
+            f"{', '.join(there) or 'none'}{like}. Name one of them with {option}."
+        )
+    column = counts.obs[name]
+    values = np.asarray(column.astype(str).to_numpy(), dtype=np.str_)
+    absent = np.asarray(column.isna()) | np.isin(values, list(UNKNOWN_NAMES))
+    if absent.any():
+        cells = ", ".join(map(str, column.index[absent][:SHOWN]))
+        what = "label" if option == "--labels" else "value"
+        raise LabelsError(
+            f"{counts.source}: obs[{name!r}]: {int(absent.sum())} cell(s) have no {what}: {cells}. "
+            "Remove these cells, or label them."
+        )
+    return values
+
+
+def check_labels(labels: NDArray[np.str_], where: str) -> None:
+    """Refuse labels that cannot be learnt.
+
+    Raises
+    ------
+    LabelsError
+        If a label has fewer than 3 cells, or there is only one label.
+    """
+    names, sizes = np.unique(labels, return_counts=True)
+    if len(names) < 2:
+        raise LabelsError(f"{where}: only one label ({names[0]}). Training needs at least two.")
+    few = sizes < MIN_CELLS_PER_LABEL
+    if few.any():
+        shown = ", ".join(
+            f"{n} ({s})" for n, s in zip(names[few][:SHOWN], sizes[few], strict=False)
+        )
+        raise LabelsError(
+            f"{where}: {int(few.sum())} label(s) have fewer than {MIN_CELLS_PER_LABEL} cells: "
+            f"{shown}. Merge or remove them."
+        )
+
+
+def _plain(name: str) -> str:
+    return name.lower().replace(" ", "_").replace(".", "_")
+
+
+def _rows(values: Any, source: str) -> CountRows:  # noqa: ANN401 - of numpy, scipy or anndata
+    if isinstance(values, CSRDataset):
+        return CountRows(values, source)
+    stored = isinstance(values, CSCDataset)
+    return CountRows(checked_matrix(values.to_memory() if stored else values, source), source)
+
+
+def _open(data: str | Path | ad.AnnData) -> tuple[ad.AnnData, str]:
+    if isinstance(data, ad.AnnData):
+        return data, "AnnData"
+    return read_matrix_file(data), Path(data).name
+
+
+def _refuse_duplicate_cells(adata: ad.AnnData, source: str) -> None:
+    repeated = adata.obs_names.duplicated()
+    if repeated.any():
+        shown = ", ".join(map(str, adata.obs_names[repeated][:SHOWN]))
+        raise CountsError(
+            f"{source}: {int(repeated.sum())} cell name(s) occur more than once: {shown}. "
+            "Call AnnData.obs_names_make_unique()."
+        )
+
+
+def _refuse_duplicate_peaks(peaks: Intervals, source: str) -> None:
+    repeated = np.flatnonzero(peaks.duplicated())
+    if len(repeated):
+        shown = ", ".join(peaks.take(repeated[:SHOWN]).names())
+        raise CountsError(
+            f"{source}: {len(repeated)} peak(s) occur more than once: {shown}. "
+            "Sum their counts into one column."
+        )

@@ -1,0 +1,1 @@
+"""What carries a type: elements, words of DNA, motifs."""

@@ -1,0 +1,149 @@
+"""One self-contained HTML page about an annotation; it works offline."""
+
+from __future__ import annotations
+
+import html
+import json
+import re
+from importlib.resources import files
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from plotly.offline import get_plotlyjs
+
+from peakatlas.engine.errors import CountsError
+
+from .cells import Asked, cell_data
+from .figures import (
+    composition,
+    confidence_by_type,
+    held_out_reliability,
+    held_out_types,
+    level_data,
+    marker_data,
+    set_data,
+    tiers,
+    truth_data,
+)
+from .payload import Payload, packed
+from .words import advice_html, alignment_words, inputs_of, rerun, summary_of
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    import anndata as ad
+
+PAGE = files(__package__).joinpath("assets")
+SCRIPTS = ("page", "data", "theme", "map", "cells", "figures", "tables", "markers", "main")
+"""Joined in this order into one script."""
+
+
+def write_report(
+    annotated: ad.AnnData,
+    path: str | Path,
+    *,
+    labels_key: str | None = None,
+    batch_keys: Sequence[str] = (),
+    title: str | None = None,
+    seed: int = 0,
+) -> None:
+    """Write the report of an annotated query.
+
+    Parameters
+    ----------
+    annotated : AnnData
+        What `annotate` returned, or the file that it was written to, also opened backed. Not
+        modified.
+    path : str or Path
+        HTML file to write.
+    labels_key : str, optional
+        Column of `obs` with known types, to compare with; nothing else reads it.
+    batch_keys : sequence of str
+        Columns of `obs` to colour the cells by; those named like batches if none is given.
+    title : str, optional
+        Heading of the page.
+    seed : int
+        Of the cell map, and of the cells that are shown of more than 100,000.
+
+    Raises
+    ------
+    CountsError
+        If the object was not annotated.
+    LabelsError
+        If there is no such column.
+
+    Examples
+    --------
+    >>> import anndata, peakatlas
+    >>> peakatlas.write_report(anndata.read_h5ad("annotated.h5ad"), "report.html")
+    """
+    payload = Payload()
+    asked = Asked(labels_key=labels_key, batch_keys=tuple(batch_keys), seed=seed)
+    facts = report_data(annotated, payload, asked=asked)
+    record = facts["record"]
+    words = {
+        "title": title or f"Cell types of {record['query']}",
+        "summary": facts["summary"],
+        "command": facts["rerun"]["command"],
+        "python": facts["rerun"]["python"],
+        "version": record["software"]["peakatlas"],
+    }
+    blocks = {
+        "advice": advice_html(record["warnings"]),
+        "alignment": "".join(f"<p>{html.escape(said)}</p>" for said in facts["alignment"]),
+        "style": _file("style.css"),
+        "script": "\n".join(_file(f"{name}.js") for name in SCRIPTS),
+        "payload": payload.packed(facts),
+        "plotly": packed(get_plotlyjs().encode()),
+    }
+    parts = {name: html.escape(text) for name, text in words.items()} | blocks
+    page = re.sub(r"\{\{(\w+)\}\}", lambda found: parts[found[1]], _file("index.html"))
+    Path(path).write_text(page, encoding="utf-8")
+
+
+def report_data(
+    annotated: ad.AnnData, payload: Payload, *, asked: Asked | None = None
+) -> dict[str, Any]:
+    """What the page shows, as JSON types; arrays go into `payload`.
+
+    Parameters
+    ----------
+    annotated : AnnData
+    payload : Payload
+        Gains the columns of the cells.
+    asked : Asked, optional
+
+    Raises
+    ------
+    CountsError
+        If the object was not annotated.
+    LabelsError
+        If there is no such column.
+    """
+    if "peakatlas" not in annotated.uns or "X_peakatlas" not in annotated.obsm:
+        raise CountsError("the object holds no annotation. Run peakatlas annotate on it first.")
+    asked = asked or Asked()
+    kept, obs = annotated.uns["peakatlas"], annotated.obs
+    record = json.loads(str(kept["record"]))
+    key = asked.labels_key
+    return {
+        "truth": None if key is None else truth_data(obs, key, record["types"]),
+        "cells": cell_data(annotated, record["types"], payload, asked),
+        "record": record,
+        "summary": summary_of(record, obs["peakatlas_confidence"].to_numpy(np.float32)),
+        "alignment": alignment_words(record["alignment"]),
+        "composition": composition(record),
+        "confidence": confidence_by_type(obs),
+        "held_out": held_out_types(record),
+        "reliability": held_out_reliability(record),
+        "tiers": tiers(record),
+        "sets": set_data(obs),
+        "levels": level_data(obs),
+        "markers": marker_data(kept),
+        "rerun": rerun(record, inputs_of(kept)),
+    }
+
+
+def _file(name: str) -> str:
+    return PAGE.joinpath(name).read_text(encoding="utf-8")

@@ -1,0 +1,194 @@
+"""A report in plain words: what was asked and answered, what to mind, how to run it again."""
+
+from __future__ import annotations
+
+import html
+import json
+import shlex
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from peakatlas.classifier.trust.metrics import UNASSIGNED
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from numpy.typing import NDArray
+
+ALIKE, SOMEWHAT, DIFFERENT = 0.6, 0.75, 0.9
+LOSS_WORDS = {
+    "coral": "CORAL (covariances)",
+    "mmd": "MMD (whole distributions)",
+    "adversarial": "adversarial",
+    "class-conditional": "class-conditional (type by type)",
+}
+
+
+def summary_of(record: Mapping[str, Any], confidence: NDArray[np.float32]) -> str:
+    """What was asked and answered, in one paragraph.
+
+    Parameters
+    ----------
+    record : dict
+        Kept in ``uns["peakatlas"]``.
+    confidence : float32, shape (n_cells,)
+    """
+    cells, bundle = record["cells"], record["bundle"]
+    opened = record["labels"].get(UNASSIGNED, 0)
+    ranked = sorted(record["labels"].items(), key=lambda item: -item[1])
+    named = [f"{name} ({size / cells:.0%})" for name, size in ranked if name != UNASSIGNED][:3]
+    return (
+        f"{cells:,} cells of {record['query']} were compared {_means(record)} with "
+        f"{bundle['cells']:,} labelled cells of {len(record['types'])} types from "
+        f"{bundle['reference']}. {cells - opened:,} cells ({1 - opened / cells:.0%}) got a type, "
+        f"mostly {', '.join(named) or 'none'}; {opened:,} stay Unassigned{_reasons(record)}. "
+        f"The median confidence is {float(np.median(confidence)):.2f}. {_evidence(record)}"
+    )
+
+
+def _reasons(record: Mapping[str, Any]) -> str:
+    """How many cells are open for each reason, in brackets."""
+    sizes = sorted(record["unassigned"].items(), key=lambda item: -item[1])
+    return f" ({', '.join(f'{n:,} {reason}' for reason, n in sizes)})" if sizes else ""
+
+
+def _means(record: Mapping[str, Any]) -> str:
+    if record["spec"] is None:
+        return "by their accessibility, without sequence,"
+    return "by their accessibility and sequence" if record["route"] == "shared" else "by sequence"
+
+
+def _evidence(record: Mapping[str, Any]) -> str:
+    known = f"{record['shared_counts']:.0%} of the counts lie in peaks that the reference knows."
+    if record["spec"] is None:
+        return known
+    with_embedding = record["peaks"] - record["tiers"].get("missing", 0)
+    return f"{with_embedding:,} of {record['peaks']:,} peaks have an embedding, and {known}"
+
+
+def advice_html(warnings: list[str]) -> str:
+    """Warnings as a list: what was seen, then what to do."""
+    if not warnings:
+        return (
+            '<p class="calm">Nothing unusual was seen: peaks, depth and the share of open cells '
+            "are in the usual range.</p>"
+        )
+    items = []
+    for text in warnings:
+        seen, _, remedy = text.partition(". ")
+        stop = "" if seen.endswith(".") else "."
+        advice = f" <span>{html.escape(remedy)}</span>" if remedy else ""
+        items.append(f"<li><strong>{html.escape(seen)}{stop}</strong>{advice}</li>")
+    return f'<ul class="warnings">{"".join(items)}</ul>'
+
+
+def alignment_words(told: Mapping[str, Any]) -> list[str]:
+    """How reference and query differ, what was done about it and why; one sentence each.
+
+    Parameters
+    ----------
+    told : mapping
+        ``record["alignment"]``.
+    """
+    before, after, shift = (
+        told.get(name) for name in ("separability", "separability_after", "shift")
+    )
+    said = []
+    if before is not None:
+        said.append(
+            f"Before any adaptation, a classifier tells reference cells from query cells with an "
+            f"AUC of {before:.2f}, where 0.50 is guessing and 1.00 is always right: the two sets "
+            f"{_difference(before)}."
+        )
+    if after is not None and told.get("used"):
+        said.append(f"In the space that labelled the cells it is {after:.2f}: {_left(after)}.")
+    if shift is not None:
+        said.append(
+            f"The proportions of types differ by {shift:.0%} (the share of cells that would have "
+            "to change their type to make them equal)."
+        )
+    return [*said, *_done(told)]
+
+
+def _done(told: Mapping[str, Any]) -> list[str]:
+    losses = told.get("losses") or {}
+    parts = [
+        f"{LOSS_WORDS.get(name, name)} {weight:.2f}" for name, weight in losses.items() if weight
+    ]
+    how = f" by {', '.join(parts)}" if parts else ""
+    network = "was pulled towards the query" + how if told.get("used") else "was left as trained"
+    said = [f"The network {network}, because {_reason(told.get('reason', ''))}."]
+    if told.get("self_reason"):
+        verb = "was trained" if told.get("self_trained") else "was not trained"
+        said.append(
+            f"The labelling {verb} on the query's own surer cells, because "
+            f"{_reason(told['self_reason'])}."
+        )
+    return said
+
+
+def _reason(text: str) -> str:
+    return text.replace(" -> ", " → ").rstrip(".")
+
+
+def _difference(auc: float) -> str:
+    words = ((ALIKE, "are alike"), (SOMEWHAT, "differ a little"), (DIFFERENT, "differ clearly"))
+    return next((said for limit, said in words if auc < limit), "differ strongly")
+
+
+def _left(auc: float) -> str:
+    return "hardly any difference is left" if auc < ALIKE else "some difference is left"
+
+
+def rerun(record: Mapping[str, Any], inputs: Mapping[str, str | None]) -> dict[str, str]:
+    """The command line and the Python call that annotate the same query again.
+
+    Parameters
+    ----------
+    record : mapping
+        Kept in ``uns["peakatlas"]``.
+    inputs : mapping
+        Paths of ``query``, ``bundle``, ``atlas`` and ``genome``; None for what lay in memory.
+    """
+    changed = _changed(record["options"])
+    needs_atlas = record["spec"] is not None
+    query, bundle = inputs.get("query") or "query.h5ad", inputs.get("bundle") or "bundle/"
+    atlas = inputs.get("atlas") or ("atlas.zarr" if needs_atlas else None)
+    genome = inputs.get("genome")
+    words = ["peakatlas", "annotate", query, "--bundle", bundle]
+    words += ["--atlas", atlas] if atlas else []
+    words += ["--genome", genome] if genome else []
+    for name, value in changed.items():
+        words += _flag(name, value)
+    words += ["-o", "annotated.h5ad", "--report", "report.html"]
+    options = ", ".join(f"{name}={value!r}" for name, value in changed.items())
+    sources = {"atlas": atlas, "genome": genome}
+    named = [f"{name}={path!r}" for name, path in sources.items() if path]
+    given = ", ".join([repr(query), repr(bundle), *named])
+    asked = f",\n    options=AnnotateOptions({options})" if options else ""
+    imported = "from peakatlas.classifier.annotate import AnnotateOptions\n" if options else ""
+    python = (
+        f"import peakatlas\n{imported}\nannotated = peakatlas.annotate(\n    {given}{asked},\n)"
+    )
+    return {"command": shlex.join(words), "python": python}
+
+
+def _changed(options: Mapping[str, Any]) -> dict[str, Any]:
+    """Options that are not as they are by default."""
+    from peakatlas.classifier.annotate import AnnotateOptions  # noqa: PLC0415 - imports the whole classifier
+
+    usual = vars(AnnotateOptions())
+    return {k: v for k, v in options.items() if k not in usual or usual[k] != v}
+
+
+def _flag(name: str, value: object) -> list[str]:
+    if name == "reject":
+        return ["--assign-all"]
+    flag = "--" + name.replace("_", "-")
+    return [flag] if value is True else [flag, str(value)]
+
+
+def inputs_of(kept: Mapping[str, Any]) -> dict[str, str | None]:
+    """Paths that `annotate` was given; none for objects of an earlier version."""
+    return json.loads(str(kept["inputs"])) if "inputs" in kept else {}

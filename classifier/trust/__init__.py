@@ -1,0 +1,1 @@
+"""How far labels can be trusted: metrics, calibration, sets, novelty."""

@@ -1,0 +1,1 @@
+"""Sequences: FASTA files, windows, k-mers and motifs. May import `intervals`."""

@@ -1,0 +1,1 @@
+"""The packed forward pass: packs, layers, attention, pooling. Imports errors only."""

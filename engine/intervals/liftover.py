@@ -1,0 +1,273 @@
+"""Intervals carried from one genome build to another by a chain file, as UCSC's liftOver does.
+
+A chain is a run of ungapped blocks, each a stretch of the old build beside one of the new. An
+interval is lifted if one chain, and no other, holds enough of its bases; it becomes what lies
+between the first and the last of them in the new build.
+"""
+
+from __future__ import annotations
+
+import zlib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+
+from peakatlas.engine.dna.gzip_stream import read_maybe_gzip
+from peakatlas.engine.errors import ContigError, IntervalError
+from peakatlas.engine.intervals.contig_names import match_contigs as rename_contigs
+from peakatlas.engine.intervals.table import Intervals
+
+from .overlap import OverlapIndex
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+STATUSES = ("lifted", "partial", "split", "duplicated", "deleted")
+"""What became of an interval: carried over; too few of its bases in the one chain that has any; in
+several, too few in each; enough in several; none in any chain."""
+MIN_MATCH = 0.95
+_LIFTED, _PARTIAL, _SPLIT, _DUPLICATED, _DELETED = range(len(STATUSES))
+_SHOWN = 5
+_HEADER_FIELDS = 12
+
+
+@dataclass(frozen=True, eq=False)
+class LiftedIntervals:
+    """Intervals in the new build, row by row as they were given.
+
+    Parameters
+    ----------
+    intervals : Intervals, length n
+        Rows that were not lifted keep their bounds, on a contig that says so and that no genome
+        has: ``chr1 (not lifted by hg19ToHg38.over.chain.gz)``.
+    status : int8, shape (n,)
+        Index into `STATUSES`.
+    given : Intervals, length n
+        Those that were to be lifted.
+    """
+
+    intervals: Intervals
+    status: NDArray[np.int8]
+    given: Intervals
+
+    @property
+    def lifted(self) -> NDArray[np.bool_]:
+        """Which rows were lifted, shape (n,)."""
+        return np.asarray(self.status == _LIFTED, np.bool_)
+
+    def counts(self) -> dict[str, int]:
+        """Rows by status."""
+        return {name: int((self.status == code).sum()) for code, name in enumerate(STATUSES)}
+
+    def describe(self) -> str:
+        """Rows lifted, split (over several places) and lost in words, with the first of each."""
+        split = np.isin(self.status, (_SPLIT, _DUPLICATED))
+        words = [f"{int(self.lifted.sum()):,} lifted"]
+        for rows, word in ((split, "split"), (~self.lifted & ~split, "lost")):
+            found = np.flatnonzero(rows)
+            names = ", ".join(self.given.take(found[:_SHOWN]).names())
+            more = ", …" if len(found) > _SHOWN else ""
+            words.append(f"{len(found):,} {word}" + (f" ({names}{more})" if len(found) else ""))
+        return ", ".join(words)
+
+
+class _Chain(NamedTuple):
+    old: str
+    new: str
+    new_size: int
+    is_reverse: bool
+    """Whether the new positions count from the end of the reverse strand."""
+
+
+class ChainFile:
+    """A chain file, from the build that it calls target to the one that it calls query.
+
+    Parameters
+    ----------
+    path : str or Path
+        Plain or gzip, told by content; such as ``hg19ToHg38.over.chain.gz``.
+
+    Raises
+    ------
+    IntervalError
+        If the file is absent, damaged or no chain file; the text names the line.
+
+    References
+    ----------
+    https://genome.ucsc.edu/goldenPath/help/chain.html
+    """
+
+    def __init__(self, path: str | Path) -> None:
+        self.name = Path(path).name
+        self._chains: list[_Chain] = []
+        parts = _parse(_read(Path(path)), self.name, self._chains)
+        old_start, size, self._new_start, self._chain = parts
+        names = tuple(dict.fromkeys(chain.old for chain in self._chains))
+        code = {name: i for i, name in enumerate(names)}
+        old = np.array([code[chain.old] for chain in self._chains], np.int32)
+        self._blocks = Intervals(names, old[self._chain], old_start, old_start + size)
+        self._index = OverlapIndex(self._blocks)
+
+    @property
+    def contigs(self) -> tuple[str, ...]:
+        """Contigs of the old build."""
+        return self._blocks.contigs
+
+    def lift(
+        self, intervals: Intervals, *, min_match: float = MIN_MATCH, match_contigs: bool = False
+    ) -> LiftedIntervals:
+        """Carry intervals to the new build.
+
+        Parameters
+        ----------
+        intervals : Intervals
+            Of the old build, in any order.
+        min_match : float
+            Least share of an interval's bases, in (0, 1], that its chain must hold.
+        match_contigs : bool
+            Whether contigs are first renamed by style (``chr1``, ``1``) to those of the file.
+
+        Raises
+        ------
+        ContigError
+            If there are intervals and the file has none of their contigs.
+        ValueError
+            If `min_match` is out of range.
+        """
+        if not 0 < min_match <= 1:
+            raise ValueError(f"min_match must lie in (0, 1], not {min_match}")
+        old = rename_contigs(intervals, self.contigs) if match_contigs else intervals
+        self._require_contigs(old)
+        peak, chain, shared, begin, end = self._by_chain(old)
+        enough = shared >= min_match * old.widths[peak]
+        n_enough = np.bincount(peak[enough], minlength=len(old))
+        n_partial = np.bincount(peak[~enough], minlength=len(old))
+        status = np.select(
+            [n_enough == 1, n_enough > 1, n_partial > 1, n_partial == 1],
+            [_LIFTED, _DUPLICATED, _SPLIT, _PARTIAL],
+            _DELETED,
+        ).astype(np.int8)
+        kept = enough & (status[peak] == _LIFTED)
+        found = (peak[kept], chain[kept], begin[kept], end[kept])
+        return LiftedIntervals(self._placed(intervals, *found), status, intervals)
+
+    def _by_chain(self, old: Intervals) -> tuple[NDArray[np.int64], ...]:
+        """Of each pair of an interval and a chain: both, the bases shared, and the new bounds."""
+        pairs = self._index.overlap_pairs(old)
+        peak, block = pairs.query, pairs.row
+        start = np.maximum(old.start[peak], self._blocks.start[block])
+        shared = np.minimum(old.end[peak], self._blocks.end[block]) - start
+        begin = self._new_start[block] + start - self._blocks.start[block]
+        key = peak * np.int64(len(self._chains)) + self._chain[block]
+        order = np.argsort(key, kind="stable")
+        key, first = np.unique(key[order], return_index=True)
+        if not len(key):
+            return (key,) * 5
+        return (
+            *np.divmod(key, len(self._chains)),
+            np.add.reduceat(shared[order], first),
+            np.minimum.reduceat(begin[order], first),
+            np.maximum.reduceat((begin + shared)[order], first),
+        )
+
+    def _placed(
+        self,
+        given: Intervals,
+        peak: NDArray[np.int64],
+        chain: NDArray[np.int64],
+        begin: NDArray[np.int64],
+        end: NDArray[np.int64],
+    ) -> Intervals:
+        """The new intervals of some rows; the others marked as not lifted."""
+        size = np.array([each.new_size for each in self._chains], np.int64)[chain]
+        reverse = np.array([each.is_reverse for each in self._chains], np.bool_)[chain]
+        start, stop = given.start.copy(), given.end.copy()
+        start[peak] = np.where(reverse, size - end, begin)
+        stop[peak] = np.where(reverse, size - begin, end)
+        new = tuple(dict.fromkeys(each.new for each in self._chains))
+        code = {name: i for i, name in enumerate(new)}
+        unlifted = tuple(f"{name} (not lifted by {self.name})" for name in given.contigs)
+        contig = given.contig_ids + np.int32(len(new))
+        contig[peak] = np.array([code[each.new] for each in self._chains], np.int32)[chain]
+        return Intervals((*new, *unlifted), contig, start, stop)
+
+    def _require_contigs(self, old: Intervals) -> None:
+        used = [old.contigs[i] for i in np.unique(old.contig_ids)]
+        if not used or set(used) & set(self.contigs):
+            return
+        renamed = rename_contigs(old, self.contigs).contigs
+        remedy = (
+            "Only the naming style differs: use --match-contigs."
+            if set(renamed) & set(self.contigs)
+            else "Give the chain file from the build of the intervals to the other."
+        )
+        raise ContigError(
+            f"{self.name} has none of the contigs {', '.join(used[:_SHOWN])}; it has "
+            f"{', '.join(self.contigs[:_SHOWN])}. {remedy}"
+        )
+
+
+def _read(path: Path) -> str:
+    if not path.is_file():
+        raise IntervalError(f"{path}: no such file. Check the path.")
+    try:
+        return read_maybe_gzip(path).decode("ascii")
+    except (EOFError, OSError, zlib.error, UnicodeDecodeError) as fault:
+        raise IntervalError(
+            f"{path.name}: no readable chain file ({fault}). Fetch the file again."
+        ) from fault
+
+
+def _parse(text: str, name: str, chains: list[_Chain]) -> tuple[NDArray[np.int64], ...]:
+    """Old start, size, new start and chain of each block; puts the chains to `chains`."""
+    lines = text.splitlines()
+    heads = [i for i, line in enumerate(lines) if line.startswith("chain")]
+    before = lines[: heads[0]] if heads else lines
+    if not heads or any(line.strip() and not line.startswith("#") for line in before):
+        raise IntervalError(
+            f"{name} line 1: not a chain file: no line begins with 'chain'. Give a file such as "
+            "hg19ToHg38.over.chain.gz."
+        )
+    parts: list[NDArray[np.int64]] = []
+    for number, (head, after) in enumerate(zip(heads, [*heads[1:], len(lines)], strict=True)):
+        try:
+            chain, bounds = _header(lines[head])
+            blocks = _blocks(" ".join(lines[head + 1 : after]), bounds)
+        except (ValueError, IndexError) as fault:
+            raise IntervalError(
+                f"{name} line {head + 1}: a chain that cannot be used ({fault}). "
+                "Fetch the file again."
+            ) from fault
+        chains.append(chain)
+        parts.append(np.vstack([blocks, np.full(blocks.shape[1], number)]))
+    return tuple(np.concatenate(parts, axis=1))
+
+
+def _header(line: str) -> tuple[_Chain, tuple[int, ...]]:
+    """What a header says, and the bounds of its chain: old start and end, new start and end."""
+    fields = line.split()
+    if len(fields) < _HEADER_FIELDS:
+        raise ValueError(f"its header has {len(fields)} fields, not {_HEADER_FIELDS} or more")
+    _, _, old, _, strand, start, end, new, size, new_strand, new_start, new_end = fields[:12]
+    if strand != "+" or new_strand not in ("+", "-"):
+        raise ValueError(f"its strands are {strand} and {new_strand}")
+    bounds = tuple(int(value) for value in (start, end, new_start, new_end))
+    return _Chain(old, new, int(size), new_strand == "-"), bounds
+
+
+def _blocks(text: str, bounds: tuple[int, ...]) -> NDArray[np.int64]:
+    """Old start, size and new start of the blocks of a chain, shape (3, n)."""
+    values = np.array(text.split(), np.int64)
+    if len(values) % 3 != 1:
+        raise ValueError(f"it has {len(values)} numbers; each block has three, the last one")
+    size, old_gap, new_gap = np.append(values, [0, 0]).reshape(-1, 3).T
+    old_end, new_end = np.cumsum(size + old_gap), np.cumsum(size + new_gap)
+    start, end, new_start, new_stop = bounds
+    if (values < 0).any() or (size == 0).any():
+        raise ValueError("a block is empty or a number negative")
+    if (start + old_end[-1], new_start + new_end[-1]) != (end, new_stop):
+        raise ValueError("its blocks do not end where its header says")
+    old_at = start + old_end - size - old_gap
+    return np.vstack([old_at, size, new_start + new_end - size - new_gap])

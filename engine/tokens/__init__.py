@@ -1,0 +1,1 @@
+"""From DNA to token ids. May import `dna`."""

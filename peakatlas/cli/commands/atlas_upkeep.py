@@ -1,0 +1,219 @@
+"""`peakatlas atlas verify`, `merge`, `subset` and `quantise`: keep atlases sound, reshape them."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from peakatlas.cli.base import Command, ResumableCommand
+from peakatlas.cli.kinds import wants
+from peakatlas.cli.options import (
+    JsonOption,
+    OutAtlasOption,
+    OwnModelOption,
+    RevisionOption,
+    SeedOption,
+    SourceArgument,
+    TrustOption,
+)
+from peakatlas.cli.terminal import bytes_bar, print_facts, progress_bar, say
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from peakatlas.engine.dna.genome import SequenceSource
+    from peakatlas.engine.embedder import Embedder
+
+app = typer.Typer()
+
+
+@app.command(
+    "verify",
+    cls=Command,
+    rich_help_panel="Use",
+    epilog="peakatlas atlas verify atlas.zarr --deep\n"
+    "peakatlas atlas verify atlas.zarr --repair --genome hg38.fa",
+)
+def atlas_verify(
+    atlas: SourceArgument,
+    deep: Annotated[
+        bool, typer.Option("--deep", help="Read every byte: SHA-256 of each file, each value.")
+    ] = False,
+    reembed: Annotated[
+        int, typer.Option("--reembed", metavar="N", min=0, help="Embed N rows again and compare.")
+    ] = 0,
+    genome: Annotated[
+        Path | None,
+        typer.Option(
+            "--genome",
+            metavar="GENOME.fa",
+            help="Compare contigs with this FASTA; with --deep, the sequence of every row.",
+            callback=wants("genome"),
+        ),
+    ] = None,
+    repair: Annotated[
+        bool,
+        typer.Option(
+            "--repair", help="Write damaged files anew first; damaged shards need --genome."
+        ),
+    ] = False,
+    seed: SeedOption = 0,
+    as_json: JsonOption = False,
+    model: OwnModelOption = None,
+    revision: RevisionOption = None,
+    trust_remote_code: TrustOption = False,
+) -> None:
+    """Check an atlas; exit code 1 and one line for each fault, with its remedy."""
+    from peakatlas.atlas.check.repair import repair_atlas  # noqa: PLC0415 - keeps the help fast
+    from peakatlas.atlas.check.verify import verify_atlas  # noqa: PLC0415
+
+    if reembed and genome is None:
+        raise typer.BadParameter("--reembed needs --genome GENOME.fa.")
+    source = _open(genome)
+    load = _loader(atlas, model, revision, trust_remote_code)
+    if repair:
+        with progress_bar(1, "embedding") as advance:
+            mended = repair_atlas(atlas, source=source, embedder=load, progress=advance)
+        for name in mended:
+            say(f"wrote anew: {name}")
+    with bytes_bar(f"verifying {atlas}") as advance:
+        report = verify_atlas(
+            atlas,
+            deep=deep or repair,
+            source=source,
+            embedder=load,
+            reembed=reembed,
+            seed=seed,
+            progress=advance,
+        )
+    if as_json:
+        typer.echo(json.dumps(report.to_json()))
+    else:
+        for fault in report.faults:
+            typer.echo(fault.line(report.atlas))
+        for note in report.notes:
+            say(f"note: {note}")
+        facts = ", ".join(f"{name} {value:,}" for name, value in report.facts.items())
+        fine = "sound" if deep or repair else "no fault found; --deep reads every byte"
+        say(f"{atlas}: {f'{len(report.faults)} fault(s)' if report.faults else fine} ({facts})")
+    if report.faults:
+        raise typer.Exit(1)
+
+
+@app.command(
+    "merge",
+    cls=ResumableCommand,
+    rich_help_panel="Make",
+    epilog="peakatlas atlas merge blood.zarr brain.zarr -o both.zarr",
+)
+def atlas_merge(
+    atlases: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="ATLAS", help="Atlases of one spec and genome.", callback=wants("atlas")
+        ),
+    ],
+    out: OutAtlasOption,
+    as_json: JsonOption = False,
+) -> None:
+    """Put the rows of several atlases into a new one; the same command again finishes the job."""
+    from peakatlas.atlas import Atlas  # noqa: PLC0415 - keeps the help fast
+    from peakatlas.atlas.derive.merge import merge_atlases  # noqa: PLC0415
+
+    n_rows = sum(len(Atlas.open(path)) for path in atlases)
+    with progress_bar(n_rows, "merging") as advance:
+        merged = merge_atlases(atlases, out, progress=advance)
+    say(f"{n_rows - len(merged):,} repeated intervals were collapsed")
+    print_facts(merged.info(), as_json=as_json)
+
+
+@app.command(
+    "subset",
+    cls=ResumableCommand,
+    rich_help_panel="Make",
+    epilog="peakatlas atlas subset atlas.zarr --bed regions.bed -o part.zarr\n"
+    "peakatlas atlas subset atlas.zarr --region chr1:100000-900000 -o part.zarr",
+)
+def atlas_subset(
+    atlas: SourceArgument,
+    out: OutAtlasOption,
+    bed: Annotated[
+        Path | None,
+        typer.Option("--bed", metavar="REGIONS.bed", help="Regions, BED.", callback=wants("peaks")),
+    ] = None,
+    region: Annotated[
+        list[str] | None,
+        typer.Option("--region", metavar="chr1:100-600", help="A region, 0-based half-open."),
+    ] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Put the rows that overlap some regions into a new atlas."""
+    import peakatlas  # noqa: PLC0415
+    from peakatlas.atlas.build.provenance import peaks_provenance  # noqa: PLC0415 - keeps the help fast
+    from peakatlas.atlas.derive.subset import subset_atlas  # noqa: PLC0415
+
+    if bed is None and not region:
+        raise typer.BadParameter("give --bed REGIONS.bed, --region chr1:100-600, or both.")
+    parts = [] if bed is None else [peakatlas.read_bed(bed)]
+    parts += [peakatlas.parse_names(region, "--region")] if region else []
+    regions = peakatlas.Intervals.concatenate(parts)
+    described = {} if bed is None else peaks_provenance(bed, 0)
+    with progress_bar(len(peakatlas.Atlas.open(atlas)), "copying") as advance:
+        subset = subset_atlas(atlas, out, regions, peaks=described, progress=advance)
+    print_facts(subset.info(), as_json=as_json)
+
+
+@app.command(
+    "quantise",
+    cls=ResumableCommand,
+    rich_help_panel="Make",
+    epilog="peakatlas atlas quantise atlas.zarr -o small.zarr",
+)
+def atlas_quantise(atlas: SourceArgument, out: OutAtlasOption, as_json: JsonOption = False) -> None:
+    """Write an atlas with int8 embeddings, half the bytes, and print what that costs."""
+    from peakatlas.atlas import Atlas  # noqa: PLC0415 - keeps the help fast
+    from peakatlas.atlas.derive.quantise import quantise_atlas  # noqa: PLC0415
+
+    before = Atlas.open(atlas)
+    with progress_bar(len(before), "quantising") as advance:
+        found = quantise_atlas(atlas, out, progress=advance)
+    facts = found.atlas.info()
+    loss = {
+        "bytes_before": before.info()["bytes"],
+        "least_centred_cosine": round(found.least_cosine, 7),
+        "mean_centred_cosine": round(found.mean_cosine, 7),
+    }
+    print_facts(facts | loss, as_json=as_json)
+
+
+def _open(genome: Path | None) -> SequenceSource | None:
+    from peakatlas.engine.dna.genome import open_genome  # noqa: PLC0415
+
+    return None if genome is None else open_genome(genome)
+
+
+def _loader(
+    atlas: str, model: str | None, revision: str | None, trust_remote_code: bool
+) -> Callable[[], Embedder]:
+    """What loads the model of an atlas when it is needed."""
+
+    def load() -> Embedder:
+        from peakatlas.atlas.build.model_of_atlas import model_provenance, own_embedder  # noqa: PLC0415
+        from peakatlas.atlas.format.opening import manifest_of  # noqa: PLC0415
+        from peakatlas.atlas.storage.base import open_storage  # noqa: PLC0415
+        from peakatlas.engine.spec import EmbeddingSpec  # noqa: PLC0415
+
+        storage = open_storage(atlas)
+        manifest = manifest_of(storage)
+        return own_embedder(
+            EmbeddingSpec.from_json(manifest["spec"]),
+            model_provenance(storage, manifest),
+            model=model,
+            revision=revision,
+            trust_remote_code=trust_remote_code,
+        )
+
+    return load

@@ -1,0 +1,183 @@
+"""`peakatlas annotate`: label cells."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+import peakatlas
+from peakatlas.cli.base import Command
+from peakatlas.cli.kinds import wants
+from peakatlas.cli.opened import check_genome, opened_atlas
+from peakatlas.cli.options import (
+    CELLS_PANEL,
+    FORMATS,
+    AlignmentName,
+    AtlasOption,
+    ChainOption,
+    GenomeOption,
+    JsonOption,
+    MatchContigsOption,
+    MaxOffsetOption,
+    RuleName,
+    SeedOption,
+)
+from peakatlas.cli.outputs import writable, written_whole
+from peakatlas.cli.terminal import print_facts, say, steps, warn, working
+
+if TYPE_CHECKING:
+    import anndata as ad
+
+app = typer.Typer()
+
+BundleOption = Annotated[
+    Path,
+    typer.Option(
+        "--bundle",
+        "--model",
+        metavar="BUNDLE/",
+        help="What `peakatlas train` wrote.",
+        callback=wants("bundle"),
+    ),
+]
+ReportOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--report", metavar="REPORT.html", help="Page to write as well.", callback=writable
+    ),
+]
+
+
+@app.command(
+    cls=Command,
+    rich_help_panel=CELLS_PANEL,
+    epilog="peakatlas annotate query.h5ad --bundle bundle/ --atlas atlas.zarr -o annotated.h5ad\n"
+    "peakatlas annotate query.h5ad --bundle bundle/ --atlas atlas.zarr --genome hg38.fa "
+    "-o out.h5ad --report report.html",
+)
+def annotate(
+    query: Annotated[
+        Path,
+        typer.Argument(
+            metavar="QUERY.h5ad", help=f"Cells x peaks, counts: {FORMATS}.", callback=wants("cells")
+        ),
+    ],
+    bundle: BundleOption,
+    out: Annotated[
+        Path,
+        typer.Option("-o", "--out", metavar="OUT.h5ad", help="File to write.", callback=writable),
+    ],
+    atlas: AtlasOption = None,
+    genome: GenomeOption = None,
+    report: ReportOption = None,
+    append: Annotated[
+        bool, typer.Option("--append", help="Keep newly embedded peaks in the atlas.")
+    ] = False,
+    max_offset: MaxOffsetOption = None,
+    match_contigs: MatchContigsOption = False,
+    chain: ChainOption = None,
+    labels: Annotated[
+        str | None,
+        typer.Option(
+            "--labels",
+            metavar="COLUMN",
+            help="Column of obs with known types: compared in the report, else unread.",
+        ),
+    ] = None,
+    alignment: Annotated[
+        AlignmentName,
+        typer.Option("--alignment", help="How the network is pulled towards the query."),
+    ] = "adaptive",
+    assign_all: Annotated[
+        bool, typer.Option("--assign-all", help="Give every cell a type, however unsure.")
+    ] = False,
+    alpha: Annotated[
+        float,
+        typer.Option(
+            "--alpha",
+            metavar="RATE",
+            min=0.001,
+            max=0.5,
+            help="Error rate of the sets of types that each cell may be of.",
+        ),
+    ] = 0.1,
+    rule: Annotated[
+        RuleName,
+        typer.Option(
+            "--rule",
+            help="What leaves a cell uncertain: a confidence below the limit (limits), or a set "
+            "that does not hold one type (sets).",
+        ),
+    ] = "limits",
+    seed: SeedOption = 0,
+    as_json: JsonOption = False,
+) -> None:
+    """Label the cells of a query."""
+    if assign_all and rule == "sets":
+        raise typer.BadParameter("--assign-all leaves no cell open", param_hint="--rule")
+    if append and genome is None:
+        raise typer.BadParameter("without --genome no peak is embedded", param_hint="--append")
+    check_genome(genome, atlas)
+    if labels is not None and report is None:
+        raise typer.BadParameter("only --report reads them", param_hint="--labels")
+    from peakatlas.classifier.annotate import AnnotateOptions  # noqa: PLC0415 - keeps the help fast
+
+    options = AnnotateOptions(
+        alignment=alignment,
+        reject=not assign_all,
+        rule=rule,
+        alpha=alpha,
+        max_offset=max_offset,
+        append=append,
+        match_contigs=match_contigs,
+        chain=None if chain is None else str(chain),
+        seed=seed,
+    )
+    if labels is not None:
+        _check_column(query, labels)
+    with opened_atlas(atlas) as opened, steps() as begin:
+        annotated = peakatlas.annotate(
+            query, bundle, opened, genome, options=options, progress=begin
+        )
+    for text in json.loads(annotated.uns["peakatlas"]["record"])["warnings"]:
+        warn(text)
+    with working(f"writing {out}"), written_whole(out) as path:
+        annotated.write_h5ad(path, compression="gzip")
+    say(f"wrote {out}")
+    if report:
+        _write_report(annotated, report, labels)
+    print_facts(_query_facts(annotated, out, report, as_json=as_json), as_json=as_json)
+
+
+def _check_column(query: Path, labels: str) -> None:
+    """Refuse a column that is not there before any work is done."""
+    from peakatlas.classifier.counts.matrix import read_counts  # noqa: PLC0415 - keeps the help fast
+    from peakatlas.classifier.report.cells import column_of  # noqa: PLC0415 - as above
+
+    column_of(read_counts(query).obs, labels)
+
+
+def _write_report(annotated: ad.AnnData, report: Path, labels: str | None) -> None:
+    from peakatlas.classifier.report.page import write_report  # noqa: PLC0415
+
+    with working(f"writing {report}"), written_whole(report) as path:
+        write_report(annotated, path, labels_key=labels)
+    say(f"wrote {report}")
+
+
+def _query_facts(
+    annotated: ad.AnnData, out: Path, report: Path | None, *, as_json: bool
+) -> dict[str, Any]:
+    record = json.loads(annotated.uns["peakatlas"]["record"])
+    names = ("cells", "peaks", "tiers", "labels", "unassigned", "route")
+    facts: dict[str, Any] = {"path": str(out), "report": str(report) if report else None}
+    facts |= {name: record[name] for name in names}
+    if as_json:
+        return facts | {"warnings": record["warnings"], "options": record["options"]}
+    if record["spec"] is None:  # no peak was looked up
+        del facts["tiers"]
+    facts["counts in known peaks"] = f"{record['shared_counts']:.1%}"
+    return {name: value for name, value in facts.items() if value not in (None, {})}

@@ -1,0 +1,155 @@
+"""`peakatlas count`: fragments to counts of cells over peaks."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+import typer
+
+import peakatlas
+from peakatlas.cli.base import Command, later
+from peakatlas.cli.kinds import NAMES, kind_of
+from peakatlas.cli.options import CELLS_PANEL, JsonOption
+from peakatlas.cli.outputs import writable, written_whole
+from peakatlas.cli.terminal import bytes_bar, print_facts, working
+from peakatlas.engine.errors import PeakAtlasError
+
+if TYPE_CHECKING:
+    from peakatlas.engine.intervals.table import Intervals
+
+app = typer.Typer()
+
+MIN_FRAGMENTS = 1000
+
+
+def _expect_elements(path: str) -> None:
+    """Refuse what is plainly neither an atlas nor a table of intervals."""
+    if "://" in path or "::" in path or path == "-":
+        return
+    if not Path(path).exists():
+        raise PeakAtlasError(f"{path} does not exist; a BED file or an atlas is wanted there.")
+    found = kind_of(Path(path))
+    if found not in (None, "atlas", "intervals"):
+        raise PeakAtlasError(
+            f"{path} is {NAMES[found]}; a BED file or an atlas is wanted there. The peaks come "
+            "last, after the fragments."
+        )
+
+
+@app.command(
+    cls=Command,
+    rich_help_panel=CELLS_PANEL,
+    epilog="peakatlas count fragments.tsv.gz peaks.bed -o counts.h5ad\n"
+    "peakatlas count fragments.tsv.gz atlas.zarr --barcodes barcodes.tsv.gz -o counts.h5ad\n"
+    "peakatlas count a.tsv.gz b.tsv.gz peaks.bed --prefix a --prefix b -o counts.h5ad\n"
+    "zcat fragments.tsv.gz | peakatlas count - peaks.bed -o counts.h5ad",
+)
+def count(
+    fragments: Annotated[
+        list[Path],
+        typer.Argument(
+            metavar="FRAGMENTS",
+            help="Fragments files of scATAC-seq, plain or gzip; - is standard input.",
+        ),
+    ],
+    peaks: Annotated[
+        str,
+        typer.Argument(
+            metavar="PEAKS",
+            help="What to count on: BED or narrowPeak, or an atlas (folder or URL).",
+            callback=later(_expect_elements),
+        ),
+    ],
+    out: Annotated[
+        Path,
+        typer.Option("-o", "--out", metavar="OUT.h5ad", help="File to write.", callback=writable),
+    ],
+    barcodes: Annotated[
+        Path | None,
+        typer.Option("--barcodes", metavar="LIST", help="Cells, one a line, plain or gzip."),
+    ] = None,
+    min_fragments: Annotated[
+        int | None,
+        typer.Option(
+            "--min-fragments",
+            metavar="N",
+            min=1,
+            help=f"Fewest fragments of a cell; {MIN_FRAGMENTS} if not given and there is no list.",
+        ),
+    ] = None,
+    prefix: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--prefix", metavar="TEXT", help="Before the barcodes of a file, with _; once a file."
+        ),
+    ] = None,
+    counting: Annotated[
+        Literal["insertions", "paired"],
+        typer.Option(
+            "--counting",
+            help="Cut sites in a peak, as Cell Ranger counts; or 1 for the two of one fragment.",
+        ),
+    ] = "insertions",
+    match_contigs: Annotated[
+        bool,
+        typer.Option("--match-contigs", help="Rename contigs of the fragments by style: chr1, 1."),
+    ] = False,
+    unsorted: Annotated[
+        bool, typer.Option("--unsorted", help="Take lines in any order, not only sorted ones.")
+    ] = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Count the fragments of cells over peaks."""
+    from peakatlas.classifier.counts.fragment_counts import (  # noqa: PLC0415
+        FragmentOptions,
+        count_fragments,
+        read_barcodes,
+    )
+
+    if [*map(str, fragments), peaks].count("-") > 1:
+        raise typer.BadParameter("only one input can be standard input", param_hint="-")
+    listed = None if barcodes is None else read_barcodes(barcodes)
+    default = MIN_FRAGMENTS if listed is None else 1
+    options = FragmentOptions(
+        counting=counting,
+        min_fragments=min_fragments or default,
+        match_contigs=match_contigs,
+        any_order=unsorted,
+    )
+    with bytes_bar("counting") as advance:
+        counted = count_fragments(
+            fragments,
+            _elements(peaks),
+            barcodes=listed,
+            prefixes=prefix or None,
+            options=options,
+            progress=advance,
+        )
+    with working(f"writing {out}"), written_whole(out) as path:
+        counted.write_h5ad(path, compression="gzip")
+    print_facts(_facts(counted, out), as_json=as_json)
+
+
+def _elements(path: str) -> Intervals:
+    """Intervals of an atlas, or of a BED file."""
+    if "://" in path or "::" in path or Path(path).is_dir():
+        with peakatlas.Atlas.open(path) as opened:
+            return opened.intervals
+    return peakatlas.read_bed(path)
+
+
+def _facts(counted: Any, out: Path) -> dict[str, Any]:  # noqa: ANN401 - AnnData is slow to import
+    record = counted.uns["fragments"]
+    return {
+        "path": str(out),
+        "cells": counted.n_obs,
+        "peaks": counted.n_vars,
+        "barcodes": record["barcodes"],
+        "fragments": record["fragments"],
+        "fragments_of_cells": record["fragments_of_cells"],
+        "counts": int(counted.X.sum()),
+        "median_fragments": float(counted.obs["n_fragments"].median()),
+        "min_fragments": record["min_fragments"],
+        "counting": record["counting"],
+    }

@@ -1,0 +1,175 @@
+"""`peakatlas train`: learn from labelled cells."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+import peakatlas
+from peakatlas.cli.base import ResumableCommand
+from peakatlas.cli.kinds import wants
+from peakatlas.cli.opened import check_genome, opened_atlas
+from peakatlas.cli.options import (
+    CELLS_PANEL,
+    FORMATS,
+    AtlasOption,
+    ChainOption,
+    GenomeOption,
+    JsonOption,
+    MatchContigsOption,
+    MaxOffsetOption,
+    SeedOption,
+)
+from peakatlas.cli.outputs import writable_bundle
+from peakatlas.cli.terminal import print_facts, print_table, steps
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+app = typer.Typer()
+
+MOST_BATCHES_SHOWN = 4
+MOST_MISTAKES_SHOWN = 2
+
+
+class TrainCommand(ResumableCommand):
+    """Keeps its finished stages until the bundle is saved."""
+
+    kept = "finished stages are kept; to go on"
+
+
+@app.command(
+    cls=TrainCommand,
+    rich_help_panel=CELLS_PANEL,
+    epilog="peakatlas train reference.h5ad --labels cell_type --atlas atlas.zarr -o bundle/\n"
+    "peakatlas train reference.h5ad --labels cell_type --atlas atlas.zarr --genome hg38.fa "
+    "-o bundle/\n"
+    "peakatlas train ref1.h5ad ref2.h5ad --labels coarse_type,cell_type --batch-key donor "
+    "--atlas atlas.zarr -o bundle/\n"
+    "peakatlas train reference.h5ad --labels cell_type -o bundle/",
+)
+def train(
+    references: Annotated[
+        list[Path],
+        typer.Argument(
+            metavar="REFERENCE.h5ad",
+            help=f"Labelled cells x peaks, counts: {FORMATS}. Several may have different peaks.",
+            callback=wants("cells"),
+        ),
+    ],
+    labels: Annotated[
+        str,
+        typer.Option(
+            "--labels",
+            metavar="COLUMN",
+            help="Column of obs with the cell types; several by commas for coarse and fine types.",
+        ),
+    ],
+    out: Annotated[
+        Path,
+        typer.Option(
+            "-o", "--out", metavar="BUNDLE/", help="Folder to write.", callback=writable_bundle
+        ),
+    ],
+    batch_key: Annotated[
+        str | None,
+        typer.Option(
+            "--batch-key",
+            metavar="COLUMN",
+            help="Column of obs with the batch, such as the donor; each file is one by itself.",
+        ),
+    ] = None,
+    atlas: AtlasOption = None,
+    genome: GenomeOption = None,
+    max_offset: MaxOffsetOption = None,
+    match_contigs: MatchContigsOption = False,
+    chain: ChainOption = None,
+    seed: SeedOption = 0,
+    as_json: JsonOption = False,
+) -> None:
+    """Learn to annotate from labelled references; run it again to go on after a stop."""
+    check_genome(genome, atlas)
+    columns = [name.strip() for name in labels.split(",") if name.strip()]
+    if not columns or len(set(columns)) < len(columns):
+        raise typer.BadParameter("name each column once", param_hint="--labels")
+    from peakatlas.classifier.counts.registry import Sources  # noqa: PLC0415
+    from peakatlas.classifier.training.checkpoints import checkpoint_folder, remove_checkpoints  # noqa: PLC0415
+
+    with opened_atlas(atlas) as opened, steps() as begin:
+        sources = Sources(
+            genome=genome,
+            max_offset=max_offset,
+            match_contigs=match_contigs,
+            chain=chain,
+            report=begin,
+        )
+        bundle = peakatlas.train(
+            references,
+            columns,
+            opened,
+            batch_key=batch_key,
+            sources=sources,
+            checkpoints=checkpoint_folder(out),
+            seed=seed,
+            progress=begin,
+        )
+    bundle.save(out)
+    remove_checkpoints(out)
+    print_facts(_facts(bundle, out, as_json=as_json), as_json=as_json)
+    if not as_json:
+        _print_types(bundle)
+
+
+def _facts(bundle: peakatlas.Bundle, out: Path, *, as_json: bool) -> dict[str, Any]:
+    known = bundle.provenance
+    facts: dict[str, Any] = {"path": str(out), "types": list(bundle.types)}
+    facts |= {name: known[name] for name in ("cells", "peaks", "tiers")}
+    if as_json:
+        levels = {"levels": dict(zip(bundle.levels.columns, bundle.levels.types, strict=True))}
+        counted = {name: known[name] for name in ("cells_by_type", "cells_by_batch")}
+        return facts | counted | levels | {"validation": bundle.validation}
+    if bundle.spec is None:  # no peak was looked up
+        del facts["tiers"]
+    held_out = {
+        f"held-out accuracy, {route} route": f"{scores['fused_full_depth']['accuracy']:.3f}"
+        for route, scores in bundle.validation.items()
+    }
+    by_level = {
+        f"held-out accuracy, {column}": f"{scores['accuracy']:.3f}"
+        for column, scores in _told(bundle).get("by_level", {}).items()
+    }
+    by_batch = {
+        f"held-out accuracy, {batch}": f"{scores['accuracy']:.3f}"
+        for batch, scores in _told(bundle).get("by_batch", {}).items()
+    }
+    return facts | {"types": len(bundle.types)} | held_out | by_level | by_batch
+
+
+def _print_types(bundle: peakatlas.Bundle) -> None:
+    """Print the types, the weakest first, with what they were mistaken for."""
+    told, by_batch = _told(bundle)["by_type"], bundle.provenance["cells_by_batch"]
+    batches = list(by_batch) if 1 < len(by_batch) <= MOST_BATCHES_SHOWN else []
+    rows = [
+        [
+            name,
+            f"{scores['cells']:,}",
+            *(f"{by_batch[batch].get(name, 0):,}" for batch in batches),
+            f"{scores['f1']:.2f}",
+            _mistakes(scores),
+        ]
+        for name, scores in sorted(told.items(), key=lambda item: item[1]["f1"])
+    ]
+    print()
+    print_table(["type", "cells", *batches, "held-out F1", "mistaken for"], rows)
+
+
+def _mistakes(scores: Mapping[str, Any]) -> str:
+    shares = [(name, n / scores["cells"]) for name, n in scores["mistaken_for"].items()]
+    return ", ".join(f"{name} {share:.0%}" for name, share in shares[:MOST_MISTAKES_SHOWN])
+
+
+def _told(bundle: peakatlas.Bundle) -> dict[str, Any]:
+    """What held-out cells say of the route that labels queries with shared peaks, if there is."""
+    return bundle.validation.get("shared") or next(iter(bundle.validation.values()))

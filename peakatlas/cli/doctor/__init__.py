@@ -1,0 +1,1 @@
+"""What `peakatlas doctor` examines."""

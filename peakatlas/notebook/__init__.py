@@ -1,0 +1,1 @@
+"""For notebooks: results in an AnnData, figures on matplotlib Axes."""

@@ -1,0 +1,195 @@
+"""Tools for notebooks, after scanpy's manners: they write into the AnnData that they are given.
+
+With ``copy=True`` the object stays as it is and a copy with the results is returned. Figures of
+what is written here are in `peakatlas.pl`.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Literal, overload
+
+import numpy as np
+
+from peakatlas.classifier.annotate import annotate as _annotate
+from peakatlas.classifier.report.cell_map import cell_map as _cell_map
+from peakatlas.engine.errors import CountsError
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    import anndata as ad
+
+    from peakatlas.atlas.atlas import Atlas
+    from peakatlas.classifier.annotate import AnnotateOptions
+    from peakatlas.classifier.bundle.bundle import Bundle
+    from peakatlas.engine.dna.genome import SequenceSource
+    from peakatlas.engine.embedder import Embedder
+
+__all__ = ["annotate", "cell_map"]
+
+KEY = "peakatlas"
+MAP_KEY = "X_peakatlas_map"
+"""Of `obsm`: where `cell_map` puts the cells."""
+_OURS = f"{KEY}_"
+
+
+@overload
+def annotate(
+    adata: ad.AnnData,
+    bundle: Bundle | str | Path,
+    atlas: Atlas | str | Path | None = None,
+    genome: str | Path | SequenceSource | None = None,
+    *,
+    embedder: Embedder | None = None,
+    options: AnnotateOptions | None = None,
+    copy: Literal[False] = False,
+) -> None: ...
+
+
+@overload
+def annotate(
+    adata: ad.AnnData,
+    bundle: Bundle | str | Path,
+    atlas: Atlas | str | Path | None = None,
+    genome: str | Path | SequenceSource | None = None,
+    *,
+    embedder: Embedder | None = None,
+    options: AnnotateOptions | None = None,
+    copy: Literal[True],
+) -> ad.AnnData: ...
+
+
+def annotate(
+    adata: ad.AnnData,
+    bundle: Bundle | str | Path,
+    atlas: Atlas | str | Path | None = None,
+    genome: str | Path | SequenceSource | None = None,
+    *,
+    embedder: Embedder | None = None,
+    options: AnnotateOptions | None = None,
+    copy: bool = False,
+) -> ad.AnnData | None:
+    """Label the cells of a query in place; see `peakatlas.annotate`.
+
+    No column of `obs` is read. Columns of an earlier annotation are replaced.
+
+    Parameters
+    ----------
+    adata : AnnData
+        Raw counts, cells × peaks.
+    bundle : Bundle, or path of one
+    atlas : Atlas, or path of one, optional
+        Needed when the bundle was trained with one.
+    genome : path of a FASTA, or SequenceSource, optional
+        For peaks that miss the atlas.
+    embedder : Embedder, optional
+        Model of the atlas; without it, the one that the atlas names is loaded when needed.
+    options : AnnotateOptions, optional
+    copy : bool
+        Whether to leave `adata` alone and return an annotated copy.
+
+    Returns
+    -------
+    AnnData or None
+        With `copy`, the copy; else None. What is written: ``obs["peakatlas_label"]``,
+        ``["peakatlas_confidence"]`` and the other columns of `peakatlas.annotate`,
+        ``var["peakatlas_tier"]``, ``obsm["X_peakatlas"]`` and ``uns["peakatlas"]``.
+
+    Raises
+    ------
+    CountsError, IntervalError, BundleError, SpecMismatchError, AtlasError, GenomeError
+        As `peakatlas.annotate`; `adata` is then as it was.
+
+    Examples
+    --------
+    >>> import anndata, peakatlas
+    >>> cells = anndata.read_h5ad("query.h5ad")
+    >>> peakatlas.tl.annotate(cells, "bundle", "atlas.zarr")
+    >>> "peakatlas_label" in cells.obs, cells.obsm["X_peakatlas"].shape[0] == cells.n_obs
+    (True, True)
+    """
+    found = _annotate(adata, bundle, atlas, genome, embedder=embedder, options=options)
+    if copy:
+        return found
+    _carry(found, adata)
+    return None
+
+
+@overload
+def cell_map(adata: ad.AnnData, *, seed: int = 0, copy: Literal[False] = False) -> None: ...
+
+
+@overload
+def cell_map(adata: ad.AnnData, *, seed: int = 0, copy: Literal[True]) -> ad.AnnData: ...
+
+
+def cell_map(adata: ad.AnnData, *, seed: int = 0, copy: bool = False) -> ad.AnnData | None:
+    """Place annotated cells and the kept reference cells on one map of two dimensions.
+
+    The map is a t-SNE of the aligned embedding; beyond 1,500 cells it is made of so many, and the
+    others lie among their nearest of these. It is for the eye only.
+
+    Parameters
+    ----------
+    adata : AnnData
+        Annotated.
+    seed : int
+    copy : bool
+        Whether to leave `adata` alone and return a copy.
+
+    Returns
+    -------
+    AnnData or None
+        With `copy`, the copy; else None. What is written: ``obsm["X_peakatlas_map"]``, float32,
+        shape (n_cells, 2), and ``uns["peakatlas"]["reference_map"]``, of the reference cells.
+
+    Raises
+    ------
+    CountsError
+        If the object was not annotated.
+
+    Examples
+    --------
+    >>> import anndata, peakatlas
+    >>> cells = anndata.read_h5ad("annotated.h5ad")
+    >>> peakatlas.tl.cell_map(cells)
+    >>> cells.obsm["X_peakatlas_map"].shape == (cells.n_obs, 2)
+    True
+    """
+    check_annotated(adata)
+    into = adata.copy() if copy else adata
+    query = np.asarray(adata.obsm["X_peakatlas"], np.float32)
+    behind = np.asarray(adata.uns[KEY]["reference_embedding"], np.float32)
+    placed = _cell_map(np.concatenate([query, behind]), seed=seed)
+    into.obsm[MAP_KEY] = placed[: len(query)]
+    into.uns[KEY] = {**into.uns[KEY], "reference_map": placed[len(query) :]}
+    return into if copy else None
+
+
+def check_annotated(adata: ad.AnnData) -> None:
+    """Refuse an object that holds no annotation.
+
+    Parameters
+    ----------
+    adata : AnnData
+
+    Raises
+    ------
+    CountsError
+    """
+    if KEY not in adata.uns or "X_peakatlas" not in adata.obsm:
+        raise CountsError(
+            "the object holds no annotation. Run peakatlas.tl.annotate(adata, bundle) on it first."
+        )
+
+
+def _carry(found: ad.AnnData, into: ad.AnnData) -> None:
+    """Bring the results of an annotation over, in place of those of an earlier one."""
+    for old in [name for name in into.obs if str(name).startswith(_OURS)]:
+        del into.obs[old]
+    for name in [name for name in found.obs if str(name).startswith(_OURS)]:
+        into.obs[name] = found.obs[name]
+    into.var["peakatlas_tier"] = found.var["peakatlas_tier"]
+    into.obsm.pop(MAP_KEY, None)
+    into.obsm["X_peakatlas"] = found.obsm["X_peakatlas"]
+    into.uns[KEY] = found.uns[KEY]

@@ -1,0 +1,151 @@
+"""Counts are checked, and every refusal says what, where and the remedy."""
+
+from __future__ import annotations
+
+import anndata as ad
+import numpy as np
+import pandas as pd
+import pytest
+import scipy.sparse as sp
+
+from peakatlas.classifier.counts.matrix import labels_of, read_counts
+from peakatlas.engine.errors import CountsError, IntervalError, LabelsError
+
+NAMES = ["chr1:0-10", "chr1:20-30", "chr2:5-9"]
+
+
+def adata(values, *, names=NAMES, cells=None, **obs) -> ad.AnnData:
+    values = sp.csr_matrix(np.asarray(values, np.float64))
+    frame = pd.DataFrame(obs, index=cells or [f"c{i}" for i in range(values.shape[0])])
+    return ad.AnnData(values, obs=frame, var=pd.DataFrame(index=names[: values.shape[1]]))
+
+
+def refusal(values, **options) -> str:
+    with pytest.raises(CountsError) as caught:
+        read_counts(adata(values, **options))
+    return str(caught.value)
+
+
+def test_reads_counts_peaks_and_depth():
+    counts = read_counts(adata([[1, 0, 2], [0, 0, 0]]))
+    assert counts.matrix.toarray().tolist() == [[1, 0, 2], [0, 0, 0]]
+    assert counts.matrix.dtype == np.float32
+    assert counts.peaks.names() == NAMES
+    assert counts.depth.tolist() == [3, 0]
+    assert (counts.n_cells, counts.n_peaks) == (2, 3)
+
+
+def test_columns_of_var_come_before_names():
+    given = adata([[1, 2]], names=["p1", "p2"])
+    given.var["seqnames"], given.var["start"], given.var["end"] = ["chr1", "2"], [1, 2], [5, 9]
+    assert read_counts(given).peaks.names() == ["chr1:1-5", "2:2-9"]
+
+
+def test_dense_integer_matrix_and_file(tmp_path):
+    given = ad.AnnData(np.array([[1, 0], [3, 4]], np.int16), var=pd.DataFrame(index=NAMES[:2]))
+    given.write_h5ad(tmp_path / "q.h5ad")
+    counts = read_counts(tmp_path / "q.h5ad")
+    assert counts.matrix.toarray().tolist() == [[1, 0], [3, 4]]
+    assert counts.source == "q.h5ad"
+
+
+def test_does_not_change_what_it_was_given():
+    given = adata([[1, 0, 2]])
+    given.X.data = np.array([1.0, 0.0])  # an explicit zero
+    read_counts(given)
+    assert given.X.nnz == 2
+
+
+def test_nan():
+    text = "AnnData: 1 NaN count(s) in X: cell 1 peak 2 (nan). Replace them by 0"
+    assert refusal([[1, 0, 2], [0, 0, np.nan]]).startswith(text)
+
+
+def test_infinite():
+    assert "1 infinite count(s) in X: cell 0 peak 1 (inf)" in refusal([[1, np.inf]])
+
+
+def test_negative_shows_the_first_five_and_the_count():
+    text = refusal([[-1, -2, -3], [-4, -5, -6]])
+    assert "6 negative count(s) in X: cell 0 peak 0 (-1)" in text
+    assert "cell 1 peak 1 (-5)." in text and "-6" not in text
+    assert text.endswith("Give raw counts, not scaled values.")
+
+
+def test_float_matrix():
+    text = refusal([[0.5, 1, 2]])
+    assert "1 fractional count(s) in X: cell 0 peak 0 (0.5)" in text
+    assert "not TF-IDF or normalised values" in text
+
+
+def test_duplicate_peaks():
+    text = refusal([[1, 2, 3]], names=["chr1:0-10", "chr1-0-10", "chr1:20-30"])
+    assert text == (
+        "AnnData: 1 peak(s) occur more than once: chr1:0-10. Sum their counts into one column."
+    )
+
+
+def test_duplicate_cells():
+    text = refusal([[1], [2]], cells=["a", "a"])
+    assert "1 cell name(s) occur more than once: a." in text
+
+
+@pytest.mark.parametrize("shape", [(0, 3), (2, 0)])
+def test_empty(shape):
+    assert f"the matrix is empty ({shape[0]} cells × {shape[1]} peaks)" in refusal(np.zeros(shape))
+
+
+def test_no_matrix():
+    with pytest.raises(CountsError, match=r"X is empty. Put the counts into X"):
+        read_counts(ad.AnnData(var=pd.DataFrame(index=NAMES), obs=pd.DataFrame(index=["c"])))
+
+
+def test_unparsable_names():
+    with pytest.raises(IntervalError, match="AnnData"):
+        read_counts(adata([[1, 2, 3]], names=["gene1", "gene2", "gene3"]))
+
+
+def test_no_such_file(tmp_path):
+    with pytest.raises(CountsError, match="no such file"):
+        read_counts(tmp_path / "absent.h5ad")
+
+
+def test_not_an_h5ad(tmp_path):
+    path = tmp_path / "text.h5ad"
+    path.write_text("no")
+    with pytest.raises(CountsError, match="not a count matrix of a known kind; it begins with"):
+        read_counts(path)
+
+
+def labels_refusal(labels, key="cell_type") -> str:
+    counts = read_counts(adata(np.ones((len(labels), 1)), cell_type=labels, donor="d"))
+    with pytest.raises(LabelsError) as caught:
+        labels_of(counts, key)
+    return str(caught.value)
+
+
+def test_labels():
+    counts = read_counts(adata(np.ones((6, 1)), cell_type=list("aaabbb")))
+    assert labels_of(counts, "cell_type").tolist() == list("aaabbb")
+
+
+def test_no_labels_column_names_those_there_are():
+    text = labels_refusal(list("aaabbb"), key="celltype")
+    assert text == (
+        "AnnData: obs has no column 'celltype'; columns there are: cell_type, donor "
+        "('cell_type' is like it). Name one of them with --labels."
+    )
+
+
+def test_unlabelled_cells():
+    text = labels_refusal(["a", None, "a", "b", "b", "b"])
+    assert "obs['cell_type']: 1 cell(s) have no label: c1." in text
+
+
+def test_one_label():
+    assert "only one label (a). Training needs at least two." in labels_refusal(list("aaa"))
+
+
+def test_few_cells():
+    text = labels_refusal(list("aaabbbcd"))
+    assert "2 label(s) have fewer than 3 cells: c (1), d (1). Merge or remove them." in text

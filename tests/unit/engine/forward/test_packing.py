@@ -1,0 +1,61 @@
+"""Packs: budget, order, and pooling against the naive loop."""
+
+import numpy as np
+import pytest
+import torch
+
+from peakatlas.engine.forward.encoder import group_lengths
+from peakatlas.engine.forward.packing import pack
+from peakatlas.engine.forward.pooling import first_token, segment_mean
+
+
+def test_packs_go_from_long_to_short_within_the_budget():
+    lengths = np.array([5, 100, 5, 40, 60, 5])
+    assert [rows.tolist() for rows in pack(lengths, 100)] == [[1], [4], [3, 0, 2, 5]]
+
+
+def test_packs_are_filled_evenly():
+    assert [len(rows) for rows in pack([10] * 12, 110)] == [6, 6]
+    rng = np.random.default_rng(0)
+    lengths = rng.integers(90, 170, 400)
+    for budget in (1000, 1536, 2600, 10**6):
+        packs = pack(lengths, budget)
+        tokens = [lengths[rows].sum() for rows in packs]
+        assert sorted(np.concatenate(packs).tolist()) == list(range(400))
+        assert max(tokens) <= budget
+        assert len(packs) <= -(-lengths.sum() // (budget - 170))
+        assert min(tokens) >= max(tokens) - 2 * 170
+
+
+def test_a_sequence_longer_than_the_budget_is_alone():
+    assert [rows.tolist() for rows in pack([7, 50, 7], 10)] == [[1], [0], [2]]
+
+
+def test_no_sequences_no_packs():
+    assert pack([], 10) == []
+
+
+def test_a_budget_below_one_is_refused():
+    with pytest.raises(ValueError, match="token_budget 0 is below 1 token"):
+        pack([1], 0)
+
+
+def test_segment_mean_is_the_mean_over_real_tokens_and_nan_without_any():
+    lengths = [4, 4, 3, 2]
+    hidden = torch.randn(13, 5)
+    real = torch.tensor([0, 1, 1, 0, 0, 1, 0, 0, 0, 1, 1, 0, 0], dtype=torch.bool)
+    pooled = segment_mean(hidden, real, group_lengths(lengths))
+    for i, (rows, keep) in enumerate(zip(hidden.split(lengths), real.split(lengths), strict=True)):
+        torch.testing.assert_close(pooled[i], rows[keep].mean(0), equal_nan=True)
+    assert pooled[3].isnan().all()
+
+
+def test_first_token_is_the_vector_at_each_start():
+    hidden = torch.arange(9.0)[:, None]
+    assert first_token(hidden, group_lengths([3, 3, 2, 1]))[:, 0].tolist() == [0, 3, 6, 8]
+
+
+def test_mean_of_many_tokens_counts_in_float32():
+    """In bfloat16 the count 257 would become 256."""
+    pooled = segment_mean(torch.ones(257, 1), torch.ones(257, dtype=torch.bool), [(1, 257)])
+    assert pooled.item() == 1.0
