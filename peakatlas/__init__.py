@@ -15,22 +15,21 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from peakatlas.atlas.atlas import Atlas
-    from peakatlas.atlas.build.local import build_atlas
-    from peakatlas.atlas.search.lookup import LookupResult
-    from peakatlas.classifier.annotate import annotate
-    from peakatlas.classifier.bundle.bundle import Bundle
-    from peakatlas.classifier.counts.matrix import read_counts
-    from peakatlas.classifier.explain.dna import enriched_kmers
-    from peakatlas.classifier.explain.elements import marker_elements
-    from peakatlas.classifier.report.page import write_report
-    from peakatlas.classifier.train import train
-    from peakatlas.engine.dna.genome import open_genome
-    from peakatlas.engine.embedder import Embedder
-    from peakatlas.engine.errors import PeakAtlasError
-    from peakatlas.engine.intervals.readers import parse_names, read_bed
-    from peakatlas.engine.intervals.table import Intervals
-
+    from .atlas.atlas import Atlas
+    from .atlas.build.local import build_atlas
+    from .atlas.search.lookup import LookupResult
+    from .classifier.annotate import annotate
+    from .classifier.bundle.bundle import Bundle
+    from .classifier.counts.matrix import read_counts
+    from .classifier.explain.dna import enriched_kmers
+    from .classifier.explain.elements import marker_elements
+    from .classifier.report.page import write_report
+    from .classifier.train import train
+    from .engine.dna.genome import open_genome
+    from .engine.embedder import Embedder
+    from .engine.errors import PeakAtlasError
+    from .engine.intervals.readers import parse_names, read_bed
+    from .engine.intervals.table import Intervals
     from .notebook import pl as pl
     from .notebook import tl as tl
 
@@ -79,7 +78,7 @@ _MODULES = ("pl", "tl")
 
 def __getattr__(name: str) -> object:
     if name in _MODULES:
-        return import_module(f".{name}", __name__)
+        return import_module(f".notebook.{name}", __name__)
     if name not in _MODULE_OF:
         raise AttributeError(f"module 'peakatlas' has no attribute {name!r}")
     value: object = getattr(import_module(_MODULE_OF[name], __name__), name)

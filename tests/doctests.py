@@ -12,8 +12,8 @@ import peakatlas
 ROOMS = ("engine", "atlas", "classifier", "peakatlas")
 WITH_FILES = {
     *(f"peakatlas{module}" for module in peakatlas._MODULE_OF.values()),
-    "peakatlas.tl",
-    "peakatlas.pl",
+    "peakatlas.notebook.tl",
+    "peakatlas.notebook.pl",
 }
 """Modules of the public names: their examples read files, which lie where they are run."""
 

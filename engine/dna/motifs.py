@@ -141,7 +141,7 @@ def score(codes: NDArray[np.uint8], matrix: NDArray[np.float64]) -> NDArray[np.f
 
     Examples
     --------
-    >>> from .letter_tokens import letter_codes
+    >>> from peakatlas.engine.tokens.letters import letter_codes
     >>> dna = letter_codes(np.frombuffer(b"TTTGATAAGCC", np.uint8))
     >>> matrix = weights("WGATAAR", np.full(4, 0.25))
     >>> int(score(dna, matrix).argmax())

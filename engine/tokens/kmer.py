@@ -135,7 +135,7 @@ class KmerTokenizer:
 
         Examples
         --------
-        >>> from .sequences import Sequences
+        >>> from peakatlas.engine.dna.sequences import Sequences
         >>> tokenizer = KmerTokenizer(kmer_vocabulary(6))
         >>> tokens = tokenizer.encode(Sequences.from_strings(["AAAAAAANT", "TTTTTT"]))
         >>> [tokenizer.vocab[i] for i in tokens[0]]

@@ -38,7 +38,7 @@ class LetterTokenizer:
 
     Examples
     --------
-    >>> from .sequences import Sequences
+    >>> from peakatlas.engine.dna.sequences import Sequences
     >>> tokenizer = LetterTokenizer()
     >>> [tokenizer.vocab[i] for i in tokenizer.encode(Sequences.from_strings(["ACGTACGR"])).ids]
     ['ACGTAC', 'GNNNNN']

@@ -141,7 +141,7 @@ def test_reading_and_looking_up_import_no_torch(tmp_path):
         """
         import sys
         from peakatlas.atlas import Atlas, resolve_peaks
-        from peakatlas.engine.intervals import Intervals
+        from peakatlas.engine.intervals.table import Intervals
         with Atlas.open(sys.argv[1]) as atlas:
             atlas.gather(atlas.lookup(atlas.intervals, max_offset=10).row)
             resolve_peaks(atlas, atlas.intervals)

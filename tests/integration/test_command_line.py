@@ -71,7 +71,7 @@ def test_every_option_has_a_name_for_its_value_and_a_text(path):
 def test_help_is_cheap_and_lists_the_commands():
     code = (
         "import sys; sys.argv = ['peakatlas', 'atlas', 'build', '--help']\n"
-        "from peakatlas.cli import main\n"
+        "from peakatlas.cli.main import main\n"
         "try: main()\n"
         "finally: print([n for n in ('rich', 'numpy', 'torch', 'pandas') if n in sys.modules])"
     )

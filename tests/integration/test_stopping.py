@@ -18,13 +18,13 @@ N_PEAKS = 1100
 """A shard of 1024, and another one."""
 BUILD = """
 import time
-from peakatlas.atlas import build
-from peakatlas.cli import main
-write = build.write_rows
+from peakatlas.atlas.build import local
+from peakatlas.cli.main import main
+write = local.write_rows
 def slow(writer, shard, *rows):
     time.sleep(60 * shard)
     write(writer, shard, *rows)
-build.write_rows = slow
+local.write_rows = slow
 main()
 """
 

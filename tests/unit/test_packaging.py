@@ -62,7 +62,7 @@ def test_wheel_holds_the_package_and_only_that(built):
 def test_wheel_names_the_command(built):
     wheel = zipfile.ZipFile(next(built.glob("*.whl")))
     entry = next(name for name in wheel.namelist() if name.endswith("entry_points.txt"))
-    assert "peakatlas = peakatlas.cli:main" in wheel.read(entry).decode()
+    assert "peakatlas = peakatlas.cli.main:main" in wheel.read(entry).decode()
 
 
 def test_sdist_holds_what_the_wheel_is_built_from(built):

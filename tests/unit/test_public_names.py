@@ -38,7 +38,7 @@ def test_lazy_table_and_typed_imports_agree():
     ("code", "absent"),
     [
         ("import peakatlas", ["numpy", "torch", "pandas"]),
-        ("import peakatlas.cli", ["numpy", "torch", "pandas"]),
+        ("import peakatlas.cli.main", ["numpy", "torch", "pandas"]),
         ("import peakatlas; peakatlas.Atlas, peakatlas.read_bed", ["torch", "transformers"]),
     ],
 )

@@ -44,8 +44,8 @@ from dataclasses import replace
 from pathlib import Path
 sys.path.insert(0, sys.argv[3])
 from test_training import TINY
-from peakatlas.engine.distributed import rank_state
-from peakatlas.engine.interval_readers import parse_names
+from peakatlas.engine.run.distributed import rank_state
+from peakatlas.engine.intervals.readers import parse_names
 from peakatlas.engine.pretrain.training import pretrain
 pretrain([Path(sys.argv[1])], parse_names(["c:0-1000"]), Path(sys.argv[2]), TINY,
          state=rank_state(2))

@@ -21,10 +21,10 @@ from peakatlas.engine.run.distributed import (
 SCRIPT = """
 import sys
 import numpy as np
-from peakatlas.engine.distributed import owned_units, rank_state
+from peakatlas.engine.run.distributed import owned_units, rank_state
 from peakatlas.engine.embedder import Embedder
 from peakatlas.engine.errors import WorldSizeError
-from peakatlas.engine.sequences import Sequences
+from peakatlas.engine.dna.sequences import Sequences
 
 model, texts, out = sys.argv[1:]
 state = rank_state(2)
