@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -36,8 +36,7 @@ if TYPE_CHECKING:
 
     from .spec import Pooling, Precision, Strand
 
-    _Launched: TypeAlias = list[tuple[NDArray[np.int64], torch.Tensor]]
-    """Rows of each pack and their pooled vectors, on the device."""
+    _Launched = list[tuple[NDArray[np.int64], torch.Tensor]]  # rows of each pack, pooled vectors
 
 _BLOCK_PEAKS = 1024
 

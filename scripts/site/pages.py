@@ -80,7 +80,8 @@ def api_page() -> str:
     for name in (*peakatlas.__all__, *_OPTIONS):
         lines += ["", f"::: {name if '.' in name else f'peakatlas.{name}'}"]
     for module, about in _MODULES.items():
-        lines += ["", f"## peakatlas.{module}", "", about, "", f"::: peakatlas.{module}", *_WHOLE]
+        lines += ["", f"## peakatlas.{module}", "", about, ""]
+        lines += [f"::: peakatlas.notebook.{module}", *_WHOLE]
     return "\n".join(lines) + "\n"
 
 

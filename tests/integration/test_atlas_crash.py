@@ -44,7 +44,8 @@ def genome(tmp_path, monkeypatch):
 
 
 def launch(command, **options):
-    environment = os.environ | {"PYTHONPATH": str(TESTS), "OMP_NUM_THREADS": "1"}
+    path = f"{TESTS}{os.pathsep}{TESTS.parent}"
+    environment = os.environ | {"PYTHONPATH": path, "OMP_NUM_THREADS": "1"}
     return subprocess.Popen(command, env=environment, **options)
 
 
