@@ -12,6 +12,7 @@ processes and gradients are summed.
 from __future__ import annotations
 
 import json
+import shutil
 import time
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
@@ -23,6 +24,7 @@ from safetensors.torch import save_file
 
 from peakatlas.engine.errors import ModelError
 from peakatlas.engine.models.letter_network import LetterModel
+from peakatlas.engine.models.table import PACKAGED
 from peakatlas.engine.pretrain.allocation import keep_freed_memory
 from peakatlas.engine.run.distributed import RankState
 from peakatlas.engine.tokens.letters import TOKEN_BASES, letter_codes
@@ -52,6 +54,8 @@ SUMMARY = "pretraining.json"
 ALONE = RankState(rank=0, world_size=1, device="cpu")
 _CLIP = 1.0
 _BACKGROUND_WINDOWS = 400
+_TRANSFORMERS_KEYS = ("architectures", "auto_map", "dtype")
+"""What config.json says to `transformers` alone."""
 
 
 def pretrain(
@@ -298,9 +302,13 @@ def find_spectrum(
 
 
 def write_model(model: LetterModel, out: Path) -> None:
-    """Write config.json and float16 weights."""
-    config = json.dumps(model.config.to_json(), indent=1, sort_keys=True)
-    (out / "config.json").write_text(config + "\n")
+    """Write config.json, float16 weights, and the code that `transformers` runs them with."""
+    shipped = PACKAGED / "peaklm-v3"
+    names = json.loads((shipped / "config.json").read_text())
+    config = model.config.to_json() | {key: names[key] for key in _TRANSFORMERS_KEYS}
+    (out / "config.json").write_text(json.dumps(config, indent=1, sort_keys=True) + "\n")
+    for file in (*sorted(shipped.glob("*.py")), shipped / "tokenizer_config.json"):
+        shutil.copyfile(file, out / file.name)
     state = model.state_dict()
     weights = {name: value.half().cpu().contiguous() for name, value in state.items()}
     save_file(weights, out / "model.safetensors", {"format": "pt"})
