@@ -9,14 +9,12 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import numpy as np
-import zarr
-from zarr.storage import LocalStore
-
 from peakatlas.atlas.atlas import Atlas
+from peakatlas.atlas.format.columns import Column
 from peakatlas.atlas.format.digests import intervals_digest
-from peakatlas.atlas.format.schema import INTERVAL_COLUMNS
+from peakatlas.atlas.format.layout import INTERVAL_COLUMNS
 from peakatlas.atlas.storage import atomic as files
+from peakatlas.atlas.storage.base import LocalStorage
 from peakatlas.engine.dna.genome import open_genome
 from peakatlas.engine.errors import AtlasError, ShardOwnershipError
 from peakatlas.engine.intervals.table import Intervals
@@ -195,10 +193,16 @@ def read_intervals(segment: Segment) -> Intervals:
     AtlasError
         If they are damaged.
     """
-    store = LocalStore(segment.folder, read_only=True)
+    storage = LocalStorage(segment.root)
+    layouts = [segment.plan.layouts[name] for name in INTERVAL_COLUMNS]
     try:
+        listed = {
+            file: {"bytes": storage.size(f"{segment.name}/{file}")}
+            for layout in layouts
+            for file in layout.files
+        }
         contig, start, end = (
-            np.asarray(zarr.open_array(store, path=name, mode="r")[:]) for name in INTERVAL_COLUMNS
+            Column(storage, segment.name, layout, listed).read() for layout in layouts
         )
         rows = Intervals(segment.plan.contigs, contig, start, end)
     except (ValueError, OSError) as error:

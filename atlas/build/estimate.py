@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from peakatlas.atlas.format.digests import DIGEST_BYTES
-from peakatlas.atlas.format.schema import INTERVAL_CHUNK_ROWS, PLAN_NAME
+from peakatlas.atlas.format.layout import INTERVAL_CHUNK_ROWS
+from peakatlas.atlas.format.schema import PLAN_NAME
 from peakatlas.atlas.format.segment import Segment, segment_name
 from peakatlas.engine.dna.windows import parse_window
 

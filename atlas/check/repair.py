@@ -15,13 +15,10 @@ from peakatlas.atlas.build.provenance import genome_provenance
 from peakatlas.atlas.build.writer import LOCK_NAME, AtlasWriter
 from peakatlas.atlas.format.digests import bytes_digest
 from peakatlas.atlas.format.schema import (
-    INTERVAL_COLUMNS,
     MANIFEST_NAME,
     PLAN_NAME,
     ROOT_GROUP,
     Plan,
-    create_row_columns,
-    write_interval_columns,
 )
 from peakatlas.atlas.format.segment import Segment, begun_segments, read_manifest, write_manifest
 from peakatlas.atlas.storage import atomic as files
@@ -135,12 +132,8 @@ def _document(plan: Plan, name: str, listed: dict[str, dict[str, object]]) -> by
     laid_out: dict[str, Buffer] = {}
     store = MemoryStore(laid_out)
     zarr.create_group(store)
-    create_row_columns(store, plan)
-    blank = {
-        column: np.zeros(plan.n_rows, np.int32 if column.endswith("contig") else np.int64)
-        for column in INTERVAL_COLUMNS
-    }
-    write_interval_columns(store, blank)
+    for layout in plan.layouts.values():
+        layout.create(store)
     content = laid_out[name].to_bytes() if name in laid_out else b""
     return content if bytes_digest(content) == listed[name]["sha256"] else None
 

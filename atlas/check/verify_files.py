@@ -11,8 +11,6 @@ from typing import TYPE_CHECKING, Any
 
 from peakatlas.atlas.format.digests import bytes_digest
 from peakatlas.atlas.format.schema import (
-    INTERVAL_CHUNK_ROWS,
-    INTERVAL_COLUMNS,
     LOG_FOLDER,
     MANIFEST_NAME,
     NEWEST_VERSION,
@@ -166,11 +164,10 @@ def check_strays(
 
 def layout_names(plan: Plan) -> list[str]:
     """Paths, below the segment, of the files that are laid out before the first shard."""
-    chunks = -(-plan.n_rows // INTERVAL_CHUNK_ROWS)
-    arrays = (*INTERVAL_COLUMNS, *plan.row_columns)
+    laid_out = [layout for layout in plan.layouts.values() if not layout.indexed]
     return [
-        PLAN_NAME, _GROUP_NAME, *(f"{name}/{_GROUP_NAME}" for name in arrays),
-        *(f"{name}/c/{chunk}" for name in INTERVAL_COLUMNS for chunk in range(chunks)),
+        PLAN_NAME, _GROUP_NAME, *(f"{name}/{_GROUP_NAME}" for name in plan.layouts),
+        *(file for layout in laid_out for file in layout.files),
     ]  # fmt: skip
 
 

@@ -6,10 +6,10 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import zarr
 
 from peakatlas.atlas.format.digests import intervals_digest
-from peakatlas.atlas.format.schema import EMBEDDED, INTERVAL_COLUMNS, MASKED, Plan, wrong_rows
+from peakatlas.atlas.format.layout import ARRAY_NAME, INTERVAL_COLUMNS
+from peakatlas.atlas.format.schema import EMBEDDED, MASKED, Plan, wrong_rows
 from peakatlas.engine.dna.windows import window_digests
 from peakatlas.engine.errors import AtlasError, PeakAtlasError
 from peakatlas.engine.intervals.table import Intervals
@@ -19,6 +19,7 @@ from .faults import Fault
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    import zarr
     from numpy.typing import NDArray
 
     from peakatlas.atlas.storage.base import Storage
@@ -52,7 +53,7 @@ class SegmentRows:
     ) -> None:
         self.name, self.plan = name, plan
         self._progress = progress or (lambda _: None)
-        self._where = storage.where(name)
+        self._storage, self._where = storage, storage.where(name)
         self._store = storage.zarr_store(name)
         self._opened: dict[str, zarr.Array[Any]] = {}
 
@@ -67,8 +68,10 @@ class SegmentRows:
         wanted = rows or slice(0, self.plan.n_rows)
         try:
             if column not in self._opened:
-                self._opened[column] = zarr.open_array(self._store, path=column, mode="r")
+                self._opened[column] = self._open(column)
             values = np.asarray(self._opened[column][wanted])
+        except AtlasError:
+            raise
         except (ValueError, RuntimeError, OSError, KeyError) as error:
             raise AtlasError(
                 f"{self._where}/{column} rows {wanted.start}-{wanted.stop} cannot be read "
@@ -77,6 +80,10 @@ class SegmentRows:
             ) from error
         self._progress(values.nbytes)
         return values
+
+    def _open(self, column: str) -> zarr.Array[Any]:
+        metadata = self._storage.read_bytes(f"{self.name}/{column}/{ARRAY_NAME}")
+        return self.plan.layouts[column].open(self._store, metadata, f"{self._where}/{column}")
 
     def intervals(self) -> Intervals:
         """Interval of each row.

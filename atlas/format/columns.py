@@ -8,17 +8,18 @@ from itertools import pairwise
 from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
 
 import numpy as np
-import zarr
 
-from peakatlas.engine.errors import AtlasError
 from peakatlas.engine.run.cores import usable_cores
 
-from .shard_files import Layout, Shards, UnknownLayoutError
+from .shard_files import Shards
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from peakatlas.atlas.storage.base import Storage
+
+    from .layout import Layout
+    from .shard_files import Listed
 
     Decoder: TypeAlias = Callable[[NDArray[Any], NDArray[np.float32]], None]
     Rows: TypeAlias = NDArray[np.int64]
@@ -40,15 +41,17 @@ class Column:
     Parameters
     ----------
     storage : Storage
+    segment : str
+        Name of the segment.
     layout : Layout
-    sizes : mapping
-        Bytes of each file as the manifest lists them, by path below the atlas.
+    listed : mapping
+        What the manifest says of each file, by path below the segment.
     """
 
-    def __init__(self, storage: Storage, layout: Layout, sizes: dict[str, int]) -> None:
+    def __init__(self, storage: Storage, segment: str, layout: Layout, listed: Listed) -> None:
         self.layout = layout
         self._storage = storage
-        self._shards = Shards.open(storage, layout, sizes)
+        self._shards = Shards.open(storage, segment, layout, listed)
 
     def read(self) -> NDArray[Any]:
         """All rows.
@@ -66,11 +69,7 @@ class Column:
         step = self.layout.shard_rows
 
         def work(shard: int) -> None:
-            part = slice(shard * step, (shard + 1) * step)
-            try:
-                self._shards.read(shard, out[part])
-            except UnknownLayoutError:
-                out[part] = self._take_by_zarr(np.arange(len(out))[part])
+            self._shards.read(shard, out[shard * step : (shard + 1) * step])
 
         self._each(work, range(-(-len(out) // step)))
         return out if self.layout.matrix else out[:, 0]
@@ -159,22 +158,7 @@ class Column:
 
     def _take_part(self, rows: Rows) -> NDArray[Any]:
         shard = int(rows[0]) // self.layout.shard_rows
-        try:
-            return self._shards.take(shard, rows - shard * self.layout.shard_rows)
-        except UnknownLayoutError:
-            return self._take_by_zarr(rows)
-
-    def _take_by_zarr(self, rows: Rows) -> NDArray[Any]:
-        low, high = int(rows[0]), int(rows[-1]) + 1
-        try:
-            array = zarr.open_array(self._storage.zarr_store(self.layout.path), mode="r")
-            span = np.asarray(array[low:high])
-        except (ValueError, RuntimeError, OSError) as error:
-            raise AtlasError(
-                f"{self._storage.where(self.layout.path)} rows {low}-{high} cannot be read "
-                f"({error}): the shard is damaged. Restore it from a copy."
-            ) from error
-        return np.take(span.reshape(high - low, -1), rows - low, axis=0)
+        return self._shards.take(shard, rows - shard * self.layout.shard_rows)
 
 
 def _parts(rows: Rows, shard_rows: int, most: int) -> list[slice]:

@@ -4,20 +4,18 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from peakatlas.atlas.storage.base import read_json
 from peakatlas.engine.intervals.table import Intervals
 
 from .columns import Column
-from .digests import DIGEST_BYTES
 from .float16 import widen
-from .schema import INTERVAL_CHUNK_ROWS, INTERVAL_COLUMNS, PLAN_NAME, Plan
-from .shard_files import Layout
+from .layout import INTERVAL_COLUMNS
+from .schema import PLAN_NAME, Plan
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    import numpy as np
     from numpy.typing import NDArray
 
     from peakatlas.atlas.storage.base import Storage
@@ -46,9 +44,9 @@ class OpenSegment:
         path = f"{self.name}/{PLAN_NAME}"
         self.plan = Plan.from_json(read_json(storage, path), storage.where(path))
         self.n_rows = self.plan.n_rows
-        sizes = {f"{self.name}/{name}": file["bytes"] for name, file in entry["files"].items()}
         self._columns = {
-            name: Column(storage, layout, sizes) for name, layout in self._layouts().items()
+            name: Column(storage, self.name, layout, entry["files"])
+            for name, layout in self.plan.layouts.items()
         }
 
     def intervals(self) -> Intervals:
@@ -90,36 +88,3 @@ class OpenSegment:
             widen(stored, target)
         else:
             target[:] = self.plan.decode(stored)
-
-    def _layouts(self) -> dict[str, Layout]:
-        plan, chunk = self.plan, min(INTERVAL_CHUNK_ROWS, self.plan.n_rows)
-        dim, dtypes = plan.spec.dim, ("<i4", "<i8", "<i8")
-        row_columns = {
-            plan.embedding_column: (plan.dtype, dim, True),
-            "digest": ("uint8", DIGEST_BYTES, True),
-            "n_fraction": ("<f4", 1, False),
-            "state": ("uint8", 1, False),
-        }
-        layouts = {
-            name: self._layout(name, (dtype, 1, False), (chunk, chunk), indexed=False)
-            for name, dtype in zip(INTERVAL_COLUMNS, dtypes, strict=True)
-        }
-        shape = (plan.chunk_rows, plan.shard_rows)
-        return layouts | {
-            name: self._layout(name, kind, shape, indexed=True)
-            for name, kind in row_columns.items()
-        }
-
-    def _layout(
-        self, name: str, kind: tuple[str, int, bool], shape: tuple[int, int], *, indexed: bool
-    ) -> Layout:
-        return Layout(
-            path=f"{self.name}/{name}",
-            n_rows=self.n_rows,
-            dtype=np.dtype(kind[0]),
-            width=kind[1],
-            matrix=kind[2],
-            chunk_rows=shape[0],
-            shard_rows=shape[1],
-            indexed=indexed,
-        )

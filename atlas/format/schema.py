@@ -6,23 +6,24 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass, field
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import zarr
-from zarr.codecs import Crc32cCodec
 
 from peakatlas.engine.errors import AtlasError
 from peakatlas.engine.spec import EmbeddingSpec
 
-from .digests import DIGEST_BYTES, json_digest
+from .digests import json_digest
 from .int8 import NAN_CODE, Int8Code
+from .layout import layouts_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from numpy.typing import ArrayLike, NDArray
-    from zarr.abc.store import Store
+
+    from .layout import Layout
 
 FORMAT = "peakatlas-atlas"
 FORMAT_VERSION = "1.0"
@@ -43,16 +44,10 @@ ABSENT, EMBEDDED, MASKED = 0, 1, 2
 STATES = ("absent", "embedded", "masked")
 """Name of each code in `state`."""
 
-INTERVAL_COLUMNS = ("intervals/contig", "intervals/start", "intervals/end")
 ROW_COLUMNS = ("embedding", "digest", "n_fraction", "state")
 """Columns of which a shard of float16 embeddings is made, in the order of writing."""
 INT8_COLUMN = "embedding_int8"
 """Stands for ``embedding`` in a segment of int8 embeddings."""
-
-INTERVAL_CHUNK_ROWS = 1 << 18
-
-_FILL = {"float16": float("nan"), "float32": float("nan"), "int8": NAN_CODE, "uint8": 0}
-"""What an absent chunk reads as, by dtype: NaN, or the code or state of what is not there."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -96,6 +91,11 @@ class Plan:
                 f"shard_rows {self.shard_rows} is not a multiple of chunk_rows {self.chunk_rows}."
             )
 
+    @cached_property
+    def layouts(self) -> dict[str, Layout]:
+        """Every array of the segment by name, see `layout.layouts_of`."""
+        return layouts_of(self)
+
     @property
     def n_shards(self) -> int:
         """Shards in the segment; the last may be short."""
@@ -107,9 +107,7 @@ class Plan:
 
     def shard_files(self, shard: int) -> dict[str, str]:
         """Path below the segment of a shard's file, by column."""
-        flat = ("n_fraction", "state")
-        tails = {name: "" if name in flat else "/0" for name in self.row_columns}
-        return {name: f"{name}/c/{shard}{tail}" for name, tail in tails.items()}
+        return {name: self.layouts[name].file(shard) for name in self.row_columns}
 
     @staticmethod
     def log_name(shard: int) -> str:
@@ -129,7 +127,7 @@ class Plan:
     @property
     def dtype(self) -> str:
         """How an embedding is stored."""
-        return "float16" if self.int8 is None else "int8"
+        return self.layouts[self.embedding_column].dtype.name
 
     def encode(self, values: ArrayLike) -> NDArray[Any]:
         """Embeddings as they are stored: float16, or int8 codes; int8 is taken as codes.
@@ -293,47 +291,6 @@ def wrong_rows(embedding: NDArray[Any], state: NDArray[np.uint8]) -> NDArray[np.
         ~np.isin(state, (EMBEDDED, MASKED))
         | ((state == EMBEDDED) & some)
         | ((state == MASKED) & ~every)
-    )
-
-
-def create_row_columns(store: Store, plan: Plan) -> dict[str, zarr.Array[Any]]:
-    """Lay out the sharded columns of a segment in a store, with no rows yet."""
-    rows, name = plan.n_rows, plan.embedding_column
-    return {
-        name: _sharded(store, name, (rows, plan.spec.dim), plan.dtype, plan),
-        "digest": _sharded(store, "digest", (rows, DIGEST_BYTES), "uint8", plan),
-        "n_fraction": _sharded(store, "n_fraction", (rows,), "float32", plan),
-        "state": _sharded(store, "state", (rows,), "uint8", plan),
-    }
-
-
-def write_interval_columns(store: Store, columns: Mapping[str, np.ndarray[Any, Any]]) -> None:
-    """Write the columns that name the rows of a segment, unsharded."""
-    for name, values in columns.items():
-        zarr.create_array(
-            store,
-            name=name,
-            data=values,
-            chunks=(min(INTERVAL_CHUNK_ROWS, len(values)),),
-            compressors=[Crc32cCodec()],
-            fill_value=-1,
-            config={"write_empty_chunks": True},
-        )
-
-
-def _sharded(
-    store: Store, name: str, shape: tuple[int, ...], dtype: str, plan: Plan
-) -> zarr.Array[Any]:
-    return zarr.create_array(
-        store,
-        name=name,
-        shape=shape,
-        dtype=dtype,
-        shards=(plan.shard_rows, *shape[1:]),
-        chunks=(plan.chunk_rows, *shape[1:]),
-        compressors=[Crc32cCodec()],
-        fill_value=_FILL[dtype],
-        config={"write_empty_chunks": True},
     )
 
 

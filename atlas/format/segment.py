@@ -18,25 +18,25 @@ from peakatlas.atlas.storage import atomic as files
 from peakatlas.engine.errors import AtlasError, IncompleteAtlasError
 
 from .digests import file_digest, intervals_digest
+from .layout import INTERVAL_COLUMNS
 from .schema import (
     FORMAT,
     FORMAT_VERSION,
     INT8_VERSION,
-    INTERVAL_COLUMNS,
     LOG_FOLDER,
     MANIFEST_NAME,
     PLAN_NAME,
     ROOT_GROUP,
     Plan,
     check_manifest,
-    create_row_columns,
     seal_manifest,
     version_key,
-    write_interval_columns,
 )
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+
+    from numpy.typing import NDArray
 
     from peakatlas.engine.intervals.table import Intervals
     from peakatlas.engine.spec import EmbeddingSpec
@@ -184,14 +184,15 @@ def lay_out(root: Path, name: str, intervals: Intervals, plan: Plan) -> None:
     AtlasError
         If the disk refuses.
     """
-    columns = (intervals.contig_ids, intervals.start, intervals.end)
+    rows: list[NDArray[Any]] = [intervals.contig_ids, intervals.start, intervals.end]
+    columns = dict(zip(INTERVAL_COLUMNS, rows, strict=True))
     if not (root / "zarr.json").exists():
         files.write_json(root / "zarr.json", ROOT_GROUP)
     with files.new_folder(root / name) as folder:
         store = LocalStore(folder)
         zarr.create_group(store)
-        create_row_columns(store, plan)
-        write_interval_columns(store, dict(zip(INTERVAL_COLUMNS, columns, strict=True)))
+        for layout in plan.layouts.values():
+            layout.create(store, columns.get(layout.name))
         files.write_json(folder / PLAN_NAME, plan.to_json())
 
 

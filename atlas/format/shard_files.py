@@ -2,8 +2,9 @@
 
 The format fixes where things are, so that one positioned read gives a chunk: a shard is chunks of
 ``chunk_rows`` rows, each followed by its checksum, and at the end an index of their places with a
-checksum of its own. An array without shards is files of one chunk and no index. Zarr decodes what
-is laid out otherwise, such as compressed chunks.
+checksum of its own. An array without shards is files of one chunk and no index. A chunk's checksum
+is also compared with the one that the manifest lists, if it lists any: a file of another atlas is
+sound in itself.
 
 Files are read, not mapped into memory: at bounded memory a map is no faster (its pages have to be
 dropped again), and a file that is cut while it is mapped kills the process.
@@ -13,9 +14,10 @@ from __future__ import annotations
 
 import os
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cached_property
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any, TypeAlias
 
@@ -24,68 +26,25 @@ import numpy as np
 
 from peakatlas.engine.errors import AtlasError
 
+from .layout import ARRAY_NAME, CHECKSUM_BYTES, Layout
+from .unpacking import longest, unpacked
+
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from peakatlas.atlas.storage.base import Storage
 
     Bytes: TypeAlias = NDArray[np.uint8]
+    Listed: TypeAlias = Mapping[str, Mapping[str, Any]]
+    Place: TypeAlias = tuple[int, int]
+    Places: TypeAlias = NDArray[np.uint64]
     Rows: TypeAlias = NDArray[np.int64]
 
-_CHECKSUM = 4
-_PLACE = 16
 _ABSENT = np.iinfo(np.uint64).max
 _FEW_ROWS = 16
 """Rows of checked chunks are read one by one when a chunk has no more of them than this."""
 _SMALL_FILE = 1 << 18
 """Fetch a remote file of so many bytes whole: one request is slower than its bytes."""
-
-
-class UnknownLayoutError(Exception):
-    """Chunks lie otherwise than the format's plain layout; zarr can read them."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Layout:
-    """Where the rows of an array are."""
-
-    path: str
-    """Folder of the array below the atlas."""
-    n_rows: int
-    dtype: np.dtype[Any]
-    width: int
-    """Values in a row."""
-    chunk_rows: int
-    shard_rows: int
-    """Rows of a file."""
-    indexed: bool
-    """Whether a file is a shard, with an index at its end."""
-    matrix: bool = False
-    """Whether the array has two dimensions, which shows in the names of its files."""
-
-    @property
-    def row_bytes(self) -> int:
-        """Bytes of a row."""
-        return self.width * self.dtype.itemsize
-
-    @property
-    def chunk_bytes(self) -> int:
-        """Bytes of a chunk without its checksum."""
-        return self.chunk_rows * self.row_bytes
-
-    @property
-    def n_chunks(self) -> int:
-        """Chunks in a file."""
-        return self.shard_rows // self.chunk_rows
-
-    @property
-    def index_bytes(self) -> int:
-        """Bytes of the index at the end of a file, with its checksum."""
-        return self.n_chunks * _PLACE + _CHECKSUM if self.indexed else 0
-
-    def file(self, shard: int) -> str:
-        """Path of a file below the atlas."""
-        return f"{self.path}/c/{shard}" + "/0" * self.matrix
 
 
 class Shards(ABC):
@@ -94,19 +53,25 @@ class Shards(ABC):
     Parameters
     ----------
     storage : Storage
+    segment : str
+        Name of the segment.
     layout : Layout
-    sizes : mapping
-        Bytes of each file as the manifest lists them, by path below the atlas.
+    listed : mapping
+        What the manifest says of each file, by path below the segment.
     """
 
-    def __init__(self, storage: Storage, layout: Layout, sizes: dict[str, int]) -> None:
-        self.storage, self.layout, self._sizes = storage, layout, sizes
+    def __init__(self, storage: Storage, segment: str, layout: Layout, listed: Listed) -> None:
+        self.storage, self.segment, self.layout, self._listed = storage, segment, layout, listed
 
     @staticmethod
-    def open(storage: Storage, layout: Layout, sizes: dict[str, int]) -> Shards:
+    def open(storage: Storage, segment: str, layout: Layout, listed: Listed) -> Shards:
         """Files of one array, local or remote; nothing is read yet."""
         kind = RemoteShards if storage.local_path() is None else LocalShards
-        return kind(storage, layout, sizes)
+        return kind(storage, segment, layout, listed)
+
+    def path(self, shard: int) -> str:
+        """Path of a file below the atlas."""
+        return f"{self.segment}/{self.layout.file(shard)}"
 
     def read(self, shard: int, out: NDArray[Any]) -> None:
         """Set `out` to the first rows of one file.
@@ -120,8 +85,6 @@ class Shards(ABC):
         ------
         AtlasError
             If the file is absent, cut, or does not fit its checksums.
-        UnknownLayoutError
-            If the chunks are laid out otherwise, such as compressed.
         """
         raw, step = out.reshape(-1).view(np.uint8), self.layout.chunk_bytes
         with self._named_errors(shard):
@@ -147,8 +110,6 @@ class Shards(ABC):
         ------
         AtlasError
             If the file is absent, cut, or does not fit its checksums.
-        UnknownLayoutError
-            If the chunks are laid out otherwise, such as compressed.
         """
         out = np.empty((len(rows), self.layout.width), self.layout.dtype)
         of_chunk, within = np.divmod(rows, self.layout.chunk_rows)
@@ -171,38 +132,67 @@ class Shards(ABC):
         """Set `out` to rows of one file without reading their chunks whole, if that is quicker."""
         return False
 
-    def _places(self, shard: int, index: Bytes) -> NDArray[np.uint64]:
+    def _places(self, shard: int, index: Bytes) -> Places:
         """First byte and length of each chunk of a file, shape (n_chunks, 2)."""
         if not self.layout.indexed:
             return np.array([[0, self._size(shard)]], np.uint64)
         if not _sound(index):
             raise self._damaged(shard, "has an index that does not fit its checksum")
-        return index[:-_CHECKSUM].view(np.uint64).reshape(-1, 2)
+        return index[:-CHECKSUM_BYTES].view(np.uint64).reshape(-1, 2)
 
-    def _place(self, shard: int, places: NDArray[np.uint64], chunk: int) -> int:
+    def _place(self, shard: int, places: Places, chunk: int) -> Place:
+        """Where a chunk begins and how long it is, its checksum included."""
         begin, length = places[chunk].tolist()
         if begin == _ABSENT:
             raise self._damaged(shard, f"lacks chunk {chunk}")
-        if length != self._stored_bytes:
-            raise UnknownLayoutError(self.layout.path)
-        return int(begin)
+        whole = self.layout.chunk_bytes + CHECKSUM_BYTES
+        plain = self._checksums(shard) is not None
+        good = length == whole if plain else CHECKSUM_BYTES <= length <= longest(whole)
+        if not good or begin + length > self._size(shard):
+            raise self._damaged(shard, f"says that chunk {chunk} has {length} bytes, not {whole}")
+        return int(begin), int(length)
 
-    def _check(self, shard: int, chunk: int, data: Bytes) -> None:
+    def _checked(self, shard: int, chunk: int, data: Bytes) -> Bytes:
+        """A chunk without its checksum, unpacked if it is compressed."""
+        listed = self._checksums(shard)
         if not _sound(data):
-            first = shard * self.layout.shard_rows + chunk * self.layout.chunk_rows
-            last = min(first + self.layout.chunk_rows, self.layout.n_rows)
-            raise self._damaged(shard, f"rows {first}-{last} do not fit their checksum")
+            raise self._damaged(shard, f"{self._rows_of(shard, chunk)} do not fit their checksum")
+        if listed is not None and int(data[-CHECKSUM_BYTES:].view("<u4")[0]) != listed[chunk]:
+            raise self._damaged(
+                shard,
+                f"{self._rows_of(shard, chunk)} are not those that the manifest lists: the file is "
+                "of another atlas, or the atlas was replaced while it was open",
+            )
+        return self._plain(shard, data[:-CHECKSUM_BYTES])
 
-    @property
-    def _stored_bytes(self) -> int:
-        return self.layout.chunk_bytes + _CHECKSUM
+    def _plain(self, shard: int, data: Bytes) -> Bytes:
+        if len(data) == self.layout.chunk_bytes:
+            return data
+        try:
+            return unpacked(data, self._codec, self.layout.chunk_bytes)
+        except (ValueError, RuntimeError) as error:
+            raise self._damaged(shard, f"cannot be unpacked ({error})") from error
+
+    @cached_property
+    def _codec(self) -> str:
+        name = f"{self.segment}/{self.layout.name}/{ARRAY_NAME}"
+        return self.layout.compressor(self.storage.read_bytes(name), self.storage.where(name))
+
+    def _checksums(self, shard: int) -> NDArray[np.uint32] | None:
+        """CRC32C of each chunk of a file as the manifest lists them, None if it lists none."""
+        text = self._listed[self.layout.file(shard)].get("crc32c")
+        return None if text is None else np.frombuffer(bytes.fromhex(text), ">u4")
+
+    def _rows_of(self, shard: int, chunk: int) -> str:
+        first = shard * self.layout.shard_rows + chunk * self.layout.chunk_rows
+        return f"rows {first}-{min(first + self.layout.chunk_rows, self.layout.n_rows)}"
 
     def _size(self, shard: int) -> int:
-        return self._sizes[self.layout.file(shard)]
+        return int(self._listed[self.layout.file(shard)]["bytes"])
 
     def _damaged(self, shard: int, what: str) -> AtlasError:
         return AtlasError(
-            f"{self.storage.where(self.layout.file(shard))} {what}: the shard is damaged. Restore "
+            f"{self.storage.where(self.path(shard))} {what}: the shard is damaged. Restore "
             f"it from a copy, or run `peakatlas atlas verify {self.storage.name} --repair --genome "
             "GENOME.fa`."
         )
@@ -221,21 +211,25 @@ class LocalShards(Shards):
     has changed since.
     """
 
-    def __init__(self, storage: Storage, layout: Layout, sizes: dict[str, int]) -> None:
-        super().__init__(storage, layout, sizes)
+    def __init__(self, storage: Storage, segment: str, layout: Layout, listed: Listed) -> None:
+        super().__init__(storage, segment, layout, listed)
         self._known: dict[int, _Known] = {}
 
     def _chunks(self, shard: int, wanted: Sequence[int]) -> Iterator[tuple[int, Bytes]]:
-        buffer = np.empty(self._stored_bytes, np.uint8)
+        whole = self.layout.chunk_bytes + CHECKSUM_BYTES
+        buffer = np.empty(longest(whole), np.uint8)
         with self._opened(shard) as descriptor:
             known = self._known_of(descriptor, shard)
             for chunk in wanted:
-                place = self._place(shard, known.places, chunk)
-                self._read_at(descriptor, place, buffer, shard)
-                if not known.checked[chunk]:
-                    self._check(shard, chunk, buffer)
-                    known.checked[chunk] = True
-                yield chunk, buffer[:-_CHECKSUM]
+                begin, length = self._place(shard, known.places, chunk)
+                data = buffer[:length]
+                self._read_at(descriptor, begin, data, shard)
+                if known.checked[chunk]:
+                    yield chunk, data[:-CHECKSUM_BYTES]
+                else:
+                    values = self._checked(shard, chunk, data)
+                    known.checked[chunk] = length == whole
+                    yield chunk, values
 
     def _take_few(self, shard: int, chunks: list[int], rows: Rows, out: NDArray[Any]) -> bool:
         if len(rows) > _FEW_ROWS * len(chunks):
@@ -266,7 +260,7 @@ class LocalShards(Shards):
 
     @contextmanager
     def _opened(self, shard: int) -> Iterator[int]:
-        path = self.storage.local_path(self.layout.file(shard))
+        path = self.storage.local_path(self.path(shard))
         assert path is not None  # the storage is local
         descriptor = os.open(path, os.O_RDONLY)
         try:
@@ -286,17 +280,16 @@ class LocalShards(Shards):
 class RemoteShards(Shards):
     """Files behind a URL: the index of a file is fetched once, then each run of chunks at once."""
 
-    def __init__(self, storage: Storage, layout: Layout, sizes: dict[str, int]) -> None:
-        super().__init__(storage, layout, sizes)
-        self._known: dict[int, NDArray[np.uint64]] = {}
+    def __init__(self, storage: Storage, segment: str, layout: Layout, listed: Listed) -> None:
+        super().__init__(storage, segment, layout, listed)
+        self._known: dict[int, Places] = {}
 
     def _chunks(self, shard: int, wanted: Sequence[int]) -> Iterator[tuple[int, Bytes]]:
         for chunk, data in zip(wanted, self._fetch(shard, wanted), strict=True):
-            self._check(shard, chunk, data)
-            yield chunk, data[:-_CHECKSUM]
+            yield chunk, self._checked(shard, chunk, data)
 
     def _fetch(self, shard: int, wanted: Sequence[int]) -> list[Bytes]:
-        size, length = self._size(shard), self._stored_bytes
+        size, length = self._size(shard), self.layout.chunk_bytes + CHECKSUM_BYTES
         new = shard not in self._known
         if new and (size <= _SMALL_FILE or 2 * len(wanted) * length > size):
             (whole,) = self._ranges(shard, [(0, size)])
@@ -306,15 +299,15 @@ class RemoteShards(Shards):
             if new:
                 (index,) = self._ranges(shard, [(size - self.layout.index_bytes, size)])
                 self._known[shard] = self._places(shard, index)
-            runs = _runs(self._begins(shard, wanted), length)
+            runs = _runs(self._spans(shard, wanted))
             fetched = self._ranges(shard, runs)
-        return _cut_runs(self._begins(shard, wanted), length, runs, fetched)
+        return _cut_runs(self._spans(shard, wanted), runs, fetched)
 
-    def _begins(self, shard: int, wanted: Sequence[int]) -> list[int]:
+    def _spans(self, shard: int, wanted: Sequence[int]) -> list[Place]:
         return [self._place(shard, self._known[shard], chunk) for chunk in wanted]
 
     def _ranges(self, shard: int, ranges: Sequence[tuple[int, int]]) -> list[Bytes]:
-        name = self.layout.file(shard)
+        name = self.path(shard)
         found = self.storage.read_ranges([(name, low, high) for low, high in ranges])
         return [np.frombuffer(data, np.uint8) for data in found]
 
@@ -329,14 +322,14 @@ class _Known:
 
 
 def _sound(data: Bytes) -> bool:
-    stored = int.from_bytes(data[-_CHECKSUM:].tobytes(), "little")
-    return bool(google_crc32c.value(data[:-_CHECKSUM]) == stored)
+    stored = int.from_bytes(data[-CHECKSUM_BYTES:].tobytes(), "little")
+    return bool(google_crc32c.value(data[:-CHECKSUM_BYTES]) == stored)
 
 
-def _runs(begins: Sequence[int], length: int) -> list[tuple[int, int]]:
-    """Ranges of bytes that hold chunks of one length, neighbours as one range."""
+def _runs(spans: Sequence[Place]) -> list[tuple[int, int]]:
+    """Ranges of bytes that hold chunks, given by first byte and length; neighbours as one range."""
     runs: list[tuple[int, int]] = []
-    for begin in sorted(begins):
+    for begin, length in sorted(spans):
         if runs and runs[-1][1] == begin:
             runs[-1] = (runs[-1][0], begin + length)
         else:
@@ -345,11 +338,11 @@ def _runs(begins: Sequence[int], length: int) -> list[tuple[int, int]]:
 
 
 def _cut_runs(
-    begins: Sequence[int], length: int, runs: list[tuple[int, int]], fetched: list[Bytes]
+    spans: Sequence[Place], runs: list[tuple[int, int]], fetched: list[Bytes]
 ) -> list[Bytes]:
     lows = [low for low, _ in runs]
-    at = np.searchsorted(lows, begins, side="right") - 1
+    at = np.searchsorted(lows, [begin for begin, _ in spans], side="right") - 1
     return [
         fetched[run][begin - lows[run] : begin - lows[run] + length]
-        for run, begin in zip(at.tolist(), begins, strict=True)
+        for run, (begin, length) in zip(at.tolist(), spans, strict=True)
     ]

@@ -9,7 +9,6 @@ import numpy as np
 
 from peakatlas.engine.errors import AtlasError
 
-from .digests import DIGEST_BYTES
 from .int8 import NAN_CODE
 from .schema import EMBEDDED, wrong_rows
 
@@ -63,8 +62,8 @@ def stored_columns(plan: Plan, shard: int, rows: ShardRows) -> dict[str, NDArray
     }
     at = plan.shard_slice(shard)
     n = at.stop - at.start
-    shapes = [(n, plan.spec.dim), (n, DIGEST_BYTES), (n,), (n,)]
-    for (name, column), shape in zip(columns.items(), shapes, strict=True):
+    for name, column in columns.items():
+        shape = (n, *plan.layouts[name].shape[1:])
         if column.shape != shape:
             raise AtlasError(f"shard {shard}: {name} has shape {column.shape}, it must be {shape}.")
     _check_values(columns[plan.embedding_column], columns["state"], at.start)

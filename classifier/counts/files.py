@@ -22,9 +22,11 @@ import scipy.sparse as sp
 import zarr
 from anndata.experimental import read_dispatched
 
+from peakatlas.atlas.storage.zarr_checks import check_zarr
 from peakatlas.engine.dna.gzip_stream import GZIP_MAGIC
 from peakatlas.engine.errors import CountsError
 
+from .hdf5_checks import check_hdf5
 from .mtx_folder import is_mtx_folder, peaks_only, read_mtx_folder
 
 if TYPE_CHECKING:
@@ -124,6 +126,7 @@ def _read_hdf5(path: Path) -> ad.AnnData:
         if zipped:
             _unpack(path, unpacked)
         with h5py.File(unpacked if zipped else path, "r") as file:
+            check_hdf5(file, path.name, CountsError)
             if isinstance(file.get("matrix"), h5py.Group) and "barcodes" in file["matrix"]:
                 return _read_10x(file["matrix"], path.name)
             if "X" not in file and "mod" not in file and "obs" not in file:
@@ -144,6 +147,7 @@ def _unpack(path: Path, out: IO[bytes]) -> None:
 
 
 def _read_zarr(path: Path) -> ad.AnnData:
+    check_zarr(path, CountsError)
     if path.is_dir():
         return _read_group(zarr.open_group(str(path), mode="r"), path.name)
     with zipfile.ZipFile(path) as archive:

@@ -8,13 +8,7 @@ from hypothesis import strategies as st
 from zarr.storage import MemoryStore
 
 from peakatlas.atlas.format.int8 import Int8Code
-from peakatlas.atlas.format.schema import (
-    EMBEDDED,
-    FORMAT_VERSION,
-    INT8_VERSION,
-    Plan,
-    create_row_columns,
-)
+from peakatlas.atlas.format.schema import EMBEDDED, FORMAT_VERSION, INT8_VERSION, Plan
 from peakatlas.atlas.format.shard_encoding import encode_shard
 from tests.atlas_tools import toy_spec
 
@@ -46,9 +40,9 @@ def columns_of(plan, shard, seed):
 def written_by_zarr(plan, shard, columns):
     """The files of a shard as zarr makes them, by path."""
     encoded = {}
-    arrays = create_row_columns(MemoryStore(encoded), plan)
+    store = MemoryStore(encoded)
     for name, values in columns.items():
-        arrays[name][plan.shard_slice(shard)] = values
+        plan.layouts[name].create(store)[plan.shard_slice(shard)] = values
     return {path: encoded[path].to_bytes() for path in plan.shard_files(shard).values()}
 
 

@@ -1,0 +1,215 @@
+"""Where the rows of a segment are: its arrays, their shapes, types and files, stated once."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import zarr
+from zarr.codecs import Crc32cCodec
+from zarr.storage import StorePath
+
+from peakatlas.atlas.storage.zarr_checks import ArrayV3, Named, check_array
+from peakatlas.engine.documents import as_model, parse_object
+from peakatlas.engine.errors import AtlasError
+
+from .digests import DIGEST_BYTES
+from .int8 import NAN_CODE
+from .unpacking import COMPRESSORS
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+    from zarr.abc.store import Store
+
+    from .schema import Plan
+
+INTERVAL_COLUMNS = ("intervals/contig", "intervals/start", "intervals/end")
+INTERVAL_CHUNK_ROWS = 1 << 18
+CHECKSUM_BYTES = 4
+"""Bytes of a CRC32C, behind a chunk and behind the index of a shard."""
+PLACE_BYTES = 16
+"""Bytes that say in the index of a shard where a chunk is."""
+PLAIN = frozenset({"bytes", "crc32c", "sharding_indexed"})
+"""Codecs of arrays that this software writes."""
+ARRAY_NAME = "zarr.json"
+"""Metadata of an array, below its folder."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Layout:
+    """One array of a segment."""
+
+    name: str
+    """Its folder below the segment."""
+    n_rows: int
+    dtype: np.dtype[Any]
+    width: int
+    """Values in a row."""
+    matrix: bool = False
+    """Whether the array has two dimensions, which shows in the names of its files."""
+    fill: float
+    """What stands for rows that are not there."""
+    chunk_rows: int
+    shard_rows: int
+    """Rows of a file."""
+    indexed: bool
+    """Whether a file is a shard, with an index at its end."""
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Shape of the array."""
+        return (self.n_rows, self.width) if self.matrix else (self.n_rows,)
+
+    @property
+    def row_bytes(self) -> int:
+        """Bytes of a row."""
+        return self.width * self.dtype.itemsize
+
+    @property
+    def chunk_bytes(self) -> int:
+        """Bytes of a chunk without its checksum."""
+        return self.chunk_rows * self.row_bytes
+
+    @property
+    def n_chunks(self) -> int:
+        """Chunks in a file."""
+        return self.shard_rows // self.chunk_rows
+
+    @property
+    def n_files(self) -> int:
+        """Files of the array, its metadata not counted."""
+        return -(-self.n_rows // self.shard_rows)
+
+    @property
+    def index_bytes(self) -> int:
+        """Bytes of the index at the end of a file, with its checksum."""
+        return self.n_chunks * PLACE_BYTES + CHECKSUM_BYTES if self.indexed else 0
+
+    @property
+    def files(self) -> list[str]:
+        """Paths of its files below the segment, its metadata not counted."""
+        return [self.file(number) for number in range(self.n_files)]
+
+    @property
+    def file_bytes(self) -> int:
+        """Bytes of a file all of whose chunks hold rows."""
+        return self.n_chunks * (self.chunk_bytes + CHECKSUM_BYTES) + self.index_bytes
+
+    def file(self, number: int) -> str:
+        """Path of a file below the segment."""
+        return f"{self.name}/c/{number}" + "/0" * self.matrix
+
+    def chunks_of(self, number: int) -> int:
+        """Chunks of a file that hold rows."""
+        rows = min(self.shard_rows, self.n_rows - number * self.shard_rows)
+        return -(-rows // self.chunk_rows)
+
+    def create(self, store: Store, data: NDArray[Any] | None = None) -> zarr.Array[Any]:
+        """Lay the array out in the store of the segment, with these rows or none yet."""
+        array: zarr.Array[Any] = zarr.create_array(
+            store,
+            name=self.name,
+            shape=self.shape,
+            dtype=self.dtype,
+            shards=(self.shard_rows, *self.shape[1:]) if self.indexed else None,
+            chunks=(self.chunk_rows, *self.shape[1:]),
+            compressors=[Crc32cCodec()],
+            fill_value=self.fill,
+            config={"write_empty_chunks": True},
+        )
+        if data is not None:
+            array[:] = data
+        return array
+
+    def open(self, store: Store, metadata: bytes, where: str) -> zarr.Array[Any]:
+        """The array as Zarr reads it, from metadata that were read and checked before.
+
+        Parameters
+        ----------
+        store : Store
+            Of the segment.
+        metadata : bytes
+            Its ``zarr.json``. Nothing else that lies in the folder is looked at.
+        where : str
+            Path of the array, for the text.
+
+        Raises
+        ------
+        AtlasError
+            If it names codecs other than the format's, or another shape, type or layout.
+        """
+        values = parse_object(metadata, where, AtlasError)
+        found = as_model(values, ArrayV3, where, AtlasError)
+        check_array(found, self.n_rows * self.row_bytes, where, AtlasError)
+        packed = sorted(found.named_codecs - PLAIN)
+        if packed:
+            raise AtlasError(
+                f"{where} is compressed ({', '.join(packed)}): its rows can be gathered, but "
+                "only plain chunks can be verified."
+            )
+        try:
+            array = zarr.Array.from_dict(StorePath(store, self.name), values)
+            said = (array.shape, array.dtype, array.chunks[0], (array.shards or array.chunks)[0])
+        except (ValueError, TypeError, KeyError) as error:
+            raise AtlasError(f"{where} cannot be used ({error}): it is damaged.") from error
+        wanted = (self.shape, self.dtype, self.chunk_rows, self.shard_rows)
+        if said != wanted:
+            raise AtlasError(f"{where} is laid out as {said}; by the plan it must be {wanted}.")
+        return array
+
+    def compressor(self, metadata: bytes, where: str) -> str:
+        """Codec by which the chunks of the array are compressed, from its ``zarr.json``.
+
+        Raises
+        ------
+        AtlasError
+            If there is none, or one that is not among `unpacking.COMPRESSORS`.
+        """
+        values = parse_object(metadata, where, AtlasError)
+        codecs = as_model(values, ArrayV3, where, AtlasError).codecs
+        if self.indexed and len(codecs) == 1:
+            codecs = as_model(codecs[0].configuration.get("codecs"), list[Named], where, AtlasError)
+        names = [codec.name for codec in codecs]
+        if len(names) != 3 or names[::2] != ["bytes", "crc32c"] or names[1] not in COMPRESSORS:
+            raise AtlasError(
+                f"{where} names the codecs {', '.join(names)}, and its chunks are not plain: they "
+                f"can be compressed by {' or '.join(COMPRESSORS[:2])} only, or are damaged."
+            )
+        return names[1]
+
+
+def layouts_of(plan: Plan) -> dict[str, Layout]:
+    """Every array of a segment by name: intervals, then what a shard is made of, in that order."""
+    chunk = min(INTERVAL_CHUNK_ROWS, plan.n_rows)
+    intervals = [
+        _layout(plan, name, kind, (chunk, chunk))
+        for name, kind in zip(
+            INTERVAL_COLUMNS, (("<i4", -1), ("<i8", -1), ("<i8", -1)), strict=True
+        )
+    ]
+    sharded = (plan.chunk_rows, plan.shard_rows)
+    embedding = ("<f2", np.nan) if plan.int8 is None else ("i1", NAN_CODE)
+    rows = [
+        _layout(plan, plan.embedding_column, embedding, sharded, plan.spec.dim),
+        _layout(plan, "digest", ("u1", 0), sharded, DIGEST_BYTES),
+        _layout(plan, "n_fraction", ("<f4", np.nan), sharded),
+        _layout(plan, "state", ("u1", 0), sharded),
+    ]
+    return {layout.name: layout for layout in (*intervals, *rows)}
+
+
+def _layout(
+    plan: Plan, name: str, kind: tuple[str, float], rows: tuple[int, int], width: int = 1
+) -> Layout:
+    return Layout(
+        name=name,
+        n_rows=plan.n_rows,
+        dtype=np.dtype(kind[0]),
+        fill=kind[1],
+        width=width,
+        matrix=width > 1 or name == plan.embedding_column,
+        chunk_rows=rows[0],
+        shard_rows=rows[1],
+        indexed=name not in INTERVAL_COLUMNS,
+    )
