@@ -30,16 +30,28 @@ def check_hdf5(file: h5py.File, source: str, error: type[PeakAtlasError]) -> Non
         Of the type given; names the dataset.
     """
 
-    def check(name: str, link: object) -> None:
-        where = f"{source}: {name}"
-        if isinstance(link, h5py.SoftLink | h5py.ExternalLink):
-            raise error(f"{where} is a link to {link.path}. Write the file again without links.")
-        found = file[name]
-        if not isinstance(found, h5py.Dataset):
-            return
-        if found.external or found.is_virtual:
-            raise error(f"{where} lies in another file. Write the file again with it inside.")
-        declared = int(found.size or 0) * found.dtype.itemsize
-        check_declared(declared, found.id.get_storage_size(), where, error)
+    def fault(name: str, link: object) -> PeakAtlasError | None:  # raised here, it would be lost
+        try:
+            _check(file, name, link, source, error)
+        except error as found:
+            return found
+        return None
 
-    file.visititems_links(check)
+    found = file.visititems_links(fault)
+    if found is not None:
+        raise found
+
+
+def _check(
+    file: h5py.File, name: str, link: object, source: str, error: type[PeakAtlasError]
+) -> None:
+    where = f"{source}: {name}"
+    if isinstance(link, h5py.SoftLink | h5py.ExternalLink):
+        raise error(f"{where} is a link to {link.path}. Write the file again without links.")
+    held = file[name]
+    if not isinstance(held, h5py.Dataset):
+        return
+    if held.external or held.is_virtual:
+        raise error(f"{where} lies in another file. Write the file again with it inside.")
+    declared = int(held.size or 0) * held.dtype.itemsize
+    check_declared(declared, held.id.get_storage_size(), where, error)
