@@ -12,6 +12,7 @@ from peakatlas.atlas.format.schema import EMBEDDED, MASKED
 from peakatlas.atlas.format.segment import Segment, lay_out, make_plan, segment_name
 from peakatlas.atlas.format.shard_rows import ShardRows
 from peakatlas.atlas.storage import atomic as files
+from peakatlas.atlas.storage.locks import locked
 
 from .compatibility import check_same_genome, check_same_spec
 from .provenance import genome_provenance
@@ -163,7 +164,7 @@ def _append(
     write: Callable[[AtlasWriter, list[int], NDArray[np.int64]], None],
 ) -> Atlas:
     """Lay a segment out for the rows that are new, let its missing shards be written, list it."""
-    with files.locked(root, LOCK_NAME, wait=True):
+    with locked(root, LOCK_NAME, wait=True):
         atlas = Atlas.open(root)
         new = np.flatnonzero(atlas.lookup(intervals).row < 0)
         if not len(new):

@@ -13,8 +13,8 @@ from peakatlas.atlas.atlas import Atlas
 from peakatlas.atlas.format.columns import Column
 from peakatlas.atlas.format.digests import intervals_digest
 from peakatlas.atlas.format.layout import INTERVAL_COLUMNS
-from peakatlas.atlas.storage import atomic as files
 from peakatlas.atlas.storage.base import LocalStorage
+from peakatlas.atlas.storage.locks import locked
 from peakatlas.engine.dna.genome import open_genome
 from peakatlas.engine.errors import AtlasError, ShardOwnershipError
 from peakatlas.engine.intervals.table import Intervals
@@ -141,7 +141,7 @@ def finalise_atlas(out: str | Path) -> Atlas:
         If there is no atlas, or the disk refuses.
     """
     writer = AtlasWriter.open(out)
-    with files.locked(writer.root, LOCK_NAME, wait=True):
+    with locked(writer.root, LOCK_NAME, wait=True):
         writer.finalise()
     return Atlas.open(out)
 

@@ -17,7 +17,7 @@ import numpy as np
 from peakatlas.atlas.atlas import Atlas
 from peakatlas.atlas.format.schema import PLAN_NAME
 from peakatlas.atlas.format.segment import Segment, segment_name
-from peakatlas.atlas.storage import atomic as files
+from peakatlas.atlas.storage.locks import locked
 from peakatlas.engine.dna.windows import parse_window
 from peakatlas.engine.errors import IncompleteAtlasError, ShardOwnershipError
 from peakatlas.engine.run.distributed import Partition, RankState, owned_units, rank_state
@@ -293,7 +293,7 @@ def _write_shards(
 
 def _finalise(writer: AtlasWriter) -> None:
     """List the shards in the manifest; of several ranks the first does, the others find it done."""
-    with files.locked(writer.root, LOCK_NAME, wait=True):
+    with locked(writer.root, LOCK_NAME, wait=True):
         writer.finalise()
 
 

@@ -25,6 +25,7 @@ from peakatlas.atlas.format.segment import (
 from peakatlas.atlas.format.shard_encoding import EncodedShard, encode_shard, put_shard
 from peakatlas.atlas.format.shard_rows import ShardRows, stored_columns
 from peakatlas.atlas.storage import atomic as files
+from peakatlas.atlas.storage.locks import LOCK_SUFFIX, MARKER_SUFFIX, locked
 from peakatlas.engine.errors import AtlasError, GenomeError, ShardOwnershipError
 from peakatlas.engine.run.pipeline import run_pipeline
 
@@ -131,7 +132,7 @@ class AtlasWriter:
             As `create`.
         """
         refuse_foreign(root)
-        with files.locked(root, LOCK_NAME, wait=True):
+        with locked(root, LOCK_NAME, wait=True):
             if not (root / segment_name(0)).exists():
                 lay_out(root, segment_name(0), intervals, plan)
         segment = Segment(root, segment_name(0))
@@ -181,7 +182,7 @@ class AtlasWriter:
         AtlasError
             If the disk refuses.
         """
-        with files.locked(self.segment.folder / LOG_FOLDER, f"claim-{shard:05d}"):
+        with locked(self.segment.folder / LOG_FOLDER, f"claim-{shard:05d}"):
             yield
 
     def done_shards(self) -> list[int]:
@@ -300,7 +301,8 @@ class AtlasWriter:
             If the disk refuses.
         """
         self.segment.require_whole()
-        files.sweep(self.segment.folder)
+        files.sweep(self.segment.folder, suffixes=(LOCK_SUFFIX, MARKER_SUFFIX))
+        files.sweep(self.root, deep=False)
         list_segment(self.root, self.segment)
 
     def _check_owned(self, shard: int) -> None:

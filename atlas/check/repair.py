@@ -23,6 +23,7 @@ from peakatlas.atlas.format.schema import (
 from peakatlas.atlas.format.segment import Segment, begun_segments, read_manifest, write_manifest
 from peakatlas.atlas.storage import atomic as files
 from peakatlas.atlas.storage.base import LocalStorage
+from peakatlas.atlas.storage.locks import locked
 from peakatlas.engine.errors import AtlasError
 
 from .verify import verify_atlas
@@ -76,7 +77,7 @@ def repair_atlas(
         If model or genome are not those of the atlas.
     """
     root = Path(path)
-    with files.locked(root, LOCK_NAME, wait=True):
+    with locked(root, LOCK_NAME, wait=True):
         done = _repair_manifest(root)
         faults = verify_atlas(root, deep=True).faults
         done += [name for fault in faults for name in _repair_document(root, fault)]

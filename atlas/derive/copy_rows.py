@@ -16,8 +16,8 @@ from peakatlas.atlas.format.schema import Plan
 from peakatlas.atlas.format.segment import make_plan
 from peakatlas.atlas.format.seqcol import with_seqcol
 from peakatlas.atlas.format.shard_rows import ShardRows
-from peakatlas.atlas.storage import atomic as files
 from peakatlas.atlas.storage.base import open_storage
+from peakatlas.atlas.storage.locks import locked
 from peakatlas.engine.errors import AtlasError
 from peakatlas.engine.intervals.table import Intervals
 
@@ -205,7 +205,7 @@ def transfer(
     writer = AtlasWriter.begin(root, picks.intervals, plan)
     if writer.plan != plan:
         raise AtlasError(f"{root} was begun as something else. Give another output path.")
-    with files.locked(root, _LOCK_NAME):
+    with locked(root, _LOCK_NAME):
         _write(writer, parents, picks, progress or (lambda _: None))
     return Atlas.open(root)
 

@@ -111,7 +111,8 @@ class Segment:
             listed |= files.read_json(self.log_path(shard))["files"]
         for path in sorted(path for path in self.folder.rglob("*") if path.is_file()):
             name = path.relative_to(self.folder).as_posix()
-            if name not in listed and not name.startswith(f"{LOG_FOLDER}/"):
+            hidden = path.name.startswith(".")  # of the system or of a writer, not of the atlas
+            if name not in listed and not hidden and not name.startswith(f"{LOG_FOLDER}/"):
                 listed[name] = {"bytes": path.stat().st_size, "sha256": file_digest(path)}
         return {
             "name": self.name,

@@ -14,6 +14,7 @@ import google_crc32c
 import numpy as np
 
 from peakatlas.atlas.storage import atomic as files
+from peakatlas.atlas.storage.locks import locked
 from peakatlas.engine.errors import ShardOwnershipError
 
 from .int8 import NAN_CODE
@@ -110,7 +111,7 @@ def put_shard(segment: Segment, encoded: EncodedShard) -> None:
         If the disk refuses.
     """
     shard = encoded.shard
-    with files.locked(segment.folder / LOG_FOLDER, f"shard-{shard:05d}"):
+    with locked(segment.folder / LOG_FOLDER, f"shard-{shard:05d}"):
         if segment.is_done(shard):
             raise ShardOwnershipError(f"shard {shard} of {segment.folder} is written already.")
         files.write_files({segment.folder / name: part for name, part in encoded.pieces.items()})

@@ -2,35 +2,34 @@
 
 Both are made when first asked for and kept in the cache folder, ``$XDG_CACHE_HOME/peakatlas``,
 under the digest of the manifest and the settings, so that the atlas itself may be read-only and a
-changed atlas never meets an outdated index. Files appear there whole.
+changed atlas never meets an outdated index. Files appear there whole, are made again when they
+cannot be read, and go when they were long unused.
 """
 
 from __future__ import annotations
 
-import os
-import tempfile
-from pathlib import Path
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from peakatlas.atlas.format.digests import json_digest
 from peakatlas.atlas.format.schema import EMBEDDED
+from peakatlas.atlas.storage.cache import is_kept, keep
 from peakatlas.engine.dna.fasta import cache_folder
-from peakatlas.engine.errors import AtlasError
 
 from .faiss_tools import FaissIndex, import_faiss
 from .neighbours import ROWS_PER_BLOCK, NeighbourTarget, centred, mean_row
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from pathlib import Path
 
     from numpy.typing import NDArray
 
 MOST_LISTS = 2048
 ROWS_PER_LIST = 40
 """Rows that train a list; FAISS warns below 39."""
-_VERSION = 1
+_VERSION = 2
 
 
 def centre_of(atlas: NeighbourTarget, manifest_sha256: str) -> NDArray[np.float32]:
@@ -42,16 +41,18 @@ def centre_of(atlas: NeighbourTarget, manifest_sha256: str) -> NDArray[np.float3
         If no row is embedded, a shard is damaged, or the cache cannot be written.
     """
     path = _cached_path(manifest_sha256, "centre", ".npy")
-    if path.exists():
-        centre: NDArray[np.float32] = np.load(path, allow_pickle=False)
-        return centre
+    if is_kept(path):
+        with suppress(ValueError, OSError):
+            centre: NDArray[np.float32] = np.load(path, allow_pickle=False)
+            if centre.shape == (atlas.dim,):
+                return centre
     mean = mean_row(atlas)
 
     def save(aside: Path) -> None:
         with aside.open("wb") as handle:
             np.save(handle, mean, allow_pickle=False)
 
-    _put(path, save)
+    keep(path, save)
     return mean
 
 
@@ -69,10 +70,20 @@ def trained_index(atlas: NeighbourTarget, manifest_sha256: str) -> FaissIndex:
     """
     faiss = import_faiss()
     path = _cached_path(manifest_sha256, f"ivf-sq8-{MOST_LISTS}-{ROWS_PER_LIST}", ".faiss")
-    if not path.exists():
-        built = _build(atlas)
-        _put(path, lambda aside: faiss.write_index(built, str(aside)))
-    return faiss.read_index(str(path), faiss.IO_FLAG_MMAP | faiss.IO_FLAG_READ_ONLY)
+    mapped = faiss.IO_FLAG_MMAP | faiss.IO_FLAG_READ_ONLY
+    if is_kept(path):
+        with suppress(RuntimeError):  # what FAISS raises for a file that it cannot read
+            return faiss.read_index(str(path), mapped)
+    built = _build(atlas)
+
+    def save(aside: Path) -> None:
+        try:
+            faiss.write_index(built, str(aside))
+        except RuntimeError as error:
+            raise OSError(str(error)) from error
+
+    keep(path, save)
+    return faiss.read_index(str(path), mapped)
 
 
 def n_lists_for(n_rows: int) -> int:
@@ -111,19 +122,3 @@ def _build(atlas: NeighbourTarget) -> FaissIndex:
 def _cached_path(manifest_sha256: str, what: str, suffix: str) -> Path:
     key = json_digest({"manifest": manifest_sha256, "what": what, "version": _VERSION})
     return cache_folder() / "neighbours" / f"{key[:32]}{suffix}"
-
-
-def _put(path: Path, save: Callable[[Path], None]) -> None:
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}")
-        os.close(descriptor)
-        try:
-            save(Path(name))
-            Path(name).replace(path)
-        finally:
-            Path(name).unlink(missing_ok=True)
-    except (OSError, RuntimeError) as error:  # faiss raises RuntimeError when it cannot write
-        raise AtlasError(
-            f"cannot write {path}: {error}. Make room, or set XDG_CACHE_HOME to another folder."
-        ) from error

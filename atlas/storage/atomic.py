@@ -1,27 +1,33 @@
 """Files that are either whole and on the disk, or not there.
 
 Every file of an atlas is written aside, flushed to the disk, renamed into place, and its folder
-is flushed too: after a crash a name either holds all its bytes or does not exist.
+is flushed too: after a crash a name either holds all its bytes or does not exist. The name aside
+says which process writes it, so that two never write into one file.
 """
 
 from __future__ import annotations
 
-import fcntl
+import errno
+import filecmp
 import json
 import os
+import secrets
 import shutil
+import socket
+import time
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from peakatlas.engine.errors import AtlasError, ShardOwnershipError
+from peakatlas.engine.errors import AtlasError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
 ASIDE_SUFFIX = ".aside"
-LOCK_SUFFIX = ".lock"
+_LEFT_S = 86_400.0
+"""A file aside of another machine that is older than this was left behind."""
 
 
 def write_files(contents: Mapping[Path, Iterable[bytes | memoryview]]) -> None:
@@ -40,20 +46,26 @@ def write_files(contents: Mapping[Path, Iterable[bytes | memoryview]]) -> None:
     AtlasError
         If the disk refuses (full, read-only, no permission); what stood at a path still stands.
     """
+    asides = {path: path.with_name(owned_name(path.name)) for path in contents}
     path = Path()
     try:
         for path, pieces in contents.items():
-            _make_folder(path.parent)
-            with _aside(path).open("wb") as handle:
+            make_folder(path.parent)
+            with asides[path].open("wb") as handle:
                 handle.writelines(pieces)
                 handle.flush()
                 os.fsync(handle.fileno())
-        for path in contents:
-            _aside(path).replace(path)
+        for path, aside in asides.items():
+            aside.replace(path)
         for folder in dict.fromkeys(path.parent for path in contents):
             sync_folder(folder)
-    except OSError as error:
-        raise _refused(path, error) from error
+    except BaseException as error:
+        for aside in asides.values():
+            with suppress(OSError):
+                aside.unlink(missing_ok=True)
+        if isinstance(error, OSError):
+            raise refused(path, error) from error
+        raise
 
 
 def write_bytes(path: Path, data: bytes | memoryview) -> None:
@@ -138,24 +150,71 @@ def sync_tree(path: Path) -> None:
 
 
 @contextmanager
-def new_folder(path: Path) -> Iterator[Path]:
-    """Fill a folder aside and rename it to `path` when the block ends well.
+def new_file(path: Path) -> Iterator[Path]:
+    """A path aside, for what must write a file itself; renamed to `path` when the block ends well.
 
     Raises
     ------
     AtlasError
-        If the disk refuses, or `path` exists already.
+        If the disk refuses; what stood at `path` still stands.
     """
-    aside = _aside(path)
+    aside = path.with_name(owned_name(path.name))
     try:
-        shutil.rmtree(aside, ignore_errors=True)
-        aside.mkdir(parents=True)
+        make_folder(path.parent)
         yield aside
-        sync_tree(aside)
-        aside.rename(path)
+        with aside.open("rb") as handle:
+            os.fsync(handle.fileno())
+        aside.replace(path)
         sync_folder(path.parent)
     except OSError as error:
-        raise _refused(path, error) from error
+        raise refused(path, error) from error
+    finally:
+        with suppress(OSError):
+            aside.unlink(missing_ok=True)
+
+
+@contextmanager
+def new_folder(path: Path) -> Iterator[Path]:
+    """Fill a folder aside and rename it to `path` when the block ends well.
+
+    A folder that stands there already with the same content is left as it is.
+
+    Raises
+    ------
+    AtlasError
+        If the disk refuses, or `path` exists with other content.
+    """
+    aside = path.with_name(owned_name(path.name))
+    try:
+        make_folder(path.parent)
+        aside.mkdir()
+        yield aside
+        sync_tree(aside)
+        try:
+            aside.rename(path)
+        except OSError as error:
+            if error.errno not in (errno.ENOTEMPTY, errno.EEXIST) or not same_tree(aside, path):
+                raise
+        sync_folder(path.parent)
+    except OSError as error:
+        raise refused(path, error) from error
+    finally:
+        shutil.rmtree(aside, ignore_errors=True)
+
+
+def same_tree(one: Path, other: Path) -> bool:
+    """Whether two folders hold the same files, byte for byte; hidden ones do not count."""
+    names, others = (
+        {
+            path.relative_to(root)
+            for path in root.rglob("*")
+            if path.is_file() and not path.name.startswith(".")
+        }
+        for root in (one, other)
+    )
+    return names == others and all(
+        filecmp.cmp(one / name, other / name, shallow=False) for name in names
+    )
 
 
 def remove_folder(path: Path) -> None:
@@ -166,81 +225,76 @@ def remove_folder(path: Path) -> None:
     AtlasError
         If the disk refuses.
     """
-    aside = _aside(path)
+    aside = path.with_name(owned_name(path.name))
     try:
-        shutil.rmtree(aside, ignore_errors=True)
         path.rename(aside)
+        sync_folder(path.parent)
         shutil.rmtree(aside)
     except OSError as error:
-        raise _refused(path, error) from error
+        raise refused(path, error) from error
 
 
-def sweep(folder: Path) -> None:
-    """Remove what interrupted writers left behind below `folder`."""
-    for pattern in (f".*{ASIDE_SUFFIX}", f".*{LOCK_SUFFIX}"):
-        for path in sorted(folder.rglob(pattern)):
-            if path.is_dir():
-                shutil.rmtree(path, ignore_errors=True)
-            else:
-                path.unlink(missing_ok=True)
-
-
-@contextmanager
-def locked(folder: Path, name: str, *, wait: bool = False) -> Iterator[None]:
-    """Hold an exclusive lock; the system drops it when the process dies, however it dies.
+def sweep(folder: Path, *, suffixes: Iterable[str] = (), deep: bool = True) -> None:
+    """Remove what interrupted writers left behind in a folder; living writers keep theirs.
 
     Parameters
     ----------
     folder : Path
-        Where the lock file lies; made if missing.
-    name : str
-        What is locked.
-    wait : bool
-        Whether to wait for another holder instead of raising.
-
-    Raises
-    ------
-    ShardOwnershipError
-        If another process holds the lock and `wait` is False.
-    AtlasError
-        If the disk refuses.
+    suffixes : iterable of str, optional
+        Hidden files with one of these endings are removed as well.
+    deep : bool
+        Whether to go below the folder.
     """
-    path = folder / f".{name}{LOCK_SUFFIX}"
-    try:
-        _make_folder(folder)
-        descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
-    except OSError as error:
-        raise _refused(path, error) from error
-    try:
-        _lock(descriptor, path, wait)
-        yield
-    finally:
-        os.close(descriptor)
+    endings = (ASIDE_SUFFIX, *suffixes)
+    for path in sorted(folder.rglob(".*") if deep else folder.glob(".*")):
+        if not path.name.endswith(endings) or is_written(path):
+            continue
+        if path.is_dir():
+            shutil.rmtree(path, ignore_errors=True)
+        else:
+            path.unlink(missing_ok=True)
 
 
-def _aside(path: Path) -> Path:
-    return path.with_name(f".{path.name}{ASIDE_SUFFIX}")
+def owned_name(name: str) -> str:
+    """Hidden name, used once, for what this process writes aside before it is called `name`."""
+    owner = f"{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(4)}"
+    return f".{name}.{owner}{ASIDE_SUFFIX}"
 
 
-def _make_folder(path: Path) -> None:
+def is_written(path: Path) -> bool:
+    """Whether a name from `owned_name` may belong to a process that still writes."""
+    named, _, rest = path.name.removesuffix(ASIDE_SUFFIX).rpartition("-")
+    named, _, pid = named.rpartition("-")
+    if not path.name.endswith(ASIDE_SUFFIX) or not (rest and pid.isdecimal()):
+        return False
+    if named.endswith(f".{socket.gethostname()}"):
+        return _is_alive(int(pid))
+    with suppress(OSError):
+        return time.time() - path.stat().st_mtime < _LEFT_S
+    return False
+
+
+def make_folder(path: Path) -> None:
+    """Make a folder and its parents, and flush their names to the disk."""
     if not path.is_dir():
-        _make_folder(path.parent)
+        make_folder(path.parent)
         path.mkdir(exist_ok=True)
         sync_folder(path.parent)
 
 
-def _lock(descriptor: int, path: Path, wait: bool) -> None:
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
-    except BlockingIOError as error:
-        raise ShardOwnershipError(
-            f"{path} is held by another process, which is writing the same part of the atlas. "
-            "Give every writer its own shards, or wait until that process is done."
-        ) from error
-
-
-def _refused(path: Path, error: OSError) -> AtlasError:
+def refused(path: Path, error: OSError) -> AtlasError:
+    """What to say when the disk refuses a file."""
     return AtlasError(
         f"cannot write {path}: {error.strerror or error}. Shards already written are kept; "
         "make room or give permission and run the same command again."
     )
+
+
+def _is_alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except (ProcessLookupError, OverflowError):
+        return False
+    except PermissionError:
+        return True
+    return True

@@ -2,7 +2,8 @@
 
 Each file is fetched aside, checked against the SHA-256 of the manifest and renamed into place; the
 manifest comes last. What an interrupted copy fetched is kept. A finished copy asks the server for
-nothing but the manifest: while that is the same, the copy is used as it is.
+nothing but the manifest: while that is the same, and every file here has the size that it lists,
+the copy is used as it is.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ from peakatlas.engine.errors import AtlasError
 
 from . import atomic as files
 from .base import open_storage
+from .locks import locked
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -92,12 +94,12 @@ def mirror_atlas(
             "the URL: it is that of the folder."
         ) from error
     except AtlasError as error:
-        if not (root / MANIFEST_NAME).exists():
+        if not _is_whole(root):
             raise
         warnings.warn(f"{error} The copy in {root} is used as it is.", stacklevel=2)
         return root
     manifest = _parsed(text, storage)
-    with files.locked(root, "mirror", wait=True):
+    with locked(root, "mirror", wait=True):
         if not _is_current(root, text):
             _Copy(storage, root, progress or (lambda _: None)).make(manifest, text)
     return root
@@ -127,6 +129,7 @@ class _Copy:
         missing = [file for file in listed if not self._is_there(file, trusted)]
         self._check_room(missing)
         (self._root / MANIFEST_NAME).unlink(missing_ok=True)  # until done, this is no atlas
+        files.sync_folder(self._root)
         files.write_json(self._root / MARK_NAME, _mark(self._storage.name, text))
         self._fetch_all(missing)
         self._fetch_all(self._unlisted(manifest))
@@ -141,7 +144,7 @@ class _Copy:
 
     def _is_there(self, file: _Wanted, trusted: Mapping[str, str]) -> bool:
         path = self._root / file.name
-        if not path.is_file() or path.stat().st_size != file.n_bytes:
+        if _size(path) != file.n_bytes:
             return False
         there = trusted.get(file.name) or file_digest(path)
         if there == file.sha256:
@@ -182,8 +185,12 @@ class _Copy:
                 return
             path = self._root / file.name
             partial = path.with_name(f".{path.name}{_PARTIAL_SUFFIX}")
-            path.parent.mkdir(parents=True, exist_ok=True)
-            self._fill(file.name, partial, file.n_bytes)
+            files.make_folder(path.parent)
+            resumed = self._fill(file.name, partial, file.n_bytes)
+            if resumed and file_digest(partial) != file.sha256:  # what was there was damaged
+                self._progress(-file.n_bytes)
+                partial.unlink()
+                self._fill(file.name, partial, file.n_bytes)
         except FileNotFoundError as error:
             raise AtlasError(
                 f"{self._storage.where(file.name)} is absent: the atlas is damaged. Tell whoever "
@@ -196,8 +203,8 @@ class _Copy:
             ) from error
         self._accept(file, partial, path)
 
-    def _fill(self, name: str, partial: Path, n_bytes: int) -> None:
-        """Fetch what is missing of a file, a block at a time."""
+    def _fill(self, name: str, partial: Path, n_bytes: int) -> bool:
+        """Fetch what is missing of a file, a block at a time; whether some was there."""
         with partial.open("ab") as handle:
             begin = handle.tell()
             if begin > n_bytes:
@@ -210,6 +217,7 @@ class _Copy:
                 handle.flush()
                 self._progress(high - low)
             os.fsync(handle.fileno())
+        return begin > 0
 
     def _accept(self, file: _Wanted, partial: Path, path: Path) -> None:
         found = file_digest(partial)
@@ -262,7 +270,22 @@ def _check_mark(root: Path, url: str) -> None:
 
 def _is_current(root: Path, text: bytes) -> bool:
     path = root / MANIFEST_NAME
-    return path.exists() and path.read_bytes() == text
+    return path.exists() and path.read_bytes() == text and _is_whole(root)
+
+
+def _is_whole(root: Path) -> bool:
+    """Whether a copy has its manifest, and every file that it lists with the size listed."""
+    path = root / MANIFEST_NAME
+    return path.exists() and all(
+        _size(root / file.name) == file.n_bytes for file in _listed(files.read_json(path))
+    )
+
+
+def _size(path: Path) -> int | None:
+    try:
+        return path.stat().st_size
+    except OSError:
+        return None
 
 
 def _mark(url: str, text: bytes) -> dict[str, str]:

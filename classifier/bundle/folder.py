@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import hashlib
 import json
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from peakatlas.atlas.storage.atomic import ASIDE_SUFFIX, json_bytes, write_bytes
+from peakatlas.atlas.storage.atomic import json_bytes, sweep, write_bytes
 from peakatlas.engine.errors import BundleError
 
 if TYPE_CHECKING:
@@ -16,6 +17,8 @@ if TYPE_CHECKING:
 FORMAT_VERSION = 4
 SETTINGS_FILE = "bundle.json"
 ARRAYS_PATTERN = "arrays*.safetensors"
+_ORPHAN_S = 3600.0
+"""Arrays that no bundle names and that are older than this were left by an interrupted save."""
 
 
 def write_bundle_files(folder: Path, settings: Mapping[str, Any], arrays: bytes) -> None:
@@ -38,14 +41,16 @@ def write_bundle_files(folder: Path, settings: Mapping[str, Any], arrays: bytes)
         If the folder holds other things.
     """
     check_bundle_folder(folder)
+    earlier = _arrays_named(folder)
     digest = hashlib.sha256(arrays).hexdigest()
     path = folder / f"arrays-{digest[:16]}.safetensors"
     write_bytes(path, arrays)
     named = {**settings, "arrays_file": path.name, "arrays_sha256": digest}
     write_bytes(folder / SETTINGS_FILE, json_bytes(named))
-    for old in [*folder.glob(ARRAYS_PATTERN), *folder.glob(f".*{ASIDE_SUFFIX}")]:
-        if old != path:
+    for old in folder.glob(ARRAYS_PATTERN):
+        if old != path and (old.name == earlier or _is_old(old)):  # or another save's, in progress
             old.unlink(missing_ok=True)
+    sweep(folder, deep=False)
 
 
 def read_bundle_files(folder: Path) -> tuple[dict[str, Any], bytes]:
@@ -97,9 +102,24 @@ def check_bundle_folder(folder: Path) -> None:
     """
     if not folder.exists() or (folder / SETTINGS_FILE).is_file():
         return
-    ours = {*folder.glob(ARRAYS_PATTERN), *folder.glob(f".*{ASIDE_SUFFIX}")}
+    ours = {*folder.glob(ARRAYS_PATTERN), *folder.glob(".*")}
     if not folder.is_dir() or set(folder.iterdir()) - ours:
         raise BundleError(f"{folder} exists and is not a bundle. Give another folder.")
+
+
+def _arrays_named(folder: Path) -> str | None:
+    """File with the arrays of the bundle that stands in a folder, if any."""
+    try:
+        return arrays_path(folder).name
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+
+
+def _is_old(path: Path) -> bool:
+    try:
+        return time.time() - path.stat().st_mtime > _ORPHAN_S
+    except OSError:
+        return False
 
 
 def _check_version(folder: Path, settings: Mapping[str, Any]) -> None:

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from peakatlas.atlas import Atlas
-from peakatlas.atlas.storage import atomic as files
+from peakatlas.atlas.storage.locks import locked
 from tests.atlas_tools import tree_bytes
 
 
@@ -74,7 +74,7 @@ def test_shards_that_cannot_be_written_are_named(begin, write, world, tmp_path):
     assert "'3-1' is not a list of shards" in write("3-1").err
     assert "Example: --shard 0-15,20" in write("a").err
     log = tmp_path / "parts.zarr" / "segment-0000" / "log"
-    with files.locked(log, "claim-00001"):
+    with locked(log, "claim-00001"):
         held = write("0-2")
     assert held.code == 1
     assert "shard 1 of" in held.err

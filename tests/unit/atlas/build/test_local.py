@@ -4,7 +4,7 @@ import pytest
 from peakatlas.atlas import Atlas, build_atlas
 from peakatlas.atlas.build import local as build_module
 from peakatlas.atlas.build.local import build_partition, default_shard_rows
-from peakatlas.atlas.storage import atomic as files
+from peakatlas.atlas.storage.locks import locked
 from peakatlas.engine.dna.genome import open_genome
 from peakatlas.engine.errors import (
     AtlasError,
@@ -125,7 +125,7 @@ def test_a_process_that_never_delivers_is_named(tmp_path, genome, peaks, monkeyp
     log = out / "segment-0000" / "log"
     build_partition(genome, peaks, out, ToyEmbedder(), Partition(number=1, count=5), shard_rows=4)
     with (
-        files.locked(log, "claim-00001"),
+        locked(log, "claim-00001"),
         pytest.raises(IncompleteAtlasError, match="another process holds shard 1"),
     ):
         build_atlas(genome, peaks, out, ToyEmbedder())

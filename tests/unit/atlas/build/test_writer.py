@@ -10,7 +10,7 @@ from peakatlas.atlas import Atlas, AtlasWriter
 from peakatlas.atlas.format.digests import file_digest
 from peakatlas.atlas.format.schema import MASKED
 from peakatlas.atlas.format.shard_rows import ShardRows
-from peakatlas.atlas.storage import atomic as files
+from peakatlas.atlas.storage.locks import locked
 from peakatlas.engine.errors import (
     AtlasError,
     GenomeError,
@@ -153,7 +153,7 @@ def test_a_shard_in_another_process_hands_is_refused(tmp_path, intervals):
     writer = begin_toy_atlas(tmp_path / "a.zarr", intervals)
     log = tmp_path / "a.zarr" / "segment-0000" / "log"
     with (
-        files.locked(log, "shard-00001"),
+        locked(log, "shard-00001"),
         pytest.raises(ShardOwnershipError, match="held by another process"),
     ):
         write_some(writer, [1])

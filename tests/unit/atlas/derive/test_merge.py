@@ -161,10 +161,10 @@ def test_another_merge_into_the_same_folder_is_refused(world):
 
 
 def test_two_processes_do_not_write_one_atlas(world):
-    from peakatlas.atlas.storage import atomic as files  # noqa: PLC0415
+    from peakatlas.atlas.storage.locks import locked  # noqa: PLC0415
 
     with (
-        files.locked(world / "m.zarr", "transfer"),
+        locked(world / "m.zarr", "transfer"),
         pytest.raises(ShardOwnershipError, match="held by another process"),
     ):
         merge_atlases([world / "a.zarr"], world / "m.zarr")

@@ -152,6 +152,18 @@ def test_the_trained_index_is_kept_and_belongs_to_its_manifest(atlas, tmp_path, 
     assert len(list(folder.iterdir())) == 4
 
 
+@pytest.mark.parametrize("damage", [b"", b"\0" * 500, None])
+def test_a_damaged_cache_file_is_made_again(atlas, tmp_path, monkeypatch, damage):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    first = Atlas.open(atlas.path).neighbours([1], index="ivf")
+    whole = {path: path.read_bytes() for path in (tmp_path / "peakatlas/neighbours").iterdir()}
+    for path, data in whole.items():
+        path.write_bytes(data[: len(data) // 2] if damage is None else damage)
+    again = Atlas.open(atlas.path).neighbours([1], index="ivf")
+    np.testing.assert_array_equal(first.row, again.row)
+    assert {path: path.read_bytes() for path in whole} == whole
+
+
 def test_a_peak_stands_for_its_row_or_the_one_it_overlaps_best(atlas):
     row = atlas.intervals.take([123])
     shifted = Intervals(row.contigs, row.contig_ids, row.start + 3, row.end + 3)

@@ -162,3 +162,45 @@ def test_a_disk_without_room_is_named_before_anything_is_fetched(web, tmp_path, 
     with pytest.raises(AtlasError, match="has room for 10 bytes and the copy of"):
         mirror_atlas(f"{web.url}/a.zarr", tmp_path / "copy")
     assert web.log == ["/a.zarr/manifest.json"]
+
+
+def test_a_file_that_was_cut_short_is_fetched_again(web, tmp_path):
+    url, copy, name = f"{web.url}/a.zarr", tmp_path / "copy", "segment-0000/embedding/c/2/0"
+    mirror_atlas(url, copy)
+    whole = (copy / name).read_bytes()
+    (copy / name).write_bytes(whole[:-1])
+    web.log.clear()
+    mirror_atlas(url, copy)
+    assert (copy / name).read_bytes() == whole
+    assert {line.split(" ")[0] for line in web.log} == {"/a.zarr/manifest.json", f"/a.zarr/{name}"}
+
+
+def test_a_copy_that_lost_a_file_is_not_used_without_the_server(web, tmp_path):
+    url, copy = f"{web.url}/a.zarr", tmp_path / "copy"
+    mirror_atlas(url, copy)
+    (copy / "segment-0000/embedding/c/2/0").unlink()
+    web.errors = 99
+    with pytest.raises(AtlasError, match="cannot be read"):
+        mirror_atlas(url, copy)
+
+
+def test_damaged_partial_bytes_are_fetched_again(web, tmp_path):
+    name = "segment-0000/embedding/c/0/0"
+    whole = (web.atlas / name).read_bytes()
+    partial = tmp_path / "copy" / "segment-0000/embedding/c/0/.0.part"
+    partial.parent.mkdir(parents=True)
+    partial.write_bytes(bytes(70))
+    mark = json.dumps({"url": f"{web.url}/a.zarr", "manifest_sha256": ""})
+    (tmp_path / "copy/.mirror.json").write_text(mark)
+    mirror_atlas(f"{web.url}/a.zarr", tmp_path / "copy")
+    assert (tmp_path / "copy" / name).read_bytes() == whole
+
+
+def test_files_of_the_system_are_no_part_of_a_copy(web, tmp_path):
+    copy = tmp_path / "copy"
+    copy.mkdir()
+    (copy / ".DS_Store").touch()
+    mirror_atlas(f"{web.url}/a.zarr", copy)
+    (copy / "segment-0000" / ".nfs0000000001").touch()
+    mirror_atlas(f"{web.url}/a.zarr", copy)
+    assert tree_bytes(copy) == tree_bytes(web.atlas)

@@ -1,0 +1,146 @@
+"""Locks between processes of one machine or of several, whatever the file system offers.
+
+A lock has two halves. ``flock`` keeps the processes of one machine apart, and the system drops it
+when its holder dies. Some file systems refuse it (Lustre, NFS without a lock service), keep it to
+one machine, or accept it and do nothing. Hence the second half: a marker file, created exclusively
+and refreshed while it is held, that names host and process (a lease of the package `filelock`).
+The marker of a process that ended is taken over at once on its own machine, and from any machine
+when it was not refreshed for `LEASE_S`.
+"""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import os
+import time
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from filelock import SoftFileLease, Timeout
+
+from peakatlas.engine.errors import ShardOwnershipError
+
+from .atomic import make_folder, owned_name, refused
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+LOCK_SUFFIX = ".lock"
+MARKER_SUFFIX = ".held"
+LEASE_S = 120.0
+"""A marker that was not refreshed for so long belongs to nobody."""
+_HEARTBEAT_S = 20.0
+_POLL_S = (0.01, 0.5)
+"""First and longest pause between attempts."""
+_NO_FLOCK = {errno.ENOSYS, errno.ENOLCK, errno.EOPNOTSUPP, errno.ENOTSUP, errno.EINVAL}
+
+
+@contextmanager
+def locked(folder: Path, name: str, *, wait: bool = False) -> Iterator[None]:
+    """Hold an exclusive lock; it is free again when the process dies, however it dies.
+
+    Parameters
+    ----------
+    folder : Path
+        Where the lock lies; made if missing.
+    name : str
+        What is locked.
+    wait : bool
+        Whether to wait for another holder instead of raising.
+
+    Raises
+    ------
+    ShardOwnershipError
+        If another process holds the lock and `wait` is False; names it and its host.
+    AtlasError
+        If the disk refuses.
+    """
+    path = folder / f".{name}{LOCK_SUFFIX}"
+    lease = SoftFileLease(
+        path.with_suffix(MARKER_SUFFIX),
+        lease_duration=LEASE_S,
+        heartbeat_interval=_HEARTBEAT_S,
+        thread_local=False,
+    )
+    descriptor = _opened(path)
+    try:
+        _flock(descriptor, path, lease, wait)
+        _mark(path, lease, wait)
+        try:
+            yield
+        finally:
+            with suppress(OSError):  # what stays is taken over
+                lease.release()
+    finally:
+        os.close(descriptor)
+
+
+def _opened(path: Path) -> int:
+    try:
+        make_folder(path.parent)
+        return os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
+    except OSError as error:
+        raise refused(path, error) from error
+
+
+def _flock(descriptor: int, path: Path, lease: SoftFileLease, wait: bool) -> None:
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
+    except BlockingIOError as error:
+        raise _held(path, lease) from error
+    except OSError as error:
+        if error.errno not in _NO_FLOCK:
+            raise refused(path, error) from error
+
+
+def _mark(path: Path, lease: SoftFileLease, wait: bool) -> None:
+    """Publish the marker, once nobody else has one."""
+    pause, longest = _POLL_S
+    while True:
+        try:
+            lease.acquire(blocking=False)
+            return
+        except Timeout as error:
+            if _clear_abandoned(Path(lease.lock_file)):
+                continue
+            if not wait:
+                raise _held(path, lease) from error
+        except OSError as error:
+            raise refused(path, error) from error
+        time.sleep(pause)
+        pause = min(2 * pause, longest)
+
+
+def _clear_abandoned(marker: Path) -> bool:
+    """Remove a marker that nobody refreshes; whether there was one.
+
+    `filelock` leaves it where a file system cannot exchange two names (NFS), or when a power
+    failure took what it said. Its age is measured by the clock of the file system itself.
+    """
+    aside = marker.with_name(owned_name(marker.name))
+    try:
+        aside.touch()
+        now = aside.stat().st_mtime
+        seen = marker.stat()
+        if now - seen.st_mtime < LEASE_S:
+            return False
+        marker.replace(aside)
+        if aside.stat().st_ino != seen.st_ino:  # a live one took its place meanwhile
+            os.link(aside, marker)
+            return False
+    except OSError:
+        return False
+    finally:
+        aside.unlink(missing_ok=True)
+    return True
+
+
+def _held(path: Path, lease: SoftFileLease) -> ShardOwnershipError:
+    owner = lease.owner
+    who = f" (process {owner.pid} on {owner.hostname})" if owner else ""
+    return ShardOwnershipError(
+        f"{path} is held by another process{who}, which is writing the same part of the atlas. "
+        "Give every writer its own shards, or wait until that process is done."
+    )
