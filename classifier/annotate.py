@@ -14,9 +14,10 @@ from peakatlas.atlas.atlas import Atlas
 from peakatlas.atlas.search.lookup import TIERS
 from peakatlas.classifier.bundle.bundle import Bundle
 from peakatlas.classifier.bundle.versions import versions
-from peakatlas.classifier.counts.matrix import read_counts
+from peakatlas.classifier.counts.matrix import CellCounts, read_counts
 from peakatlas.classifier.counts.peak_table import PeakTable
 from peakatlas.classifier.counts.registry import Sources, registry_rows, resolve
+from peakatlas.classifier.counts.written import fresh_copy
 from peakatlas.classifier.explain.elements import marker_elements
 from peakatlas.classifier.trust.advice import warnings_of
 from peakatlas.engine.run.progress import counter
@@ -31,7 +32,6 @@ if TYPE_CHECKING:
     import anndata as ad
     from numpy.typing import NDArray
 
-    from peakatlas.classifier.counts.matrix import CellCounts
     from peakatlas.classifier.counts.registry import ResolvedValues
     from peakatlas.engine.dna.genome import SequenceSource
     from peakatlas.engine.embedder import Embedder
@@ -69,13 +69,15 @@ class AnnotateOptions:
         return Rejection(rule=self.rule if self.reject else "none", alpha=self.alpha)
 
 
-def annotate(
-    query: str | Path | ad.AnnData,
+def annotate(  # noqa: PLR0913 - options are keyword-only
+    query: str | Path | ad.AnnData | CellCounts,
     bundle: Bundle | str | Path,
     atlas: Atlas | str | Path | None = None,
     genome: str | Path | SequenceSource | None = None,
     *,
     embedder: Embedder | None = None,
+    layer: str | None = None,
+    use_raw: bool = False,
     options: AnnotateOptions | None = None,
     progress: Callable[[str], None] | None = None,
 ) -> ad.AnnData:
@@ -85,7 +87,7 @@ def annotate(
 
     Parameters
     ----------
-    query : path, or AnnData
+    query : path, AnnData, or CellCounts
         Counts, cells × peaks, in any format of `read_counts`. Not modified.
     bundle : Bundle, or path of one
     atlas : Atlas, or path of one, optional
@@ -95,6 +97,10 @@ def annotate(
     embedder : Embedder, optional
         Model of the atlas, for peaks that miss it; without it, the one that the atlas names is
         loaded when needed.
+    layer : str, optional
+        Layer of the query that holds the counts; `X` if not given.
+    use_raw : bool
+        Take counts and peaks from `raw`.
     options : AnnotateOptions, optional
     progress : callable, optional
         Called with a few words as each step begins.
@@ -135,7 +141,7 @@ def annotate(
     store = Atlas.open(atlas) if isinstance(atlas, str | Path) else atlas
     model.check_atlas(store)
     say("reading the query")
-    counts = read_counts(query)
+    counts = read_counts(query, layer=layer, use_raw=use_raw)
     say("looking up its peaks")
     sources = Sources(
         genome=genome,
@@ -170,6 +176,7 @@ def _path(given: object) -> str | None:
     """How to name an input on a command line; None for what is not given or lies in memory."""
     if isinstance(given, Atlas):
         return given.name
+    given = given.path if isinstance(given, CellCounts) else given
     return str(given) if isinstance(given, str | Path) else None
 
 
@@ -212,9 +219,7 @@ def _counted(labels: NDArray[np.str_]) -> dict[str, int]:
 def _written(
     counts: CellCounts, bundle: Bundle, said: Prediction, record: dict[str, Any]
 ) -> ad.AnnData:
-    annotated = counts.adata.copy()
-    for old in [name for name in annotated.obs if str(name).startswith("peakatlas_")]:
-        del annotated.obs[old]  # of an earlier annotation, perhaps with other levels
+    annotated = fresh_copy(counts.adata)
     categories = [*bundle.types, "Unassigned"]
     obs = annotated.obs
     obs["peakatlas_label"] = pd.Categorical(said.labels, categories=categories)

@@ -67,6 +67,8 @@ def train(  # noqa: PLR0913 - options are keyword-only
     atlas: Atlas | None = None,
     *,
     batch_key: str | None = None,
+    layer: str | None = None,
+    use_raw: bool = False,
     sources: Sources | None = None,
     options: TrainOptions | None = None,
     checkpoints: str | Path | None = None,
@@ -94,6 +96,10 @@ def train(  # noqa: PLR0913 - options are keyword-only
         Without it there is no sequence, and peaks are matched by coordinates only.
     batch_key : str, optional
         Column of `obs` with the batch (donor, experiment) of each cell.
+    layer : str, optional
+        Layer of the references that holds the counts; `X` if not given.
+    use_raw : bool
+        Take counts and peaks from `raw`.
     sources : Sources, optional
         Genome and model for peaks that miss the atlas.
     options : TrainOptions, optional
@@ -127,7 +133,7 @@ def train(  # noqa: PLR0913 - options are keyword-only
     sources = sources or Sources()
     columns = [labels_key] if isinstance(labels_key, str) else list(labels_key)
     say("reading the reference")
-    labelled = LabelledSet.read(reference, columns, batch_key)
+    labelled = LabelledSet.read(reference, columns, batch_key, layer=layer, use_raw=use_raw)
     named = labelled.named(sources, atlas)
     kept = Checkpoints(None, "")
     if checkpoints is not None:

@@ -8,44 +8,43 @@ such a folder, may be gzip.
 from __future__ import annotations
 
 import gzip
-import shutil
-import tempfile
-import zipfile
 import zlib
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-import anndata as ad
 import h5py  # type: ignore[import-untyped]
-import pandas as pd
-import scipy.sparse as sp
-import zarr
-from anndata.experimental import read_dispatched
 
-from peakatlas.atlas.storage.zarr_checks import check_zarr
 from peakatlas.engine.dna.gzip_stream import GZIP_MAGIC
 from peakatlas.engine.errors import CountsError
 
-from .hdf5_checks import check_hdf5
-from .mtx_folder import is_mtx_folder, peaks_only, read_mtx_folder
+from .anndata_groups import KNOWN
+from .hdf5_files import begins_hdf5, read_hdf5
+from .mtx_folder import is_mtx_folder, read_mtx_file, read_mtx_folder
+from .written import make_writable
+from .zarr_files import is_zarr_folder, read_zarr
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-ATAC_NAMES = ("atac", "peaks")
-"""Modalities of an h5mu that hold peaks, in any case."""
-KNOWN = (
-    "h5ad, h5mu, AnnData-Zarr (folder or zip), a 10x .h5 matrix, or a 10x folder with matrix.mtx, "
-    "barcodes.tsv and peaks.bed or features.tsv"
-)
-_HDF5_MAGIC, _ZIP_MAGIC = b"\x89HDF\r\n\x1a\n", b"PK\x03\x04"
-_BLOCK_VALUES = 1 << 24
+    import anndata as ad
+
+_HEAD_BYTES = 1 << 16
+_ZIP = b"PK\x03\x04"
+_PACKED = {
+    b"BZh": "bzip2",
+    b"\xfd7zXZ\x00": "xz",
+    b"\x28\xb5\x2f\xfd": "zstd",
+    b"7z\xbc\xaf\x27\x1c": "7z",
+    b"Rar!": "rar",
+}
+_R_OBJECTS = (b"RDX", b"RDA", b"X\n\x00", b"A\n2\n", b"A\n3\n", b"B\n\x02", b"B\n\x03")
 
 
 def read_matrix_file(path: str | Path) -> ad.AnnData:
     """Read a cell × peak matrix from whatever file or folder holds it.
 
-    A dense matrix is made sparse block by block.
+    A dense matrix is made sparse block by block. What AnnData reads and would refuse to write is
+    changed: see `make_writable`.
 
     Parameters
     ----------
@@ -54,59 +53,89 @@ def read_matrix_file(path: str | Path) -> ad.AnnData:
     Raises
     ------
     CountsError
-        If there is no such file, it is of another kind or damaged, or has no peaks.
+        If there is no such file, or it is of another kind or damaged.
     """
     source = Path(path)
     if not source.exists():
         raise CountsError(f"{source}: no such file. Check the path.")
     reader = _reader_of(source)
     try:
-        return reader(source)
+        adata = reader(source)
+        make_writable(adata, source.name)
     except CountsError:
         raise
-    except Exception as error:  # h5py, zarr and anndata raise many kinds
+    except PermissionError as error:
         raise CountsError(
-            f"{source}: cannot be read ({type(error).__name__}: {error}). "
+            f"{error.filename or source}: may not be read. Ask for permission."
+        ) from error
+    except Exception as error:  # h5py, zarr and anndata raise many kinds
+        reason = " ".join(str(error).split()).partition(" Error raised while")[0]
+        raise CountsError(
+            f"{source}: cannot be read ({type(error).__name__}: {reason}). "
             "It is damaged or incomplete: fetch or write it again."
         ) from error
+    return adata
 
 
 def _reader_of(path: Path) -> Callable[[Path], ad.AnnData]:
     """What reads a path, told by its content."""
     if path.is_dir():
-        if is_mtx_folder(path):
-            return read_mtx_folder
-        if any((path / name).exists() for name in ("zarr.json", ".zgroup", ".zmetadata")):
-            return _read_zarr
-        there = ", ".join(sorted(entry.name for entry in path.iterdir())[:5]) or "nothing"
-        raise CountsError(f"{path}: no count matrix in this folder, only {there}. Give {KNOWN}.")
+        return _folder_reader(path)
+    if not path.is_file():
+        raise CountsError(f"{path}: neither a file nor a folder. Give {KNOWN}.")
     head = _head(path)
-    if head.startswith(_HDF5_MAGIC):
-        return _read_hdf5
-    if head.startswith(_ZIP_MAGIC):
-        return _read_zarr
+    if begins_hdf5(head) or h5py.is_hdf5(path):
+        return read_hdf5
+    if head.startswith(_ZIP):
+        return read_zarr
     if head.startswith(b"%%MatrixMarket"):
-        return lambda file: read_mtx_folder(file.parent)
-    first = head.split(b"\n")[0][:60].decode("utf-8", "replace")
-    if _is_fragments(head):
-        raise CountsError(
-            f"{path.name}: these are fragments, not counts. Count them first: peakatlas count "
-            f"{path.name} PEAKS.bed -o counts.h5ad, then give counts.h5ad."
+        return read_mtx_file
+    raise CountsError(f"{path.name}: {_other_kind(head, path.name)}")
+
+
+def _folder_reader(path: Path) -> Callable[[Path], ad.AnnData]:
+    if is_zarr_folder(path):
+        return read_zarr
+    if is_mtx_folder(path):
+        return read_mtx_folder
+    there = ", ".join(sorted(entry.name for entry in path.iterdir())[:5]) or "nothing"
+    raise CountsError(f"{path}: no count matrix in this folder, only {there}. Give {KNOWN}.")
+
+
+def _other_kind(head: bytes, name: str) -> str:
+    """What a file is that holds no matrix that is read, and what to do."""
+    packed = next((kind for mark, kind in _PACKED.items() if head.startswith(mark)), None)
+    if head[257:262] == b"ustar":
+        packed = "tar"
+    if packed is not None:
+        return f"packed as {packed}. Unpack it, then give what was in it: {KNOWN}."
+    if head.startswith(_R_OBJECTS):
+        return (
+            "an R object (RDS). In R, write its counts with DropletUtils::write10xCounts or as "
+            "h5ad, and give that."
         )
-    raise CountsError(
-        f"{path.name}: not a count matrix of a known kind; it begins with {first!r}. Give {KNOWN}."
-    )
+    if _is_fragments(head):
+        return (
+            "these are fragments, not counts. Count them first: peakatlas count "
+            f"{name} PEAKS.bed -o counts.h5ad, then give counts.h5ad."
+        )
+    if not head:
+        return f"the file is empty. Give {KNOWN}."
+    first = head.split(b"\n")[0][:60].decode("utf-8", "replace")
+    return f"not a count matrix of a known kind; it begins with {first!r}. Give {KNOWN}."
 
 
 def _head(path: Path) -> bytes:
     """The first bytes of a file, decompressed when it is gzip."""
     try:
         with path.open("rb") as raw:
-            head = raw.read(1024)
+            head = raw.read(_HEAD_BYTES)
         if not head.startswith(GZIP_MAGIC):
             return head
         with gzip.open(path, "rb") as text:
-            return text.read(1024)
+            return text.read(_HEAD_BYTES)
+    except PermissionError as error:
+        raise CountsError(f"{path}: may not be read. Ask for permission.") from error
     except (EOFError, OSError, zlib.error) as fault:
         raise CountsError(
             f"{path.name}: damaged or truncated ({fault}). Fetch it again."
@@ -117,107 +146,3 @@ def _is_fragments(head: bytes) -> bool:
     lines = [line for line in head.split(b"\n") if not line.startswith(b"#")]
     fields = lines[0].split(b"\t") if lines else []
     return len(fields) >= 4 and fields[1].isdigit() and fields[2].isdigit()
-
-
-def _read_hdf5(path: Path) -> ad.AnnData:
-    with tempfile.TemporaryFile() as unpacked:
-        with path.open("rb") as raw:
-            zipped = raw.read(2) == GZIP_MAGIC
-        if zipped:
-            _unpack(path, unpacked)
-        with h5py.File(unpacked if zipped else path, "r") as file:
-            check_hdf5(file, path.name, CountsError)
-            if isinstance(file.get("matrix"), h5py.Group) and "barcodes" in file["matrix"]:
-                return _read_10x(file["matrix"], path.name)
-            if "X" not in file and "mod" not in file and "obs" not in file:
-                there = ", ".join(list(file)[:5]) or "nothing"
-                raise CountsError(
-                    f"{path.name}: an HDF5 file, but no count matrix: it holds {there}. "
-                    f"Give {KNOWN}."
-                )
-            if not zipped and "encoding-type" not in file.attrs:
-                return ad.read_h5ad(path)  # files older than anndata 0.8
-            return _read_group(file, path.name)
-
-
-def _unpack(path: Path, out: IO[bytes]) -> None:
-    with gzip.open(path, "rb") as text:
-        shutil.copyfileobj(text, out, 1 << 22)
-    out.seek(0)
-
-
-def _read_zarr(path: Path) -> ad.AnnData:
-    check_zarr(path, CountsError)
-    if path.is_dir():
-        return _read_group(zarr.open_group(str(path), mode="r"), path.name)
-    with zipfile.ZipFile(path) as archive:
-        names = archive.namelist()
-    # The archive may hold the folder, or what is in it.
-    roots = {name.rpartition("/")[0] for name in names if name.endswith(("zarr.json", ".zgroup"))}
-    if not roots:
-        raise CountsError(f"{path.name}: a zip archive without a Zarr group. Give {KNOWN}.")
-    store = zarr.storage.ZipStore(path, mode="r")
-    try:
-        return _read_group(zarr.open_group(store, path=min(roots, key=len), mode="r"), path.name)
-    finally:
-        store.close()
-
-
-def _read_group(group: Any, source: str) -> ad.AnnData:  # noqa: ANN401 - of h5py or zarr
-    """AnnData from a group of an HDF5 file or a Zarr store."""
-    if "mod" not in group:
-        if "obs" not in group:
-            there = ", ".join(list(group)[:5]) or "nothing"
-            raise CountsError(f"{source}: no AnnData: it holds {there}. Give {KNOWN}.")
-        return _sparse_anndata(group)
-    names = list(group["mod"])
-    atac = [name for name in names if name.lower() in ATAC_NAMES] or (
-        names if len(names) == 1 else []
-    )
-    if len(atac) != 1:
-        there = ", ".join(names) or "none"
-        raise CountsError(
-            f"{source}: {len(atac) or 'no'} modalities are called {' or '.join(ATAC_NAMES)}; "
-            f"there are: {there}. Write the one with the peaks as an h5ad."
-        )
-    return _with_columns(_sparse_anndata(group["mod"][atac[0]]), group, names)
-
-
-def _with_columns(adata: ad.AnnData, group: Any, modalities: list[str]) -> ad.AnnData:  # noqa: ANN401
-    """Add what a MuData says of its cells as a whole, such as their labels."""
-    if "obs" not in group:
-        return adata
-    shared = ad.io.read_elem(group["obs"])
-    own = tuple(f"{name}:" for name in modalities)
-    names = [name for name in shared if name not in adata.obs and not str(name).startswith(own)]
-    if names and not shared.index.has_duplicates:
-        adata.obs = adata.obs.join(shared[names])
-    return adata
-
-
-def _sparse_anndata(group: Any) -> ad.AnnData:  # noqa: ANN401
-    def read(func: Any, name: str, elem: Any, iospec: Any) -> Any:  # noqa: ANN401 - as anndata calls it
-        place = name.strip("/").split("/")
-        if place[-1] == "X" and len(place) in (1, 3) and iospec.encoding_type == "array":
-            return _sparse_blocks(elem)
-        return func(elem)
-
-    return read_dispatched(group, read)
-
-
-def _sparse_blocks(dense: Any) -> sp.csr_matrix:  # noqa: ANN401 - a dataset of h5py or zarr
-    n_rows, n_columns = dense.shape
-    step = max(1, _BLOCK_VALUES // max(n_columns, 1))
-    blocks = [sp.csr_matrix(dense[i : i + step]) for i in range(0, n_rows, step)]
-    return sp.vstack(blocks, format="csr") if blocks else sp.csr_matrix(dense.shape)
-
-
-def _read_10x(group: h5py.Group, source: str) -> ad.AnnData:
-    """Matrix of Cell Ranger 3 or later: compressed columns, one a cell."""
-    features = group["features"]
-    names = features["id"].asstr()[:]
-    kinds = features["feature_type"].asstr()[:] if "feature_type" in features else None
-    cells = pd.Index(group["barcodes"].asstr()[:])
-    arrays = (group["data"][:], group["indices"][:], group["indptr"][:])
-    matrix = sp.csr_matrix(arrays, shape=(len(cells), len(names)))
-    return peaks_only(matrix, cells, pd.DataFrame(index=pd.Index(names)), kinds, source)

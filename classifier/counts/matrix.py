@@ -9,19 +9,22 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import anndata as ad
+import h5py  # type: ignore[import-untyped]
 import numpy as np
+import scipy.sparse as sp
+import zarr
 from anndata.abc import CSCDataset, CSRDataset
 
 from peakatlas.engine.errors import CountsError, LabelsError
-from peakatlas.engine.intervals.readers import intervals_from_frame
 from peakatlas.engine.summary import Summary, listed
 
+from .anndata_groups import ATAC_NAMES, check_sparse_parts, sparse_blocks, whole
+from .features import peak_rows, peaks_of
 from .files import read_matrix_file
 from .rows import CountRows, checked_matrix
 
 if TYPE_CHECKING:
     import pandas as pd
-    import scipy.sparse as sp
     from numpy.typing import NDArray
 
     from peakatlas.engine.intervals.table import Intervals
@@ -42,9 +45,11 @@ class CellCounts(Summary):
     obs : DataFrame, length n_cells
         Annotation of the cells, as read.
     adata : AnnData
-        The object that the counts came from. Not modified.
+        The object that the counts came from, its peaks alone. Not modified.
     source : str
         Name of the file, for error texts.
+    path : str or Path, optional
+        The file, if they came from one.
     """
 
     rows: CountRows
@@ -52,6 +57,7 @@ class CellCounts(Summary):
     obs: pd.DataFrame
     adata: ad.AnnData
     source: str
+    path: str | Path | None = None
 
     def _summary(self) -> tuple[str, dict[str, object]]:
         facts = {
@@ -82,23 +88,34 @@ class CellCounts(Summary):
         return np.asarray(self.matrix.sum(axis=1), np.float32).ravel()
 
 
-def read_counts(data: str | Path | ad.AnnData) -> CellCounts:
+def read_counts(
+    data: str | Path | ad.AnnData | CellCounts,
+    *,
+    layer: str | None = None,
+    use_raw: bool = False,
+) -> CellCounts:
     """Read and check a cell × peak matrix.
 
     Peaks come from the columns chrom/start/end of `var` (or chr, seqnames, …), else from
-    names such as ``chr1:100-600``. Files are told by content, not by name.
+    names such as ``chr1:100-600``; features that ``var["feature_types"]`` calls otherwise are
+    left out. Files are told by content, not by name.
 
     Parameters
     ----------
-    data : path, or AnnData
+    data : path, AnnData, or CellCounts
         An h5ad, an h5mu (modality ``atac`` or ``peaks``), AnnData-Zarr (folder or zip), a 10x
         ``.h5`` matrix or a 10x folder with ``matrix.mtx``. `X` holds whole counts. Not modified.
+        Counts that were read before stay as they are.
+    layer : str, optional
+        Read the counts from this layer, not from `X`.
+    use_raw : bool
+        Read counts and peaks from `raw`.
 
     Raises
     ------
     CountsError
         If the file cannot be read or is empty, a count is NaN, infinite, negative or
-        fractional, or a peak or cell occurs twice.
+        fractional, or a peak or cell occurs twice; if there is no such layer, or no `raw`.
     IntervalError
         If a peak has no usable coordinates.
 
@@ -110,19 +127,25 @@ def read_counts(data: str | Path | ad.AnnData) -> CellCounts:
         peaks  ...
         obs    cell_type, donor
     """
-    adata, source = _open(data)
+    if isinstance(data, CellCounts):
+        return data
+    whole_data, source = _open(data)
+    adata, values, place = _chosen(whole_data, source, layer, use_raw)
     if adata.n_obs == 0 or adata.n_vars == 0:
         raise CountsError(
             f"{source}: the matrix is empty ({adata.n_obs} cells × {adata.n_vars} peaks). "
             "Give a file with at least one cell and one peak."
         )
-    if adata.X is None:
-        raise CountsError(f"{source}: X is empty. Put the counts into X.")
-    rows = _rows(adata.X, source)
+    if values is None:
+        other = _elsewhere(adata)
+        other = f"; there are whole numbers{other}" if other else ""
+        raise CountsError(f"{source}: X is empty. Put the counts into X{other}.")
+    rows = _rows(values, source, place, adata)
     _refuse_duplicate_cells(adata, source)
-    peaks = intervals_from_frame(adata.var, source)
+    peaks = peaks_of(adata.var, source)
     _refuse_duplicate_peaks(peaks, source)
-    return CellCounts(rows, peaks, adata.obs, adata, source)
+    path = None if isinstance(data, ad.AnnData) else data
+    return CellCounts(rows, peaks, adata.obs, adata, source, path)
 
 
 def labels_of(counts: CellCounts, labels_key: str) -> NDArray[np.str_]:
@@ -167,6 +190,9 @@ def column_of(counts: CellCounts, name: str, option: str) -> NDArray[np.str_]:
     LabelsError
         If there is no such column, or a cell has no value in it.
     """
+    modality, _, own = name.partition(":")
+    if name not in counts.obs and modality.lower() in ATAC_NAMES and own in counts.obs:
+        name = own  # MuData calls it so
     if name not in counts.obs:
         there = [str(column) for column in counts.obs.columns]
         plain = {_plain(column): column for column in there}
@@ -215,11 +241,74 @@ def _plain(name: str) -> str:
     return name.lower().replace(" ", "_").replace(".", "_")
 
 
-def _rows(values: Any, source: str) -> CountRows:  # noqa: ANN401 - of numpy, scipy or anndata
+def _chosen(
+    adata: ad.AnnData, source: str, layer: str | None, use_raw: bool
+) -> tuple[ad.AnnData, Any, str]:
+    """The peaks of an object, the matrix with their counts, and what to call it."""
+    if layer is not None and use_raw:
+        raise CountsError(f"{source}: counts are either in a layer or in raw. Name one of them.")
+    if layer is not None and layer not in adata.layers:
+        there = ", ".join(map(str, adata.layers)) or "none"
+        raise CountsError(f"{source}: there is no layer {layer!r}; layers there are: {there}.")
+    if use_raw:
+        if adata.raw is None:
+            raise CountsError(f"{source}: there is no raw. Leave --use-raw (use_raw=True) out.")
+        adata = _of_raw(adata)
+    peaks = peak_rows(adata.var, source)
+    if peaks is not None:
+        _check_in_memory(adata, source)
+        adata = adata.to_memory()[:, peaks].copy() if adata.isbacked else adata[:, peaks].copy()
+    if layer is not None:
+        return adata, adata.layers[layer], f"layers[{layer!r}]"
+    return adata, adata.X, "raw.X" if use_raw else "X"
+
+
+def _of_raw(adata: ad.AnnData) -> ad.AnnData:
+    """The cells with the matrix and the features of `raw`."""
+    kept = adata.raw
+    values = kept.X
+    if isinstance(values, h5py.Dataset | zarr.Array):
+        values = sparse_blocks(values)
+    elif isinstance(values, CSRDataset | CSCDataset):
+        values = values.to_memory()
+    uns = dict(adata.uns)
+    return ad.AnnData(values, obs=adata.obs, var=kept.var, obsm=dict(adata.obsm), uns=uns)
+
+
+def _check_in_memory(adata: ad.AnnData, source: str) -> None:
+    """Check the matrix before rows or columns are taken from it."""
+    if not adata.isbacked:
+        check_sparse_parts(adata, source)
+
+
+def _rows(values: Any, source: str, place: str, adata: ad.AnnData) -> CountRows:  # noqa: ANN401 - of numpy, scipy or anndata
     if isinstance(values, CSRDataset):
         return CountRows(values, source)
-    stored = isinstance(values, CSCDataset)
-    return CountRows(checked_matrix(values.to_memory() if stored else values, source), source)
+    if isinstance(values, CSCDataset):
+        values = values.to_memory()
+    elif isinstance(values, h5py.Dataset | zarr.Array):
+        values = sparse_blocks(values)
+    elif hasattr(values, "compute"):  # dask
+        values = values.compute()
+    try:
+        return CountRows(checked_matrix(values, source, place=place), source)
+    except CountsError as error:
+        other = _elsewhere(adata, but=place)
+        if not other:
+            raise
+        raise CountsError(f"{error} There are whole numbers{other}.") from error
+
+
+def _elsewhere(adata: ad.AnnData, but: str = "X") -> str:
+    """Where else an object seems to hold counts, in words."""
+    found = [
+        f"in layers[{name!r}] (--layer {name})"
+        for name, values in adata.layers.items()
+        if but != f"layers[{name!r}]" and whole(values)
+    ]
+    if adata.raw is not None and but != "raw.X" and whole(adata.raw.X):
+        found.append("in raw.X (--use-raw)")
+    return f" {', '.join(found)}" if found else ""
 
 
 def _open(data: str | Path | ad.AnnData) -> tuple[ad.AnnData, str]:
@@ -234,7 +323,7 @@ def _refuse_duplicate_cells(adata: ad.AnnData, source: str) -> None:
         shown = ", ".join(map(str, adata.obs_names[repeated][:SHOWN]))
         raise CountsError(
             f"{source}: {int(repeated.sum())} cell name(s) occur more than once: {shown}. "
-            "Call AnnData.obs_names_make_unique()."
+            "Make them different, as by the name of the sample (AnnData.obs_names_make_unique())."
         )
 
 

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
     from .registry import ResolvedValues, Sources
 
-Reference: TypeAlias = str | Path | ad.AnnData
+Reference: TypeAlias = str | Path | ad.AnnData | CellCounts
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -59,7 +59,13 @@ class LabelledSet:
 
     @classmethod
     def read(
-        cls, data: Reference | Sequence[Reference], columns: Sequence[str], batch_key: str | None
+        cls,
+        data: Reference | Sequence[Reference],
+        columns: Sequence[str],
+        batch_key: str | None,
+        *,
+        layer: str | None = None,
+        use_raw: bool = False,
     ) -> LabelledSet:
         """Read references and check their labels.
 
@@ -70,6 +76,10 @@ class LabelledSet:
             Columns of `obs` with the types, one a level.
         batch_key : str or None
             Column of `obs` with the batch; each reference is a batch by itself as well.
+        layer : str, optional
+            Layer with the counts of each reference; `X` if not given.
+        use_raw : bool
+            Take counts and peaks from `raw`.
 
         Raises
         ------
@@ -78,10 +88,10 @@ class LabelledSet:
         LabelsError
             If labels are absent, too few, or not nested; if a reference lacks a column.
         """
-        given = [data] if isinstance(data, str | Path | ad.AnnData) else list(data)
+        given = [data] if isinstance(data, str | Path | ad.AnnData | CellCounts) else list(data)
         if not given:
             raise LabelsError("no reference was given. Give at least one labelled data set.")
-        counts = _distinct([read_counts(each) for each in given])
+        counts = _distinct([read_counts(each, layer=layer, use_raw=use_raw) for each in given])
         parts = tuple(_labelled(each, columns, batch_key, len(counts) > 1) for each in counts)
         stacked = [np.concatenate([p.labels[i] for p in parts]) for i in range(len(columns))]
         where = ", ".join(each.source for each in counts)

@@ -11,6 +11,8 @@ import scipy.sparse as sp
 
 from peakatlas.engine.errors import CountsError
 
+from .anndata_groups import check_sparse
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
@@ -20,6 +22,8 @@ MOST_CELLS = 20_000
 """Cells of a block, at most."""
 MOST_COUNTS = 32_000_000
 """Nonzero counts of a block, at most, unless a single cell has more."""
+MOST = 1 << 24
+"""Largest count that float32 holds exactly."""
 SHOWN = 5
 
 
@@ -52,8 +56,21 @@ class CountRows:
     @cached_property
     def ends(self) -> NDArray[np.int64]:
         """How many counts are stored before each cell and after the last, shape (n_cells + 1,)."""
-        stored = self.values.group["indptr"][:] if self.stored else self.values.indptr
-        return np.asarray(stored, np.int64)
+        if not self.stored:
+            return np.asarray(self.values.indptr, np.int64)
+        ends = np.asarray(self.values.group["indptr"][:], np.int64)
+        room = len(self.values.group["indices"])
+        if (
+            len(ends) != self.shape[0] + 1
+            or ends[0]
+            or (np.diff(ends) < 0).any()
+            or ends[-1] > room
+        ):
+            raise CountsError(
+                f"{self.source}: X: not a whole sparse matrix (its indptr does not fit). It is "
+                "damaged: fetch or write it again."
+            )
+        return ends
 
     def read(self, start: int = 0, stop: int | None = None) -> sp.csr_matrix:
         """Some of the rows, all by default.
@@ -65,6 +82,7 @@ class CountRows:
         """
         stop = self.shape[0] if stop is None else stop
         if self.stored:
+            _ = self.ends  # checks them
             return checked_matrix(self.values[start:stop], self.source, first_cell=start)
         if (start, stop) == (0, self.shape[0]):
             return sp.csr_matrix(self.values)
@@ -81,7 +99,11 @@ class CountRows:
 
 
 def checked_matrix(
-    values: sp.csr_matrix | NDArray[np.float32], source: str, *, first_cell: int = 0
+    values: sp.csr_matrix | NDArray[np.float32],
+    source: str,
+    *,
+    place: str = "X",
+    first_cell: int = 0,
 ) -> sp.csr_matrix:
     """Counts as float32 CSR.
 
@@ -90,18 +112,24 @@ def checked_matrix(
     values : matrix of any kind, shape (n_cells, n_peaks)
     source : str
         Name of the file, for error texts.
+    place : str
+        Where it stands in the file, for error texts.
     first_cell : int
         Number of the first row in the file, for error texts.
 
     Raises
     ------
     CountsError
-        If a value is NaN, infinite, negative or not a whole number.
+        If a value is NaN, infinite, negative, not a whole number or above 16,777,216, or an
+        index lies outside of the matrix.
     """
+    check_sparse(values, f"{source}: {place}")
     matrix = sp.csr_matrix(values)
     data = matrix.data
     if data.dtype.kind not in "biuf":
-        raise CountsError(f"{source}: X holds {data.dtype}, not numbers. Put counts into X.")
+        raise CountsError(
+            f"{source}: {place} holds {data.dtype}, not numbers. Put counts into {place}."
+        )
     for bad, word, remedy in (
         (np.isnan(data), "NaN", "Replace them by 0, or give the raw counts."),
         (np.isinf(data), "infinite", "Give the raw counts."),
@@ -109,13 +137,16 @@ def checked_matrix(
         (
             data != np.rint(data),
             "fractional",
-            "Give raw counts (often in layers['counts'] or raw.X), not TF-IDF or normalised "
-            "values.",
+            "Give raw counts (often in layers['counts'] or raw.X: --layer counts or --use-raw), "
+            "not TF-IDF or normalised values.",
         ),
+        (data > MOST, "too large", "Give raw counts."),
     ):
         if bad.any():
             shown = _shown(matrix, bad, first_cell)
-            raise CountsError(f"{source}: {int(bad.sum())} {word} count(s) in X: {shown}. {remedy}")
+            raise CountsError(
+                f"{source}: {int(bad.sum())} {word} count(s) in {place}: {shown}. {remedy}"
+            )
     counts = sp.csr_matrix(matrix, dtype=np.float32, copy=True)
     counts.sum_duplicates()
     counts.eliminate_zeros()

@@ -173,4 +173,13 @@ TrustOption = Annotated[
         rich_help_panel=EMBEDDING,
     ),
 ]
+LayerOfCountsOption = Annotated[
+    str | None,
+    typer.Option(
+        "--layer", metavar="NAME", help="Layer that holds the raw counts; X if not given."
+    ),
+]
+UseRawOption = Annotated[
+    bool, typer.Option("--use-raw", help="Take raw counts and their peaks from raw.")
+]
 SeedOption = Annotated[int, typer.Option("--seed", metavar="N", help="Seed of all chance.")]

@@ -19,7 +19,7 @@ from peakatlas.cli.options import (
     PeaksArgument,
     SourceArgument,
 )
-from peakatlas.cli.outputs import writable, written_whole
+from peakatlas.cli.outputs import check_apart, writable, written_whole
 from peakatlas.cli.terminal import bytes_bar, print_facts, say, working
 from peakatlas.engine.errors import ContigError
 
@@ -49,7 +49,7 @@ def atlas_lookup(
             "--out",
             metavar="TABLE.tsv",
             help="Table to write; standard output if not given.",
-            callback=writable,
+            callback=writable("table"),
         ),
     ] = None,
     genome: Annotated[
@@ -73,6 +73,7 @@ def atlas_lookup(
     from peakatlas.atlas.search.lookup_or_embed import find_rows  # noqa: PLC0415 - keeps help fast
     from peakatlas.engine.intervals.contig_names import match_contigs as renamed  # noqa: PLC0415
 
+    check_apart([out], [atlas, peaks, genome])
     intervals = peakatlas.read_bed(peaks)
     source = peakatlas.open_genome(genome) if genome else None
     with (

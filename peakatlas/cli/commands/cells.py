@@ -20,16 +20,20 @@ from peakatlas.cli.options import (
     ChainOption,
     GenomeOption,
     JsonOption,
+    LayerOfCountsOption,
     MatchContigsOption,
     MaxOffsetOption,
     RuleName,
     SeedOption,
+    UseRawOption,
 )
-from peakatlas.cli.outputs import writable, written_whole
+from peakatlas.cli.outputs import check_apart, writable, written_whole
 from peakatlas.cli.terminal import print_facts, say, steps, warn, working
 
 if TYPE_CHECKING:
     import anndata as ad
+
+    from peakatlas.classifier.counts.matrix import CellCounts
 
 app = typer.Typer()
 
@@ -46,7 +50,7 @@ BundleOption = Annotated[
 ReportOption = Annotated[
     Path | None,
     typer.Option(
-        "--report", metavar="REPORT.html", help="Page to write as well.", callback=writable
+        "--report", metavar="REPORT.html", help="Page to write as well.", callback=writable("page")
     ),
 ]
 
@@ -68,7 +72,9 @@ def annotate(
     bundle: BundleOption,
     out: Annotated[
         Path,
-        typer.Option("-o", "--out", metavar="OUT.h5ad", help="File to write.", callback=writable),
+        typer.Option(
+            "-o", "--out", metavar="OUT.h5ad", help="File to write.", callback=writable("cells")
+        ),
     ],
     atlas: AtlasOption = None,
     genome: GenomeOption = None,
@@ -112,6 +118,8 @@ def annotate(
             "that does not hold one type (sets).",
         ),
     ] = "limits",
+    layer: LayerOfCountsOption = None,
+    use_raw: UseRawOption = False,
     seed: SeedOption = 0,
     as_json: JsonOption = False,
 ) -> None:
@@ -136,11 +144,12 @@ def annotate(
         chain=None if chain is None else str(chain),
         seed=seed,
     )
-    if labels is not None:
-        _check_column(query, labels)
+    check_apart([out, report], [query, bundle, atlas, genome, chain])
     with opened_atlas(atlas) as opened, steps() as begin:
+        begin("reading the query")
+        counts = _read(query, labels, layer, use_raw)
         annotated = peakatlas.annotate(
-            query, bundle, opened, genome, options=options, progress=begin
+            counts, bundle, opened, genome, options=options, progress=begin
         )
     for text in json.loads(annotated.uns["peakatlas"]["record"])["warnings"]:
         warn(text)
@@ -152,12 +161,17 @@ def annotate(
     print_facts(_query_facts(annotated, out, report, as_json=as_json), as_json=as_json)
 
 
-def _check_column(query: Path, labels: str) -> None:
-    """Refuse a column that is not there before any work is done."""
+def _read(query: Path, labels: str | None, layer: str | None, use_raw: bool) -> CellCounts:
+    """Read a query; what cannot be shown or written in the end is refused before any work."""
     from peakatlas.classifier.counts.matrix import read_counts  # noqa: PLC0415 - keeps the help fast
+    from peakatlas.classifier.counts.written import rehearse  # noqa: PLC0415 - as above
     from peakatlas.classifier.report.cells import column_of  # noqa: PLC0415 - as above
 
-    column_of(read_counts(query).obs, labels)
+    counts = read_counts(query, layer=layer, use_raw=use_raw)
+    if labels is not None:
+        column_of(counts.obs, labels)
+    rehearse(counts.adata, counts.source)
+    return counts
 
 
 def _write_report(annotated: ad.AnnData, report: Path, labels: str | None) -> None:

@@ -11,7 +11,7 @@ import peakatlas
 from peakatlas.cli.base import Command, later
 from peakatlas.cli.kinds import NAMES, kind_of
 from peakatlas.cli.options import CELLS_PANEL, JsonOption
-from peakatlas.cli.outputs import writable, written_whole
+from peakatlas.cli.outputs import check_apart, writable, written_whole
 from peakatlas.cli.terminal import bytes_bar, print_facts, working
 from peakatlas.engine.errors import PeakAtlasError
 
@@ -63,7 +63,9 @@ def count(
     ],
     out: Annotated[
         Path,
-        typer.Option("-o", "--out", metavar="OUT.h5ad", help="File to write.", callback=writable),
+        typer.Option(
+            "-o", "--out", metavar="OUT.h5ad", help="File to write.", callback=writable("cells")
+        ),
     ],
     barcodes: Annotated[
         Path | None,
@@ -109,6 +111,7 @@ def count(
 
     if [*map(str, fragments), peaks].count("-") > 1:
         raise typer.BadParameter("only one input can be standard input", param_hint="-")
+    check_apart([out], [fragments, peaks, barcodes])
     listed = None if barcodes is None else read_barcodes(barcodes)
     default = MIN_FRAGMENTS if listed is None else 1
     options = FragmentOptions(

@@ -11,7 +11,7 @@ import peakatlas
 from peakatlas.cli.base import Command
 from peakatlas.cli.kinds import wants
 from peakatlas.cli.options import CELLS_PANEL, JsonOption, SeedOption
-from peakatlas.cli.outputs import writable, written_whole
+from peakatlas.cli.outputs import check_apart, writable, written_whole
 from peakatlas.cli.terminal import print_facts, say, working
 from peakatlas.engine.errors import PeakAtlasError
 
@@ -38,7 +38,7 @@ def explain(
             "--out",
             metavar="MARKERS.tsv",
             help="Table of marker elements to write, best first.",
-            callback=writable,
+            callback=writable("table"),
         ),
     ],
     bed: Annotated[
@@ -47,7 +47,7 @@ def explain(
             "--bed",
             metavar="MARKERS.bed",
             help="The same as BED: type, and contribution of 0 to 1000.",
-            callback=writable,
+            callback=writable("table"),
         ),
     ] = None,
     genome: Annotated[
@@ -66,7 +66,7 @@ def explain(
             metavar="DNA.tsv",
             help="Table to write of motifs and words that stand out in the markers of a type, "
             "beside other elements of like GC.",
-            callback=writable,
+            callback=writable("table"),
         ),
     ] = None,
     top: Annotated[
@@ -83,6 +83,7 @@ def explain(
         raise typer.BadParameter("--genome and --dna go together", param_hint="--dna")
     from peakatlas.classifier.explain.elements import markers_bed  # noqa: PLC0415 - a quick help
 
+    check_apart([out, bed, dna], [bundle, genome])
     model = peakatlas.Bundle.load(bundle)
     with working("scoring elements"):
         markers = peakatlas.marker_elements(model, top=top)

@@ -10,7 +10,7 @@ import typer
 from peakatlas.cli.base import Command
 from peakatlas.cli.kinds import wants
 from peakatlas.cli.options import JsonOption, SeedOption
-from peakatlas.cli.outputs import writable, written_whole
+from peakatlas.cli.outputs import check_apart, writable, written_whole
 from peakatlas.cli.terminal import print_facts, say, working
 
 app = typer.Typer()
@@ -34,7 +34,7 @@ def report(
     out: Annotated[
         Path,
         typer.Option(
-            "-o", "--out", metavar="REPORT.html", help="Page to write.", callback=writable
+            "-o", "--out", metavar="REPORT.html", help="Page to write.", callback=writable("page")
         ),
     ],
     labels: Annotated[
@@ -61,8 +61,9 @@ def report(
 
     from peakatlas.classifier.report.page import write_report  # noqa: PLC0415
 
+    check_apart([out], [annotated])
+    cells = ad.read_h5ad(annotated, backed="r")
     with working(f"writing {out}"), written_whole(out) as path:
-        cells = ad.read_h5ad(annotated, backed="r")
         write_report(cells, path, labels_key=labels, batch_keys=batch or (), title=title, seed=seed)
     say(f"wrote {out}")
     print_facts({"path": str(out), "cells": cells.n_obs}, as_json=as_json)

@@ -18,11 +18,13 @@ from peakatlas.cli.options import (
     ChainOption,
     GenomeOption,
     JsonOption,
+    LayerOfCountsOption,
     MatchContigsOption,
     MaxOffsetOption,
     SeedOption,
+    UseRawOption,
 )
-from peakatlas.cli.outputs import writable_bundle
+from peakatlas.cli.outputs import check_apart, writable_bundle
 from peakatlas.cli.terminal import print_facts, print_table, steps
 
 if TYPE_CHECKING:
@@ -86,11 +88,14 @@ def train(
     max_offset: MaxOffsetOption = None,
     match_contigs: MatchContigsOption = False,
     chain: ChainOption = None,
+    layer: LayerOfCountsOption = None,
+    use_raw: UseRawOption = False,
     seed: SeedOption = 0,
     as_json: JsonOption = False,
 ) -> None:
     """Learn to annotate from labelled references; run it again to go on after a stop."""
     check_genome(genome, atlas)
+    check_apart([out], [references, atlas, genome, chain])
     columns = [name.strip() for name in labels.split(",") if name.strip()]
     if not columns or len(set(columns)) < len(columns):
         raise typer.BadParameter("name each column once", param_hint="--labels")
@@ -110,6 +115,8 @@ def train(
             columns,
             opened,
             batch_key=batch_key,
+            layer=layer,
+            use_raw=use_raw,
             sources=sources,
             checkpoints=checkpoint_folder(out),
             seed=seed,

@@ -15,7 +15,7 @@ import pytest
 import scipy.sparse as sp
 from scipy.io import mmwrite
 
-from peakatlas.classifier.counts import files as matrix_files
+from peakatlas.classifier.counts import anndata_groups
 from peakatlas.classifier.counts.matrix import labels_of, read_counts
 from peakatlas.engine.errors import CountsError
 
@@ -142,11 +142,11 @@ def test_labels_of_a_whole_h5mu_reach_its_peaks(tmp_path):
     counts = read_counts(h5mu(tmp_path / "m.h5mu", atac=cells(), rna=cells()))
     assert counts.obs["cell_type"].tolist() == ["T", "B"]
     assert counts.obs["batch"].tolist() == ["x", "y"]
-    assert list(counts.obs) == ["batch", "cell_type"]
+    assert list(counts.obs) == ["batch", "cell_type", "rna:batch"]
 
 
 def test_a_dense_matrix_is_read_in_blocks(tmp_path, monkeypatch):
-    monkeypatch.setattr(matrix_files, "_BLOCK_VALUES", 3)
+    monkeypatch.setattr(anndata_groups, "_BLOCK_VALUES", 3)
     values = np.arange(12).reshape(4, 3) % 5
     given = ad.AnnData(values, var=pd.DataFrame(index=PEAKS))
     given.obsm["X"] = np.ones((4, 2))
@@ -207,7 +207,7 @@ def test_an_unknown_file_shows_how_it_begins(tmp_path):
 
 
 def test_no_peaks_among_the_features(tmp_path):
-    text = refusal(tenx(tmp_path / "rna.h5", ("Gene Expression",) * 3))
+    text = refusal(tenx(tmp_path / "rna.h5", ("Gene Expression",) * 3, ["A", "B", "C"]))
     assert text.startswith("rna.h5: no feature has the type 'Peaks'; types there are: Gene Expr")
 
 

@@ -1,0 +1,154 @@
+"""AnnData and MuData from groups of HDF5 files and Zarr stores, every sparse matrix checked."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import anndata as ad
+import numpy as np
+import scipy.sparse as sp
+from anndata.experimental import read_dispatched
+
+from peakatlas.engine.errors import CountsError
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+ATAC_NAMES = ("atac", "peaks")
+"""Modalities of an h5mu that hold peaks, in any case."""
+KNOWN = (
+    "h5ad, h5mu, AnnData-Zarr (folder or zip), a 10x .h5 matrix, or a 10x folder with matrix.mtx, "
+    "barcodes.tsv and peaks.bed or features.tsv"
+)
+_BLOCK_VALUES = 1 << 24
+
+
+def read_group(group: Any, source: str) -> ad.AnnData:  # noqa: ANN401 - of h5py or zarr
+    """AnnData from a group; of a MuData, the modality with the peaks.
+
+    Labels of the whole, and columns of the other modalities as ``rna:column``, are added to `obs`.
+
+    Parameters
+    ----------
+    group : h5py.Group or zarr.Group
+    source : str
+        Name of the file, for error texts.
+
+    Raises
+    ------
+    CountsError
+        If it is no AnnData, no modality or several have peaks, or a sparse matrix is damaged.
+    """
+    if "mod" not in group:
+        if "obs" not in group or "var" not in group:
+            there = ", ".join(list(group)[:5]) or "nothing"
+            raise CountsError(f"{source}: no AnnData: it holds {there}. Give {KNOWN}.")
+        return _sparse_anndata(group, source)
+    names = [str(name) for name in group["mod"]]
+    mine = _peak_modality(names, source)
+    adata = _sparse_anndata(group["mod"][mine], source)
+    return _with_columns(adata, group, mine, names)
+
+
+def check_sparse(matrix: Any, where: str) -> None:  # noqa: ANN401 - of scipy
+    """Refuse a sparse matrix whose indices lie outside of it: reading it would crash.
+
+    Parameters
+    ----------
+    matrix : sparse matrix or array of scipy
+    where : str
+        The file and the place in it.
+
+    Raises
+    ------
+    CountsError
+    """
+    if not hasattr(matrix, "check_format"):
+        return
+    try:
+        if matrix.indices.dtype.kind not in "iu" or matrix.indptr.dtype.kind not in "iu":
+            raise ValueError("its indices are not whole numbers")
+        matrix.check_format(full_check=True)
+    except (ValueError, IndexError) as fault:
+        raise CountsError(
+            f"{where}: not a whole sparse matrix ({fault}). It is damaged: fetch or write it again."
+        ) from fault
+
+
+def check_sparse_parts(adata: ad.AnnData, source: str) -> None:
+    """`check_sparse` of all that an AnnData in memory holds.
+
+    Raises
+    ------
+    CountsError
+    """
+    parts: dict[str, Any] = {"X": adata.X}
+    if adata.raw is not None:
+        parts["raw.X"] = adata.raw.X
+    for name in ("layers", "obsm", "varm", "obsp", "varp"):
+        parts |= {f"{name}[{key!r}]": value for key, value in getattr(adata, name).items()}
+    for place, value in parts.items():
+        if sp.issparse(value):
+            check_sparse(value, f"{source}: {place}")
+
+
+def sparse_blocks(dense: Any) -> sp.csr_matrix:  # noqa: ANN401 - a dataset of h5py or zarr
+    """A dense matrix of a file as CSR, a block of rows in memory at a time."""
+    n_rows, n_columns = dense.shape
+    step = max(1, _BLOCK_VALUES // max(n_columns, 1))
+    blocks = [sp.csr_matrix(dense[i : i + step]) for i in range(0, n_rows, step)]
+    return sp.vstack(blocks, format="csr") if blocks else sp.csr_matrix(dense.shape)
+
+
+def _peak_modality(names: list[str], source: str) -> str:
+    exact = [name for name in names if name.lower() in ATAC_NAMES]
+    like = [name for name in names if any(word in name.lower() for word in ("atac", "peak"))]
+    found = exact or like or (names if len(names) == 1 else [])
+    if len(found) != 1:
+        there = ", ".join(names) or "none"
+        raise CountsError(
+            f"{source}: {len(found) or 'no'} modalities are called {' or '.join(ATAC_NAMES)}; "
+            f"there are: {there}. Write the one with the peaks as an h5ad."
+        )
+    return found[0]
+
+
+def _with_columns(adata: ad.AnnData, group: Any, mine: str, modalities: list[str]) -> ad.AnnData:  # noqa: ANN401
+    """Add what a MuData says of its cells elsewhere, such as their labels."""
+    if "obs" in group:
+        shared = ad.io.read_elem(group["obs"])
+        _add(adata, shared[[name for name in shared if not str(name).startswith(f"{mine}:")]])
+    for name in modalities:
+        if name != mine and "obs" in group["mod"][name]:
+            _add(adata, ad.io.read_elem(group["mod"][name]["obs"]).add_prefix(f"{name}:"))
+    return adata
+
+
+def _add(adata: ad.AnnData, columns: pd.DataFrame) -> None:
+    """Add columns that are not there yet, by the names of the cells."""
+    new = [name for name in columns if name not in adata.obs]
+    if new and not columns.index.has_duplicates:
+        adata.obs = adata.obs.join(columns[new])
+
+
+def _sparse_anndata(group: Any, source: str) -> ad.AnnData:  # noqa: ANN401
+    def read(func: Any, name: str, elem: Any, iospec: Any) -> Any:  # noqa: ANN401 - as anndata calls it
+        place = name.strip("/").split("/")
+        if place[-1] == "X" and len(place) in (1, 3) and iospec.encoding_type == "array":
+            return sparse_blocks(elem)
+        value = func(elem)
+        if sp.issparse(value):
+            check_sparse(value, f"{source}: {name}")
+        return value
+
+    adata = read_dispatched(group, read)
+    if not isinstance(adata, ad.AnnData):
+        raise CountsError(f"{source}: no AnnData. Give {KNOWN}.")
+    return adata
+
+
+def whole(values: Any, sample: int = 100_000) -> bool:  # noqa: ANN401 - a matrix of any kind
+    """Whether the first values of a matrix are whole numbers of 0 or more."""
+    first = getattr(values, "data", None) if sp.issparse(values) else values[:100]
+    data = np.asarray(first).ravel()[:sample]
+    return data.dtype.kind in "biuf" and bool(((data >= 0) & (data == np.rint(data))).all())
