@@ -43,6 +43,8 @@ _FITS: dict[Wanted, tuple[Kind, ...]] = {
     "peaks": ("intervals",),
 }
 _HDF5 = b"\x89HDF\r\n\x1a\n"
+_HDF5_PLACES = (0, 512, 1024, 2048)
+"""Where it may stand: a user block may come before it, as in an h5mu."""
 _GZIP = b"\x1f\x8b"
 _HEAD_BYTES = 4096
 
@@ -126,11 +128,11 @@ def _says(path: Path, name: str) -> bool:
 def _file_kind(path: Path) -> Kind | None:
     with path.open("rb") as file:
         head = file.read(_HEAD_BYTES)
-    if head.startswith(_HDF5):
-        return "hdf5"
     if head.startswith(_GZIP):
         with gzip.open(path) as unpacked:
             head = unpacked.read(_HEAD_BYTES)
+    if any(head[place:].startswith(_HDF5) for place in _HDF5_PLACES):
+        return "hdf5"
     if head.lstrip().startswith(b">"):
         return "fasta"
     return "intervals" if _is_table_of_intervals(head) else None

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Literal, overload
 import numpy as np
 
 from peakatlas.classifier.annotate import annotate as _annotate
+from peakatlas.classifier.counts.written import result_columns
 from peakatlas.classifier.report.cell_map import cell_map as _cell_map
 from peakatlas.engine.errors import CountsError
 
@@ -30,7 +31,6 @@ __all__ = ["annotate", "cell_map"]
 KEY = "peakatlas"
 MAP_KEY = "X_peakatlas_map"
 """Of `obsm`: where `cell_map` puts the cells."""
-_OURS = f"{KEY}_"
 
 
 @overload
@@ -41,6 +41,8 @@ def annotate(
     genome: str | Path | SequenceSource | None = None,
     *,
     embedder: Embedder | None = None,
+    layer: str | None = None,
+    use_raw: bool = False,
     options: AnnotateOptions | None = None,
     copy: Literal[False] = False,
 ) -> None: ...
@@ -54,18 +56,22 @@ def annotate(
     genome: str | Path | SequenceSource | None = None,
     *,
     embedder: Embedder | None = None,
+    layer: str | None = None,
+    use_raw: bool = False,
     options: AnnotateOptions | None = None,
     copy: Literal[True],
 ) -> ad.AnnData: ...
 
 
-def annotate(
+def annotate(  # noqa: PLR0913 - options are keyword-only
     adata: ad.AnnData,
     bundle: Bundle | str | Path,
     atlas: Atlas | str | Path | None = None,
     genome: str | Path | SequenceSource | None = None,
     *,
     embedder: Embedder | None = None,
+    layer: str | None = None,
+    use_raw: bool = False,
     options: AnnotateOptions | None = None,
     copy: bool = False,
 ) -> ad.AnnData | None:
@@ -84,6 +90,10 @@ def annotate(
         For peaks that miss the atlas.
     embedder : Embedder, optional
         Model of the atlas; without it, the one that the atlas names is loaded when needed.
+    layer : str, optional
+        Layer that holds the counts; `X` if not given.
+    use_raw : bool
+        Take counts and peaks from `raw`.
     options : AnnotateOptions, optional
     copy : bool
         Whether to leave `adata` alone and return an annotated copy.
@@ -108,7 +118,16 @@ def annotate(
     >>> "peakatlas_label" in cells.obs, cells.obsm["X_peakatlas"].shape[0] == cells.n_obs
     (True, True)
     """
-    found = _annotate(adata, bundle, atlas, genome, embedder=embedder, options=options)
+    found = _annotate(
+        adata,
+        bundle,
+        atlas,
+        genome,
+        embedder=embedder,
+        layer=layer,
+        use_raw=use_raw,
+        options=options,
+    )
     if copy:
         return found
     _carry(found, adata)
@@ -185,9 +204,9 @@ def check_annotated(adata: ad.AnnData) -> None:
 
 def _carry(found: ad.AnnData, into: ad.AnnData) -> None:
     """Bring the results of an annotation over, in place of those of an earlier one."""
-    for old in [name for name in into.obs if str(name).startswith(_OURS)]:
+    for old in result_columns(into):
         del into.obs[old]
-    for name in [name for name in found.obs if str(name).startswith(_OURS)]:
+    for name in result_columns(found):
         into.obs[name] = found.obs[name]
     into.var["peakatlas_tier"] = found.var["peakatlas_tier"]
     into.obsm.pop(MAP_KEY, None)
