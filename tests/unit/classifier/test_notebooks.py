@@ -40,9 +40,12 @@ def test_a_copy_leaves_the_query_alone(query, bundle, atlas):
 
 def test_a_second_annotation_replaces_the_first(query, bundle, atlas):
     query.obs["peakatlas_label_old_level"] = "x"
+    query.obs["peakatlas_label_own"] = "mine"
+    query.uns["peakatlas"] = {"record": '{"levels": {"columns": ["old_level"]}}'}
     query.obsm["X_peakatlas_map"] = np.zeros((60, 2))
     peakatlas.tl.annotate(query, bundle, atlas)
     assert "peakatlas_label_old_level" not in query.obs
+    assert (query.obs["peakatlas_label_own"] == "mine").all()
     assert "X_peakatlas_map" not in query.obsm
 
 
