@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, TypeAlias
 from peakatlas.atlas.derive.ordering import sorted_unique
 from peakatlas.engine.dna.genome import open_genome
 from peakatlas.engine.intervals.contig_names import match_contigs as rename_contigs
-from peakatlas.engine.intervals.readers import STANDARD_INPUT, read_bed
+from peakatlas.engine.intervals.readers import read_bed
 from peakatlas.engine.intervals.table import Intervals
+from peakatlas.engine.intervals.text_files import STANDARD_INPUT
 
 from .provenance import peaks_provenance
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import zlib
+import warnings
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
@@ -13,7 +13,6 @@ import pandas as pd
 import scipy.sparse as sp
 
 from peakatlas.classifier.counts.fragments import FragmentReader
-from peakatlas.engine.dna.gzip_stream import read_maybe_gzip
 from peakatlas.engine.errors import ContigError, CountsError
 from peakatlas.engine.intervals.contig_names import match_contigs
 from peakatlas.engine.intervals.overlap import OverlapIndex
@@ -44,6 +43,9 @@ class FragmentOptions:
     """Whether contigs of the fragments are renamed by style (``chr1``, ``1``) to the peaks'."""
     any_order: bool = False
     """Whether the lines need not be sorted."""
+    single_end: bool = False
+    """Whether a line is one read: only where it begins did the transposase cut, at its start on the
+    forward strand, which column six says, else at ``end - 1``."""
 
 
 def count_fragments(
@@ -69,7 +71,7 @@ def count_fragments(
         In any order, none twice.
     barcodes : sequence of str, optional
         Cells, in the order of the result; others are left out. With several files, they have the
-        prefix of their file and ``_``.
+        prefix of their file and ``_``. A warning says how many of them do not occur.
     prefixes : sequence of str, optional
         One a file; put before its barcodes with ``_``. Without it, several files have their names
         up to the first dot.
@@ -106,33 +108,14 @@ def count_fragments(
     names = _prefixes(files, prefixes)
     tally = _Tally(OverlapIndex(peaks), len(peaks), options)
     for file, prefix in zip(files, names, strict=True):
-        reader = FragmentReader(file, any_order=options.any_order, progress=progress)
+        reader = FragmentReader(
+            file,
+            any_order=options.any_order,
+            single_end=options.single_end,
+            progress=progress,
+        )
         tally.read(reader, prefix, listed)
     return _adata(tally, tally.kept_rows(listed), peaks, names if any(names) else None)
-
-
-def read_barcodes(path: str | Path) -> list[str]:
-    """Read a list of barcodes: the first column of a file, plain or gzip, told by content.
-
-    Empty lines and those that start with ``#`` are left out.
-
-    Raises
-    ------
-    CountsError
-        If the file is absent, damaged or empty.
-    """
-    source = Path(path)
-    if not source.is_file():
-        raise CountsError(f"{source}: no such file. Check the path.")
-    try:
-        text = read_maybe_gzip(source).decode("utf-8-sig")
-    except (EOFError, OSError, zlib.error, UnicodeDecodeError) as fault:
-        raise CountsError(f"{source.name}: no readable text ({fault}). Fetch it again.") from fault
-    firsts = [line.split("\t")[0].split(",")[0].strip() for line in text.splitlines()]
-    found = [name for name in firsts if name and not name.startswith("#")]
-    if not found:
-        raise CountsError(f"{source.name}: no barcodes in the file. Give one a line.")
-    return found
 
 
 @dataclass
@@ -155,6 +138,10 @@ class _Tally:
     """All that were read."""
     n_barcodes: int = 0
     """All that were seen."""
+    has_strand: bool = False
+    """Whether a file has a column of strands."""
+    n_absent: int = 0
+    """Barcodes of the list that no file has."""
     seen: list[str] = field(default_factory=list)
     """The first few barcodes, for an error."""
 
@@ -172,6 +159,7 @@ class _Tally:
             self.depth += np.bincount(cell[cell >= 0], minlength=len(self.depth))
             self._count(block, cell, tuple(reader.contigs))
         self.n_barcodes += len(rows)
+        self.has_strand |= reader.has_strand
         self.n_files += 1
         self.seen = self.seen or [prefix + name for name in reader.barcodes[:SHOWN]]
         self._require_contigs(reader)
@@ -183,6 +171,8 @@ class _Tally:
                 f"none of the {len(listed):,} barcodes of the list ({', '.join(listed[:SHOWN])}) "
                 f"occurs in the fragments ({', '.join(self.seen)}). Write them alike."
             )
+        if listed is not None:
+            self._warn_of_absent(listed)
         least = self.options.min_fragments
         rows = np.flatnonzero(self.depth >= least)
         if not len(rows):
@@ -191,6 +181,17 @@ class _Tally:
                 f"{self.depth.max(initial=0):,}. Lower --min-fragments."
             )
         return rows
+
+    def _warn_of_absent(self, listed: pd.Index) -> None:
+        absent = listed[self.depth == 0]
+        self.n_absent = len(absent)
+        if self.n_absent:
+            more = ", …" if self.n_absent > SHOWN else ""
+            warnings.warn(
+                f"{self.n_absent:,} of the {len(listed):,} barcodes of the list do not occur in "
+                f"the fragments: {', '.join(absent[:SHOWN])}{more}",
+                stacklevel=4,
+            )
 
     def matrix(self, rows: NDArray[np.int64]) -> sp.csr_matrix:
         """Counts of some cells, int32, shape (n_rows, n_peaks)."""
@@ -225,12 +226,12 @@ class _Tally:
         self, block: FragmentBlock, cell: NDArray[np.int32], contigs: tuple[str, ...]
     ) -> None:
         kept = np.flatnonzero(cell >= 0)
-        sites = np.concatenate([block.start[kept], block.end[kept] - 1])
-        where = Intervals(contigs, np.tile(block.contig_ids[kept], 2), sites, sites + 1)
+        sites, of = block.cut_sites(kept)
+        where = Intervals(contigs, block.contig_ids[kept][of], sites, sites + 1)
         if self.options.match_contigs:
             where = match_contigs(where, self.index.contigs)
         pairs = self.index.overlap_pairs(where)
-        fragment, peak = pairs.query % max(len(kept), 1), pairs.row
+        fragment, peak = of[pairs.query], pairs.row
         if self.options.counting == "paired":
             fragment, peak = np.divmod(np.unique(fragment * self.n_peaks + peak), self.n_peaks)
         key = cell[kept[fragment]] * np.int64(self.n_peaks) + peak
@@ -272,6 +273,8 @@ def _adata(
         "fragments": tally.n_fragments,
         "fragments_of_cells": int(tally.depth[rows].sum()),
         "barcodes": tally.n_barcodes,
+        "listed_but_absent": tally.n_absent,
+        "strand_column": tally.has_strand,
         **asdict(tally.options),
     }
     return ad.AnnData(tally.matrix(rows), obs=obs, var=var, uns={"fragments": record})

@@ -2,26 +2,25 @@
 
 A line is ``chrom, start, end, barcode[, reads]``, 0-based half-open, plain or gzip, lines that
 start with ``#`` left out; the column of reads, and any after it, are left aside: a line is one
-fragment, however often it was sequenced.
+fragment, however often it was sequenced. The strand in column six is read for single-end reads
+only.
 """
 
 from __future__ import annotations
 
-import gzip
-import io
-import sys
+import re
 import zlib
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, cast
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from peakatlas.engine.dna.gzip_stream import BGZF_EOF, GZIP_MAGIC
 from peakatlas.engine.errors import IntervalError
-from peakatlas.engine.intervals.readers import STANDARD_INPUT
 from peakatlas.engine.intervals.text_columns import MAX_DIGITS, TextColumns
+from peakatlas.engine.intervals.text_files import STANDARD_INPUT
+
+from .fragment_lines import LinesError, line_blocks, without_blanks
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -30,7 +29,14 @@ if TYPE_CHECKING:
 
 BLOCK_BYTES = 8 << 20
 MIN_COLUMNS = 4
+STRAND_COLUMN = 5
 _NUMBERED = ((1, "start"), (2, "end"))
+_STRANDS = (b"+", b"-")
+_BOUND = re.compile(rb"-1|[0-9]+")
+_REMEDY = "A line is chrom, start, end, barcode[, reads], with tabs between."
+_FIRST = np.zeros(1, np.int64)
+_NO_NAME = frozenset("\0\ufffd")
+"""Characters that no name has, with the one that stands for bytes which are no UTF-8."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -42,16 +48,35 @@ class FragmentBlock:
     contig_ids, barcode_ids : int32, shape (n,)
         Index into `FragmentReader.contigs` and `FragmentReader.barcodes`.
     start, end : int64, shape (n,)
-        Bounds in bp, ``0 <= start < end``. The transposase cut at `start` and ``end - 1``.
+        Bounds in bp, ``0 <= start < end``.
+    reverse : bool, shape (n,), optional
+        Of single-end reads: whether each lies on the reverse strand.
     """
 
     contig_ids: NDArray[np.int32]
     barcode_ids: NDArray[np.int32]
     start: NDArray[np.int64]
     end: NDArray[np.int64]
+    reverse: NDArray[np.bool_] | None = None
 
     def __len__(self) -> int:
         return len(self.start)
+
+    def cut_sites(self, rows: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """Where the transposase cut for some fragments, and which of `rows` each site is of.
+
+        At `start` and ``end - 1``; for single-end reads only where the read begins: at `start` on
+        the forward strand, at ``end - 1`` on the reverse.
+
+        Returns
+        -------
+        int64, shape (n_sites,), twice
+        """
+        start, last = self.start[rows], self.end[rows] - 1
+        of = np.arange(len(rows))
+        if self.reverse is None:
+            return np.concatenate([start, last]), np.concatenate([of, of])
+        return np.where(self.reverse[rows], last, start), of
 
 
 class FragmentReader:
@@ -63,6 +88,8 @@ class FragmentReader:
         Plain or gzip, told by content; ``-`` is standard input.
     any_order : bool
         Whether lines need not be sorted by contig and start.
+    single_end : bool
+        Whether a line is one read, with its strand in column six.
     block_bytes : int, optional
         Text read at a time, `BLOCK_BYTES` if not given; memory is some ten times as much.
     progress : callable, optional
@@ -72,6 +99,8 @@ class FragmentReader:
     ----------
     contigs, barcodes : list of str
         Those met so far, in order of first appearance.
+    has_strand : bool
+        Whether column six of the first line is a strand.
     """
 
     def __init__(
@@ -79,6 +108,7 @@ class FragmentReader:
         path: str | Path,
         *,
         any_order: bool = False,
+        single_end: bool = False,
         block_bytes: int | None = None,
         progress: Callable[[int], None] | None = None,
     ) -> None:
@@ -88,6 +118,8 @@ class FragmentReader:
         self.barcodes: list[str] = []
         self._contig_codes: dict[bytes, int] = {}
         self._barcode_codes: dict[bytes, int] = {}
+        self.has_strand = False
+        self._single_end = single_end
         self._line, self._n_columns = 1, 0
         self._block_bytes = block_bytes or BLOCK_BYTES
         self._progress = progress or (lambda _: None)
@@ -110,57 +142,51 @@ class FragmentReader:
                 empty = False
                 yield block
         if empty:
-            raise IntervalError(f"{self.name}: no fragments in the file. It is all comments.")
+            raise IntervalError(
+                f"{self.name}: no fragments in the file. It is empty or all comments."
+            )
 
     def _lines(self) -> Iterator[bytes]:
         """Blocks of whole lines."""
-        rest = b""
-        with _opened(self.path, self.name) as (raw, text):
-            before = 0
-            while True:
-                try:
-                    data = text.read(self._block_bytes)
-                except (EOFError, OSError, zlib.error) as fault:
-                    raise IntervalError(
-                        f"{self.name}: truncated or damaged gzip data after line "
-                        f"{self._line - 1:,} ({fault}). Fetch the file again."
-                    ) from fault
-                if not data:
-                    break
-                at = data.rfind(b"\n") + 1
-                if at:
-                    yield rest + data[:at]
-                    rest = data[at:]
-                else:
-                    rest += data
-                read = raw.tell() if raw is not None else before
-                self._progress(read - before)
-                before = read
-        if rest:
-            yield rest + b"\n"
+        try:
+            yield from line_blocks(self.path, self.name, self._block_bytes, self._progress)
+        except (EOFError, OSError, zlib.error) as fault:
+            raise IntervalError(
+                f"{self.name}: truncated or damaged gzip data after line {self._line - 1:,} "
+                f"({fault}). Fetch the file again."
+            ) from fault
+        except LinesError as fault:
+            raise IntervalError(f"{self.name} line {self._line}: {fault}") from fault
 
     def _parsed(self, lines: bytes) -> FragmentBlock:
-        text = lines.replace(b"\r\n", b"\n") if b"\r" in lines else lines
+        text = lines
         while text.startswith(b"#"):
             text = text[text.index(b"\n") + 1 :]
+        text = without_blanks(text)
         try:
             return self._block(text)
+        except IntervalError:
+            raise
         except ValueError:
             kept = _without_comments(text)
         try:
             return self._block(kept)
+        except IntervalError:
+            raise
         except ValueError:
-            raise self._line_error(lines) from None
+            raise self._line_error(without_blanks(lines)) from None
 
     def _line_error(self, lines: bytes) -> IntervalError:
         """What is wrong with the first faulty line of a block."""
         place = None if self._order is None else self._order.place(self.contigs)
-        text = lines.decode("utf-8", "replace").replace("\r\n", "\n")
+        text = lines.decode("utf-8", "replace")
         for number, line in enumerate(text.split("\n"), self._line):
             if not line or line.startswith("#"):
                 continue
             fields = line.split("\t")
-            fault = _fault(fields, self._n_columns) or (place and place.fault(fields))
+            fault = _fault(fields, self._n_columns, single_end=self._single_end)
+            if fault is None and place is not None:
+                fault = place.fault(fields)
             if fault:
                 return IntervalError(f"{self.name} line {number}: {fault}")
             self._n_columns = len(fields)
@@ -173,17 +199,39 @@ class FragmentReader:
             none = np.empty(0, np.int64)
             return FragmentBlock(none.astype(np.int32), none.astype(np.int32), none, none)
         columns = TextColumns(lines)
-        if columns.n_columns != (self._n_columns or max(columns.n_columns, MIN_COLUMNS)):
+        least = STRAND_COLUMN + 1 if self._single_end else MIN_COLUMNS
+        if columns.n_columns != (self._n_columns or max(columns.n_columns, least)):
             raise ValueError("too few columns, or not as many as before")
+        if not self._n_columns:
+            self._examine(columns)
         self._n_columns = columns.n_columns
         start, end = columns.integers(1), columns.integers(2)
         if not (start < end).all():
             raise ValueError("start is not below end")
         contig = _named(columns, 0, self._contig_codes, self.contigs)
         barcode = _named(columns, 3, self._barcode_codes, self.barcodes)
+        reverse = _is_reverse(columns) if self._single_end else None
         if self._order is not None:
             self._order.check(contig, start)
-        return FragmentBlock(contig, barcode, start, end)
+        return FragmentBlock(contig, barcode, start, end, reverse)
+
+    def _examine(self, columns: TextColumns) -> None:
+        """Note a column of strands in the first block, and refuse BEDPE."""
+        if columns.n_columns <= STRAND_COLUMN:
+            return
+        fifth, strand = (columns.fields(at, _FIRST)[0] for at in (STRAND_COLUMN - 1, STRAND_COLUMN))
+        self.has_strand = strand in _STRANDS
+        if not all(_BOUND.fullmatch(field) for field in (fifth, strand)):
+            return
+        contigs, mates = (
+            set(columns.fields(at, columns.texts(at)[1])) for at in (0, MIN_COLUMNS - 1)
+        )
+        if all(mate in contigs or mate == b"." or mate.startswith(b"chr") for mate in mates):
+            raise IntervalError(
+                f"{self.name} line {self._line}: the fourth column is a contig, as in BEDPE; "
+                "fragments have their barcode there. Make them of the alignments with their "
+                "barcodes: sinto fragments, or snapatac2.pp.make_fragment_file."
+            )
 
 
 class _Order:
@@ -224,9 +272,10 @@ def _named(
     new = [texts[i] for i in np.flatnonzero(codes < 0)]
     if column == 0 and any(text.startswith(b"#") for text in new):
         raise ValueError("there is a comment among the lines")
+    decoded = [text.decode() for text in new]
     codes[codes < 0] = np.arange(len(names), len(names) + len(new))
     known.update(zip(new, range(len(names), len(names) + len(new)), strict=True))
-    names += [text.decode("utf-8", "replace") for text in new]
+    names += decoded
     return codes[local]
 
 
@@ -236,23 +285,42 @@ def _without_comments(lines: bytes) -> bytes:
     return b"".join(line + b"\n" for line in kept)
 
 
-def _fault(fields: list[str], n_columns: int) -> str | None:
+def _is_reverse(columns: TextColumns) -> NDArray[np.bool_]:
+    """Which reads lie on the reverse strand."""
+    codes, first = columns.texts(STRAND_COLUMN)
+    strands = columns.fields(STRAND_COLUMN, first)
+    if not set(strands) <= set(_STRANDS):
+        raise ValueError("a strand is neither + nor -")
+    return np.array([strand == b"-" for strand in strands], np.bool_)[codes]
+
+
+def _fault(fields: list[str], n_columns: int, *, single_end: bool) -> str | None:
     """What is wrong with a line in itself."""
-    remedy = "A line is chrom, start, end, barcode[, reads], with tabs between."
-    if len(fields) < MIN_COLUMNS:
-        return f"has {len(fields)} column(s), at least {MIN_COLUMNS} are needed. {remedy}"
+    least = STRAND_COLUMN + 1 if single_end else MIN_COLUMNS
+    if len(fields) < least:
+        more = " and a strand in the sixth for --single-end" if single_end else ""
+        return f"has {len(fields)} column(s), at least {least} are needed{more}. {_REMEDY}"
     if n_columns and len(fields) != n_columns:
-        return f"has {len(fields)} columns, the lines before have {n_columns}. {remedy}"
+        return f"has {len(fields)} columns, the lines before have {n_columns}. {_REMEDY}"
     for column, word in _NUMBERED:
         value = fields[column]
         if not (value.isascii() and value.isdigit() and len(value) <= MAX_DIGITS):
-            return f"{word} {value!r} is not a whole number of 0 or more. {remedy}"
+            return f"{word} {value!r} is not a whole number of 0 or more. {_REMEDY}"
     if int(fields[1]) >= int(fields[2]):
         place = f"{fields[0]}:{fields[1]}-{fields[2]}"
         return f"{place} breaks start < end. Fragments are 0-based half-open; fix the line."
+    return _name_fault(fields, single_end=single_end)
+
+
+def _name_fault(fields: list[str], *, single_end: bool) -> str | None:
+    """What is wrong with the texts of a line."""
     for column, word in ((0, "chrom"), (3, "barcode")):
-        if not fields[column] or "\0" in fields[column]:
-            return f"{word} {fields[column]!r} is no name. {remedy}"
+        if not fields[column] or not _NO_NAME.isdisjoint(fields[column]):
+            return f"{word} {fields[column]!r} is no name. {_REMEDY}"
+    if single_end and fields[STRAND_COLUMN].encode() not in _STRANDS:
+        return f"strand {fields[STRAND_COLUMN]!r} is neither + nor -, which --single-end needs."
+    if any(character < "\t" for field in fields for character in field):
+        return f"has control characters. {_REMEDY}"
     return None
 
 
@@ -277,34 +345,3 @@ class _Place:
             return f"start {start} comes after start {self.start} of {contig}. {remedy}"
         self.start = start
         return None
-
-
-@contextmanager
-def _opened(path: Path, name: str) -> Iterator[tuple[IO[bytes] | None, IO[bytes]]]:
-    """The file as it lies on disk (None for standard input), and its text."""
-    if str(path) == STANDARD_INPUT:
-        raw: IO[bytes] = sys.stdin.buffer
-        head = raw.peek(2)[:2] if isinstance(raw, io.BufferedReader) else b""
-        yield None, _text(raw, head)
-        return
-    if not path.is_file():
-        raise IntervalError(f"{path}: no such file. Check the path.")
-    with path.open("rb") as raw:
-        head = raw.read(18)
-        if head[12:14] == b"BC" and head.startswith(GZIP_MAGIC) and not _ends_as_bgzf(raw):
-            raise IntervalError(
-                f"{name}: truncated: its last block, which ends every BGZF file, is absent. "
-                "Fetch the file again."
-            )
-        raw.seek(0)
-        yield raw, _text(raw, head)
-
-
-def _text(raw: IO[bytes], head: bytes) -> IO[bytes]:
-    """The text of a file, which it may hold compressed."""
-    return cast("IO[bytes]", gzip.GzipFile(fileobj=raw)) if head.startswith(GZIP_MAGIC) else raw
-
-
-def _ends_as_bgzf(raw: IO[bytes]) -> bool:
-    raw.seek(-min(len(BGZF_EOF), raw.seek(0, 2)), 2)
-    return raw.read() == BGZF_EOF

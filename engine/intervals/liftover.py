@@ -7,21 +7,23 @@ between the first and the last of them in the new build.
 
 from __future__ import annotations
 
-import zlib
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from peakatlas.engine.dna.gzip_stream import read_maybe_gzip
 from peakatlas.engine.errors import ContigError, IntervalError
 from peakatlas.engine.intervals.contig_names import match_contigs as rename_contigs
 from peakatlas.engine.intervals.table import Intervals
 
 from .overlap import OverlapIndex
+from .text_files import read_lines
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from numpy.typing import NDArray
 
 STATUSES = ("lifted", "partial", "split", "duplicated", "deleted")
@@ -31,6 +33,9 @@ MIN_MATCH = 0.95
 _LIFTED, _PARTIAL, _SPLIT, _DUPLICATED, _DELETED = range(len(STATUSES))
 _SHOWN = 5
 _HEADER_FIELDS = 12
+_DIGITS = 12
+"""Most that a number has: sums of a whole file's stay below 2**63."""
+_NUMBER = re.compile(rf"\d{{1,{_DIGITS}}}", re.ASCII)
 
 
 @dataclass(frozen=True, eq=False)
@@ -102,7 +107,8 @@ class ChainFile:
     def __init__(self, path: str | Path) -> None:
         self.name = Path(path).name
         self._chains: list[_Chain] = []
-        parts = _parse(_read(Path(path)), self.name, self._chains)
+        lines = read_lines(path, "a chain file, such as hg19ToHg38.over.chain.gz")
+        parts = _parse(lines, self.name, self._chains)
         old_start, size, self._new_start, self._chain = parts
         names = tuple(dict.fromkeys(chain.old for chain in self._chains))
         code = {name: i for i, name in enumerate(names)}
@@ -209,35 +215,23 @@ class ChainFile:
         )
 
 
-def _read(path: Path) -> str:
-    if not path.is_file():
-        raise IntervalError(f"{path}: no such file. Check the path.")
-    try:
-        return read_maybe_gzip(path).decode("ascii")
-    except (EOFError, OSError, zlib.error, UnicodeDecodeError) as fault:
-        raise IntervalError(
-            f"{path.name}: no readable chain file ({fault}). Fetch the file again."
-        ) from fault
-
-
-def _parse(text: str, name: str, chains: list[_Chain]) -> tuple[NDArray[np.int64], ...]:
+def _parse(lines: Sequence[str], name: str, chains: list[_Chain]) -> tuple[NDArray[np.int64], ...]:
     """Old start, size, new start and chain of each block; puts the chains to `chains`."""
-    lines = text.splitlines()
-    heads = [i for i, line in enumerate(lines) if line.startswith("chain")]
-    before = lines[: heads[0]] if heads else lines
-    if not heads or any(line.strip() and not line.startswith("#") for line in before):
+    kept = [i for i, line in enumerate(lines) if line.strip() and not line.lstrip().startswith("#")]
+    heads = [at for at, i in enumerate(kept) if lines[i].split(None, 1)[0] == "chain"]
+    if not heads or heads[0] > 0:
         raise IntervalError(
             f"{name} line 1: not a chain file: no line begins with 'chain'. Give a file such as "
             "hg19ToHg38.over.chain.gz."
         )
     parts: list[NDArray[np.int64]] = []
-    for number, (head, after) in enumerate(zip(heads, [*heads[1:], len(lines)], strict=True)):
+    for number, (head, after) in enumerate(zip(heads, [*heads[1:], len(kept)], strict=True)):
         try:
-            chain, bounds = _header(lines[head])
-            blocks = _blocks(" ".join(lines[head + 1 : after]), bounds)
-        except (ValueError, IndexError) as fault:
+            chain, bounds = _header(lines[kept[head]])
+            blocks = _blocks([lines[i] for i in kept[head + 1 : after]], bounds)
+        except ValueError as fault:
             raise IntervalError(
-                f"{name} line {head + 1}: a chain that cannot be used ({fault}). "
+                f"{name} line {kept[head] + 1}: a chain that cannot be used ({fault}). "
                 "Fetch the file again."
             ) from fault
         chains.append(chain)
@@ -250,23 +244,41 @@ def _header(line: str) -> tuple[_Chain, tuple[int, ...]]:
     fields = line.split()
     if len(fields) < _HEADER_FIELDS:
         raise ValueError(f"its header has {len(fields)} fields, not {_HEADER_FIELDS} or more")
-    _, _, old, _, strand, start, end, new, size, new_strand, new_start, new_end = fields[:12]
+    old, new, new_strand, strand = (fields[at] for at in (2, 7, 9, 4))
     if strand != "+" or new_strand not in ("+", "-"):
         raise ValueError(f"its strands are {strand} and {new_strand}")
-    bounds = tuple(int(value) for value in (start, end, new_start, new_end))
-    return _Chain(old, new, int(size), new_strand == "-"), bounds
+    old_size, start, end, new_size, new_start, new_end = (
+        _whole(fields[at]) for at in (3, 5, 6, 8, 10, 11)
+    )
+    if not (start < end <= old_size and new_start < new_end <= new_size):
+        raise ValueError("its bounds do not lie within its contigs")
+    return _Chain(old, new, new_size, new_strand == "-"), (start, end, new_start, new_end)
 
 
-def _blocks(text: str, bounds: tuple[int, ...]) -> NDArray[np.int64]:
+def _whole(text: str) -> int:
+    if not _NUMBER.fullmatch(text):
+        raise ValueError(f"{text!r} is not a whole number of 0 or more")
+    return int(text)
+
+
+def _blocks(lines: Sequence[str], bounds: tuple[int, ...]) -> NDArray[np.int64]:
     """Old start, size and new start of the blocks of a chain, shape (3, n)."""
-    values = np.array(text.split(), np.int64)
-    if len(values) % 3 != 1:
-        raise ValueError(f"it has {len(values)} numbers; each block has three, the last one")
+    rows = [line.split() for line in lines]
+    if [len(row) for row in rows] != [3] * (len(rows) - 1) + [1]:
+        raise ValueError("each of its lines must have three numbers, the last one one")
+    texts = [text for row in rows for text in row]
+    joined = "".join(texts)
+    if joined.isascii() and joined.isdigit() and max(map(len, texts)) <= _DIGITS:
+        values = np.array(texts, np.int64)
+    else:
+        values = np.array([_whole(text) for text in texts], np.int64)
     size, old_gap, new_gap = np.append(values, [0, 0]).reshape(-1, 3).T
-    old_end, new_end = np.cumsum(size + old_gap), np.cumsum(size + new_gap)
     start, end, new_start, new_stop = bounds
-    if (values < 0).any() or (size == 0).any():
-        raise ValueError("a block is empty or a number negative")
+    if (size == 0).any():
+        raise ValueError("a block is empty")
+    if (values > max(end, new_stop)).any():
+        raise ValueError("a block is longer than its chain")
+    old_end, new_end = np.cumsum(size + old_gap), np.cumsum(size + new_gap)
     if (start + old_end[-1], new_start + new_end[-1]) != (end, new_stop):
         raise ValueError("its blocks do not end where its header says")
     old_at = start + old_end - size - old_gap

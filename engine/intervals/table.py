@@ -12,6 +12,8 @@ import pandas as pd
 from peakatlas.engine.errors import IntervalError, MissingDependencyError
 from peakatlas.engine.summary import Summary, listed
 
+from .conventions import WIDTH_NAMES, zero_based_starts
+
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray
     from pyranges import PyRanges
@@ -102,7 +104,8 @@ class Intervals(Summary):
         Parameters
         ----------
         frame : pandas.DataFrame
-            Rows keep their order; other columns are left aside.
+            Rows keep their order. A column ``width`` or ``length`` shows whether starts count
+            from 1; other columns are left aside.
 
         Raises
         ------
@@ -120,9 +123,8 @@ class Intervals(Summary):
             if set(names) <= set(frame.columns):
                 chrom, start, end = (frame[name] for name in names)
                 _check_column_types(chrom, start, end)
-                return cls.from_columns(
-                    chrom.tolist(), start.to_numpy(np.int64), end.to_numpy(np.int64)
-                )
+                first, last = start.to_numpy(np.int64), end.to_numpy(np.int64)
+                return cls.from_columns(chrom.tolist(), _from_zero(frame, first, last), last)
         raise IntervalError(
             f"the table has columns {', '.join(map(str, frame.columns))}; intervals need chrom, "
             "start, end (or Chromosome, Start, End)."
@@ -292,6 +294,17 @@ def as_intervals(table: IntervalTable) -> Intervals:
         f"a {type(table).__name__} is no table of intervals. Give Intervals, a DataFrame with "
         "chrom, start, end, or PyRanges."
     )
+
+
+def _from_zero(
+    frame: pd.DataFrame, start: NDArray[np.int64], end: NDArray[np.int64]
+) -> NDArray[np.int64]:
+    """Starts that count from 0, by a column of widths if there is one of whole numbers."""
+    for name in frame.columns:
+        column = frame[name]
+        if str(name).lower() in WIDTH_NAMES and pd.api.types.is_integer_dtype(column.dtype):
+            return zero_based_starts(start, end, column.to_numpy(np.int64), "the table")
+    return start
 
 
 def _check_column_types(chrom: pd.Series[Any], start: pd.Series[Any], end: pd.Series[Any]) -> None:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import codecs
 import gzip
 import json
+import zlib
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from peakatlas.engine.errors import PeakAtlasError
+from peakatlas.engine.intervals.text_files import split_lines
 
 from .base import later
 
@@ -58,7 +61,7 @@ def kind_of(path: Path) -> Kind | None:
     """
     try:
         return _folder_kind(path) if path.is_dir() else _file_kind(path) if path.is_file() else None
-    except (OSError, EOFError, ValueError):
+    except (OSError, EOFError, ValueError, RecursionError, zlib.error):
         return None
 
 
@@ -122,7 +125,8 @@ def _says(path: Path, name: str) -> bool:
     if not path.is_file():
         return False
     values = json.loads(path.read_bytes())
-    return name in values or name in values.get("attributes", {})
+    inner = values.get("attributes") if isinstance(values, dict) else None
+    return isinstance(values, dict) and (name in values or name in (inner or {}))
 
 
 def _file_kind(path: Path) -> Kind | None:
@@ -133,16 +137,21 @@ def _file_kind(path: Path) -> Kind | None:
             head = unpacked.read(_HEAD_BYTES)
     if any(head[place:].startswith(_HDF5) for place in _HDF5_PLACES):
         return "hdf5"
-    if head.lstrip().startswith(b">"):
+    lines = _text_lines(head)
+    first = next((line for line in lines if line.strip() and not line.startswith(";")), "")
+    if first.startswith(">"):
         return "fasta"
-    return "intervals" if _is_table_of_intervals(head) else None
+    return "intervals" if _is_table_of_intervals(lines) else None
 
 
-def _is_table_of_intervals(head: bytes) -> bool:
-    lines = [
-        line
-        for line in head.split(b"\n")
-        if line and not line.startswith((b"#", b"track", b"brow"))
-    ]
-    fields = lines[0].split() if lines else []
-    return len(fields) >= 3 and fields[1].isdigit() and fields[2].isdigit()
+def _text_lines(head: bytes) -> list[str]:
+    """Lines of the first bytes of a file; the last may be cut."""
+    utf16 = head.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
+    text = head.decode("utf-16" if utf16 else "utf-8-sig", "replace")
+    return split_lines(text)
+
+
+def _is_table_of_intervals(lines: list[str]) -> bool:
+    kept = [line for line in lines if line.strip() and not line.startswith(("#", "track", "brow"))]
+    fields = kept[0].split() if kept else []
+    return len(fields) >= 3 and all(word.isascii() and word.isdigit() for word in fields[1:3])

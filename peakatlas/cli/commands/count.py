@@ -12,7 +12,7 @@ from peakatlas.cli.base import Command, later
 from peakatlas.cli.kinds import NAMES, kind_of
 from peakatlas.cli.options import CELLS_PANEL, JsonOption
 from peakatlas.cli.outputs import check_apart, writable, written_whole
-from peakatlas.cli.terminal import bytes_bar, print_facts, working
+from peakatlas.cli.terminal import bytes_bar, print_facts, say, working
 from peakatlas.engine.errors import PeakAtlasError
 
 if TYPE_CHECKING:
@@ -69,7 +69,7 @@ def count(
     ],
     barcodes: Annotated[
         Path | None,
-        typer.Option("--barcodes", metavar="LIST", help="Cells, one a line, plain or gzip."),
+        typer.Option("--barcodes", metavar="LIST", help="Cells: one a line, or singlecell.csv."),
     ] = None,
     min_fragments: Annotated[
         int | None,
@@ -100,13 +100,20 @@ def count(
     unsorted: Annotated[
         bool, typer.Option("--unsorted", help="Take lines in any order, not only sorted ones.")
     ] = False,
+    single_end: Annotated[
+        bool,
+        typer.Option(
+            "--single-end",
+            help="A line is one read, its strand in column 6: only where it begins is a cut site.",
+        ),
+    ] = False,
     as_json: JsonOption = False,
 ) -> None:
     """Count the fragments of cells over peaks."""
+    from peakatlas.classifier.counts.barcode_lists import read_barcodes  # noqa: PLC0415
     from peakatlas.classifier.counts.fragment_counts import (  # noqa: PLC0415
         FragmentOptions,
         count_fragments,
-        read_barcodes,
     )
 
     if [*map(str, fragments), peaks].count("-") > 1:
@@ -119,6 +126,7 @@ def count(
         min_fragments=min_fragments or default,
         match_contigs=match_contigs,
         any_order=unsorted,
+        single_end=single_end,
     )
     with bytes_bar("counting") as advance:
         counted = count_fragments(
@@ -128,6 +136,12 @@ def count(
             prefixes=prefix or None,
             options=options,
             progress=advance,
+        )
+    if counted.uns["fragments"]["strand_column"] and not single_end:
+        say(
+            "column 6 is a strand; both ends of each fragment were counted as cut sites, which is "
+            "right for paired reads (Cell Ranger ATAC 2.2 writes such files). Of single-end reads "
+            "only one end is: --single-end."
         )
     with working(f"writing {out}"), written_whole(out) as path:
         counted.write_h5ad(path, compression="gzip")

@@ -13,11 +13,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from peakatlas.classifier.counts.fragment_counts import (
-    FragmentOptions,
-    count_fragments,
-    read_barcodes,
-)
+from peakatlas.classifier.counts.barcode_lists import read_barcodes
+from peakatlas.classifier.counts.fragment_counts import FragmentOptions, count_fragments
 from peakatlas.classifier.counts.fragments import FragmentReader
 from peakatlas.classifier.counts.matrix import read_counts
 from peakatlas.engine.errors import ContigError, CountsError, IntervalError

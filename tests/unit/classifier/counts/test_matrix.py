@@ -37,7 +37,7 @@ def test_reads_counts_peaks_and_depth():
 
 def test_columns_of_var_come_before_names():
     given = adata([[1, 2]], names=["p1", "p2"])
-    given.var["seqnames"], given.var["start"], given.var["end"] = ["chr1", "2"], [1, 2], [5, 9]
+    given.var["chr"], given.var["start"], given.var["end"] = ["chr1", "2"], [1, 2], [5, 9]
     assert read_counts(given).peaks.names() == ["chr1:1-5", "2:2-9"]
 
 

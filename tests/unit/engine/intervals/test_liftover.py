@@ -126,9 +126,12 @@ def test_contigs_of_another_style(tmp_path):
         ("chain 9 chr1 10\n5\n", "line 1: a chain that cannot be used (its header has 4 fields"),
         (TEXT.replace("+ 0 300", "- 0 300"), "line 2: a chain that cannot be used (its strands"),
         (TEXT.replace("80 0 10\n", ""), "its blocks do not end where its header says"),
-        (TEXT.replace("80 0 10", "80 0"), "it has 6 numbers; each block has three"),
-        (TEXT.replace("80 0 10", "80 0 x"), "line 2: a chain that cannot be used (invalid literal"),
-        (TEXT.replace("80 0 10", "90 -10 0"), "a block is empty or a number negative"),
+        (TEXT.replace("80 0 10", "80 0"), "each of its lines must have three numbers"),
+        (
+            TEXT.replace("80 0 10", "80 0 x"),
+            "line 2: a chain that cannot be used ('x' is not a whole",
+        ),
+        (TEXT.replace("80 0 10", "90 -10 0"), "'-10' is not a whole number of 0 or more"),
     ],
 )
 def test_faulty_files(tmp_path, text, fault):
@@ -141,8 +144,33 @@ def test_absent_and_truncated_files(tmp_path):
     with pytest.raises(IntervalError, match=r"none\.chain: no such file"):
         ChainFile(tmp_path / "none.chain")
     (tmp_path / "c.gz").write_bytes(gzip.compress(TEXT.encode())[:-9])
-    with pytest.raises(IntervalError, match=r"c\.gz: no readable chain file"):
+    with pytest.raises(IntervalError, match=r"c\.gz: truncated or damaged gzip data"):
         ChainFile(tmp_path / "c.gz")
+
+
+def test_dressing_is_left_out(tmp_path):
+    peaks = Intervals.from_columns(["chr1", "chr1", "chr2"], [10, 420, 0], [20, 430, 60])
+    expected = chain(tmp_path).lift(peaks).intervals.names()
+    dressed = TEXT.replace("80 0 10", "# a gap\n\n  80\t0\t10  \n#chain 1").replace("\n", "\r\n")
+    for text in (dressed, "\ufeff" + dressed, dressed.replace("\r\n", "\r")):
+        assert chain(tmp_path, text).lift(peaks).intervals.names() == expected
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "fault"),
+    [
+        ("chr1 1000 + 0 300", "chr1 200 + 0 300", "its bounds do not lie within its contigs"),
+        ("chrA 2000 + 50 340", "chrA 2000 + 50 3_40", "'3_40' is not a whole number"),
+        ("80 0 10\n100", "80 0\n10 100", "each of its lines must have three numbers"),
+        ("80 0 10", f"{10**30} 0 10", "is not a whole number"),
+        ("80 0 10", "900 0 10", "a block is longer than its chain"),
+        ("100\nchain 50", "100\nchains 50", "line 7: a chain that cannot be used (each of"),
+    ],
+)
+def test_numbers_are_those_of_the_format(tmp_path, old, new, fault):
+    with pytest.raises(IntervalError) as caught:
+        chain(tmp_path, TEXT.replace(old, new))
+    assert fault in str(caught.value)
 
 
 gaps = st.tuples(st.integers(1, 12), st.integers(0, 6), st.integers(0, 6))

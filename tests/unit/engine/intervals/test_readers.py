@@ -121,7 +121,7 @@ def test_parse_names_refuses_reversed_bounds_with_the_source():
 @pytest.mark.parametrize(
     "columns",
     [("chrom", "start", "end"), ("chr", "chromStart", "chromEnd"), ("Chromosome", "Start", "End"),
-     ("seqnames", "start", "stop")],
+     ("contig", "start", "stop")],
 )  # fmt: skip
 def test_frame_columns_and_aliases(columns):
     frame = pd.DataFrame(dict(zip(columns, (["chr1", "chr2"], [1, 2], [5, 6]), strict=True)))
