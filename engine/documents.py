@@ -15,6 +15,7 @@ it and kept in the parsed JSON, unless the model forbids them.
 from __future__ import annotations
 
 import json
+import re
 from typing import TYPE_CHECKING, Annotated, Any, NoReturn, TypeVar
 
 import msgspec
@@ -34,8 +35,11 @@ Count = Annotated[int, Meta(ge=0, le=1 << 48)]
 """Number of things or bytes."""
 Text = Annotated[str, Meta(max_length=1000)]
 """A name or short text."""
-Sha256 = Annotated[str, Meta(pattern="^[0-9a-f]{64}$")]
+Sha256 = Annotated[str, Meta(pattern=r"^[0-9a-f]{64}\Z")]
 """SHA-256, lower-case hex."""
+
+
+_PATTERN = re.compile("Expected `str` matching regex '.*'")
 
 
 class Document(msgspec.Struct, kw_only=True):
@@ -120,7 +124,8 @@ def as_model(values: object, model: type[T], where: str, error: type[PeakAtlasEr
     try:
         return msgspec.convert(values, model)
     except (msgspec.ValidationError, RecursionError) as fault:
-        raise error(f"{where} cannot be used: {fault}.") from None
+        said = _PATTERN.sub("a text of another form than it must have", str(fault))
+        raise error(f"{where} cannot be used: {said}.") from None
 
 
 def _no_number(name: str) -> NoReturn:

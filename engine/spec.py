@@ -5,14 +5,20 @@ from __future__ import annotations
 import hashlib
 import json
 from dataclasses import asdict, dataclass, field, fields
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
+from .documents import as_model
 from .errors import ModelError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 Precision = Literal["bf16", "fp32"]
 Pooling = Literal["mean", "cls"]
 Strand = Literal["forward", "both"]
 
+LARGEST_DIM = 1 << 16
+"""Most values of an embedding."""
 MAX_N_FRACTION = 0.5
 """Default of `EmbeddingSpec.max_n_fraction`. With the shipped model and 500 real peaks, windows cut
 short by N were nearest to their own whole window in 98 % (N fraction 0.2), 67 % (0.5), 51 % (0.6)
@@ -29,7 +35,7 @@ class EmbeddingSpec:
     Raises
     ------
     ModelError
-        If `max_n_fraction` is not from 0 to 1.
+        If `max_n_fraction` is not from 0 to 1, or `dim` not from 1 to `LARGEST_DIM`.
     """
 
     model: str = field(compare=False)
@@ -57,6 +63,8 @@ class EmbeddingSpec:
     has no other window is masked. The default is that of specs written without this field."""
 
     def __post_init__(self) -> None:
+        if not 1 <= self.dim <= LARGEST_DIM:
+            raise ModelError(f"dim {self.dim} is not from 1 to {LARGEST_DIM}")
         if not 0 <= self.max_n_fraction <= 1:
             raise ModelError(f"max_n_fraction {self.max_n_fraction} is not from 0 to 1")
 
@@ -72,15 +80,26 @@ class EmbeddingSpec:
         return asdict(self)
 
     @classmethod
-    def from_json(cls, values: dict[str, Any]) -> EmbeddingSpec:
+    def from_json(cls, values: Mapping[str, Any], where: str = "the spec") -> EmbeddingSpec:
         """Inverse of `to_json`; keys that are absent take their defaults, unknown ones are refused.
+
+        Parameters
+        ----------
+        values : mapping
+        where : str
+            Named in errors.
 
         Raises
         ------
         TypeError
-            If a key is unknown, or one without a default is absent.
+            If a key is unknown.
+        ModelError
+            If a value has another type or is out of range, or one without a default is absent.
         """
-        return cls(**values)
+        unknown = sorted(values.keys() - {f.name for f in fields(cls)})
+        if unknown:
+            raise TypeError(f"{where} has keys that are unknown: {', '.join(unknown)}")
+        return as_model(dict(values), cls, where, ModelError)
 
     def difference(self, other: EmbeddingSpec) -> str:
         """Fields of the identity that differ, ``name: this != other``, comma separated.

@@ -14,8 +14,8 @@ import numpy as np
 
 from peakatlas.atlas.format.digests import DIGEST_BYTES
 from peakatlas.atlas.format.layout import INTERVAL_CHUNK_ROWS
-from peakatlas.atlas.format.schema import PLAN_NAME
-from peakatlas.atlas.format.segment import Segment, segment_name
+from peakatlas.atlas.format.schema import PLAN_NAME, segment_name
+from peakatlas.atlas.format.segment import Segment
 from peakatlas.engine.dna.windows import parse_window
 
 from .compatibility import check_same_genome

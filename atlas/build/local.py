@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from peakatlas.atlas.atlas import Atlas
-from peakatlas.atlas.format.schema import PLAN_NAME
-from peakatlas.atlas.format.segment import Segment, segment_name
+from peakatlas.atlas.format.schema import PLAN_NAME, segment_name
+from peakatlas.atlas.format.segment import Segment
 from peakatlas.atlas.storage.locks import locked
 from peakatlas.engine.dna.windows import parse_window
 from peakatlas.engine.errors import IncompleteAtlasError, ShardOwnershipError

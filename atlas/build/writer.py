@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from peakatlas.atlas.format.digests import intervals_digest
-from peakatlas.atlas.format.schema import LOG_FOLDER, MANIFEST_NAME
+from peakatlas.atlas.format.schema import LOG_FOLDER, MANIFEST_NAME, segment_name
 from peakatlas.atlas.format.segment import (
     Segment,
     begun_segments,
@@ -20,7 +20,6 @@ from peakatlas.atlas.format.segment import (
     list_segment,
     make_plan,
     read_manifest,
-    segment_name,
 )
 from peakatlas.atlas.format.shard_encoding import EncodedShard, encode_shard, put_shard
 from peakatlas.atlas.format.shard_rows import ShardRows, stored_columns

@@ -126,8 +126,9 @@ def _repair_document(root: Path, fault: Fault) -> Iterator[str]:
 
 def _document(plan: Plan, name: str, listed: dict[str, dict[str, object]]) -> bytes | None:
     """Content of a log entry or of metadata; None if this version of zarr writes it otherwise."""
-    if name.startswith("log/"):
-        shard = int(Path(name).stem.removeprefix("shard-"))
+    shards = {plan.log_name(shard): shard for shard in range(plan.n_shards)}
+    if name in shards:
+        shard = shards[name]
         held = {file: listed[file] for file in plan.shard_files(shard).values()}
         return files.json_bytes(plan.log_entry(shard, held))
     laid_out: dict[str, Buffer] = {}
@@ -136,7 +137,8 @@ def _document(plan: Plan, name: str, listed: dict[str, dict[str, object]]) -> by
     for layout in plan.layouts.values():
         layout.create(store)
     content = laid_out[name].to_bytes() if name in laid_out else b""
-    return content if bytes_digest(content) == listed[name]["sha256"] else None
+    right = name in plan.laid_out and bytes_digest(content) == listed[name]["sha256"]
+    return content if right else None
 
 
 def _repair_shards(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -11,18 +10,20 @@ from typing import TYPE_CHECKING, Any
 
 from peakatlas.atlas.format.digests import bytes_digest
 from peakatlas.atlas.format.schema import (
+    GROUP_NAME,
     LOG_FOLDER,
     MANIFEST_NAME,
     NEWEST_VERSION,
     PLAN_NAME,
     ROOT_GROUP,
     Plan,
+    check_listed,
     check_manifest,
     version_key,
 )
-from peakatlas.atlas.format.segment import segment_name
 from peakatlas.atlas.storage import atomic as files
-from peakatlas.engine.errors import PeakAtlasError
+from peakatlas.engine.documents import parse_object
+from peakatlas.engine.errors import AtlasError, PeakAtlasError
 from peakatlas.engine.run.cores import usable_cores
 
 from .faults import Fault, Kind
@@ -32,7 +33,6 @@ if TYPE_CHECKING:
 
     from peakatlas.atlas.storage.base import Storage
 
-_GROUP_NAME = "zarr.json"
 _FEW_BYTES = 1 << 22
 """Up to so many bytes, threads cost more than they save."""
 
@@ -58,16 +58,14 @@ def check_manifest_file(storage: Storage) -> tuple[dict[str, Any] | None, list[F
     kind: Kind = "manifest"
     try:
         data = storage.read_bytes(MANIFEST_NAME)
-        manifest = json.loads(data)
+        manifest = parse_object(data, MANIFEST_NAME, AtlasError)
         kind = "manifest" if _is_known(manifest) else "newer"
         check_manifest(manifest, MANIFEST_NAME)
         what = _manifest_fault(manifest, data)
     except FileNotFoundError:
         what = "is absent: the atlas was not finished, or lost it"
-    except (ValueError, AttributeError, RecursionError) as error:
+    except AtlasError as error:
         what = f"cannot be believed ({error})"
-    except (KeyError, TypeError) as error:
-        what = f"lacks or misnames a field ({error!r})"
     if what:
         return None, [Fault(file=MANIFEST_NAME, what=what, kind=kind)]
     return manifest, []
@@ -76,12 +74,12 @@ def check_manifest_file(storage: Storage) -> tuple[dict[str, Any] | None, list[F
 def check_root_group(storage: Storage) -> Iterator[Fault]:
     """Compare the Zarr group of the atlas with the one content that it may have."""
     try:
-        same = storage.read_bytes(_GROUP_NAME) == files.json_bytes(ROOT_GROUP)
+        same = storage.read_bytes(GROUP_NAME) == files.json_bytes(ROOT_GROUP)
         what = "" if same else "is not the group of an atlas as the format has it"
     except FileNotFoundError:
         what = "is absent"
     if what:
-        yield Fault(file=_GROUP_NAME, what=what, kind="document")
+        yield Fault(file=GROUP_NAME, what=what, kind="document")
 
 
 def check_segment_files(
@@ -119,6 +117,11 @@ def check_segment_files(
     if plan is None:
         return None, faults + about_plan
     faults += _plan_faults(plan, manifest, entry)
+    try:
+        check_listed(plan, entry["files"], f"{name}/{PLAN_NAME}")
+    except AtlasError as error:
+        what = f"does not fit a plan ({error})"
+        return None, [*faults, Fault(file=MANIFEST_NAME, what=what, kind="manifest")]
     faults += _log_faults(storage, entry, plan)
     return CheckedSegment(name=name, plan=plan, faults=tuple(faults)), faults
 
@@ -138,7 +141,7 @@ def check_strays(
     root = storage.local_path()
     if root is None:
         return [], ["the folder cannot be listed, so stray files were not looked for"]
-    known = {MANIFEST_NAME, _GROUP_NAME}
+    known = {MANIFEST_NAME, GROUP_NAME}
     known |= {f"{s['name']}/{file}" for s in manifest["segments"] for file in s["files"]}
     for segment in segments:
         known |= {
@@ -162,15 +165,6 @@ def check_strays(
     return strays, notes
 
 
-def layout_names(plan: Plan) -> list[str]:
-    """Paths, below the segment, of the files that are laid out before the first shard."""
-    laid_out = [layout for layout in plan.layouts.values() if not layout.indexed]
-    return [
-        PLAN_NAME, _GROUP_NAME, *(f"{name}/{_GROUP_NAME}" for name in plan.layouts),
-        *(file for layout in laid_out for file in layout.files),
-    ]  # fmt: skip
-
-
 def is_shard(name: str) -> bool:
     """Whether a path below a segment is that of a shard of a row column."""
     return "/c/" in name and not name.startswith("intervals/")
@@ -182,27 +176,18 @@ def _is_known(manifest: Mapping[str, Any]) -> bool:
 
 
 def _manifest_fault(manifest: Mapping[str, Any], data: bytes) -> str:
-    names = [str(entry["name"]) for entry in manifest["segments"]]
     if data != files.json_bytes(manifest):
         return "is not written as the format has it: its bytes were changed"
-    if not names or names != [segment_name(number) for number in range(len(names))]:
-        return f"lists segments {names}, which are not numbered from 0"
-    n_rows = sum(entry["n_rows"] for entry in manifest["segments"])
-    if manifest["n_rows"] != n_rows:
-        return f"has n_rows {manifest['n_rows']}, its segments {n_rows}"
-    for entry in manifest["segments"]:
-        for file in entry["files"].values():
-            int(file["bytes"]), str(file["sha256"])
     return ""
 
 
 def _read_plan(storage: Storage, segment: str) -> tuple[Plan | None, list[Fault]]:
     name = f"{segment}/{PLAN_NAME}"
     try:
-        return Plan.from_json(json.loads(storage.read_bytes(name)), name), []
+        return Plan.from_json(parse_object(storage.read_bytes(name), name, AtlasError), name), []
     except FileNotFoundError:
         what = "is absent"
-    except (ValueError, AttributeError, PeakAtlasError) as error:
+    except PeakAtlasError as error:
         what = f"cannot be used ({error})"
     return None, [Fault(file=name, what=what, kind="original")]
 
@@ -220,8 +205,7 @@ def _plan_faults(
     if version_key(manifest["format_version"]) < version_key(plan.format_version):
         what = f"is of format {manifest['format_version']}, {entry['name']} {plan.format_version}"
         yield Fault(file=MANIFEST_NAME, what=what, kind="manifest")
-    shards = [file for s in range(plan.n_shards) for file in plan.shard_files(s).values()]
-    absent = sorted({*layout_names(plan), *shards} - entry["files"].keys())
+    absent = sorted(set(plan.laid_out) - entry["files"].keys())
     if absent:
         what = f"does not list {len(absent)} file(s) of {entry['name']} ({', '.join(absent[:5])})"
         yield Fault(file=MANIFEST_NAME, what=what, kind="manifest")
@@ -282,7 +266,7 @@ def _content_fault(
 def _kind(name: str) -> Kind:
     if is_shard(name):
         return "shard"
-    return "document" if name.endswith(_GROUP_NAME) else "original"
+    return "document" if name.endswith(GROUP_NAME) else "original"
 
 
 def _names_below(root: str) -> Iterator[str]:

@@ -19,6 +19,8 @@ from .int8 import NAN_CODE
 from .unpacking import COMPRESSORS
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from numpy.typing import NDArray
     from zarr.abc.store import Store
 
@@ -30,6 +32,8 @@ CHECKSUM_BYTES = 4
 """Bytes of a CRC32C, behind a chunk and behind the index of a shard."""
 PLACE_BYTES = 16
 """Bytes that say in the index of a shard where a chunk is."""
+LEAST_SHARE = 1 / 64
+"""Of the bytes of an array's rows, what is stored of them at least, also where compressed."""
 PLAIN = frozenset({"bytes", "crc32c", "sharding_indexed"})
 """Codecs of arrays that this software writes."""
 ARRAY_NAME = "zarr.json"
@@ -91,11 +95,6 @@ class Layout:
         """Paths of its files below the segment, its metadata not counted."""
         return [self.file(number) for number in range(self.n_files)]
 
-    @property
-    def file_bytes(self) -> int:
-        """Bytes of a file all of whose chunks hold rows."""
-        return self.n_chunks * (self.chunk_bytes + CHECKSUM_BYTES) + self.index_bytes
-
     def file(self, number: int) -> str:
         """Path of a file below the segment."""
         return f"{self.name}/c/{number}" + "/0" * self.matrix
@@ -104,6 +103,35 @@ class Layout:
         """Chunks of a file that hold rows."""
         rows = min(self.shard_rows, self.n_rows - number * self.shard_rows)
         return -(-rows // self.chunk_rows)
+
+    def check_bytes(self, listed: Mapping[str, Mapping[str, Any]], where: str) -> None:
+        """Refuse files that are listed with too few bytes for their rows, or other checksums.
+
+        A file whose checksums are listed is plain, and so has one size that it can have. Others
+        may be compressed, to a share of `LEAST_SHARE` of their rows' bytes at least.
+
+        Raises
+        ------
+        AtlasError
+            Names the file.
+        """
+        stored = 0
+        for number, name in enumerate(self.files):
+            held, chunks = listed[name], self.chunks_of(number)
+            stored += held["bytes"]
+            if "crc32c" not in held:
+                continue
+            size = chunks * (self.chunk_bytes + CHECKSUM_BYTES) + self.index_bytes
+            if held["bytes"] != size or len(held["crc32c"]) != 8 * chunks:
+                raise AtlasError(
+                    f"{where}: {name} is listed with {held['bytes']} bytes and "
+                    f"{len(held['crc32c']) // 8} checksums; it must have {size} and {chunks}."
+                )
+        if stored < LEAST_SHARE * self.n_rows * self.row_bytes:
+            raise AtlasError(
+                f"{where} plans {self.n_rows:,} rows of {self.name}, and {stored:,} bytes of them "
+                "are listed: the atlas is damaged."
+            )
 
     def create(self, store: Store, data: NDArray[Any] | None = None) -> zarr.Array[Any]:
         """Lay the array out in the store of the segment, with these rows or none yet."""

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from peakatlas.atlas.storage.base import read_json
 from peakatlas.engine.intervals.table import Intervals
 
 from .columns import Column
 from .float16 import widen
 from .layout import INTERVAL_COLUMNS
-from .schema import PLAN_NAME, Plan
+from .schema import PLAN_NAME, read_plan
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -42,7 +41,7 @@ class OpenSegment:
     def __init__(self, storage: Storage, entry: Mapping[str, Any]) -> None:
         self.name = str(entry["name"])
         path = f"{self.name}/{PLAN_NAME}"
-        self.plan = Plan.from_json(read_json(storage, path), storage.where(path))
+        self.plan = read_plan(storage.read_bytes(path), entry, storage.where(path))
         self.n_rows = self.plan.n_rows
         self._columns = {
             name: Column(storage, self.name, layout, entry["files"])

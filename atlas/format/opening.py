@@ -56,12 +56,19 @@ def open_segments(storage: Storage, manifest: Mapping[str, Any]) -> list[OpenSeg
         If a plan is absent, damaged or of a newer version.
     """
     try:
-        return [OpenSegment(storage, entry) for entry in manifest["segments"]]
+        segments = [OpenSegment(storage, entry) for entry in manifest["segments"]]
     except FileNotFoundError as error:
         raise AtlasError(
             f"{storage.name} is damaged: the plan of a segment is absent ({error}). Restore it "
             f"from a copy; `peakatlas atlas verify {storage.name}` names all faults."
         ) from error
+    for segment in segments:
+        if segment.plan.spec.to_json() != manifest["spec"]:
+            raise AtlasError(
+                f"{storage.where(segment.name)} is of another spec than the manifest: "
+                f"`peakatlas atlas verify {storage.name}` names all faults."
+            )
+    return segments
 
 
 def check_sizes(storage: Storage, manifest: Mapping[str, Any]) -> None:

@@ -11,10 +11,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from peakatlas.engine.documents import as_model, parse_object
 from peakatlas.engine.errors import AtlasError
 from peakatlas.engine.spec import EmbeddingSpec
 
-from .digests import json_digest
+from .digests import bytes_digest, json_digest
+from .documents import ManifestDocument, PlanDocument
 from .int8 import NAN_CODE, Int8Code
 from .layout import layouts_of
 
@@ -39,6 +41,8 @@ ROOT_GROUP = {"attributes": {"format": FORMAT}, "node_type": "group", "zarr_form
 MANIFEST_NAME = "manifest.json"
 PLAN_NAME = "plan.json"
 LOG_FOLDER = "log"
+GROUP_NAME = "zarr.json"
+"""Metadata of a group or an array."""
 
 ABSENT, EMBEDDED, MASKED = 0, 1, 2
 STATES = ("absent", "embedded", "masked")
@@ -95,6 +99,18 @@ class Plan:
     def layouts(self) -> dict[str, Layout]:
         """Every array of the segment by name, see `layout.layouts_of`."""
         return layouts_of(self)
+
+    @property
+    def laid_out(self) -> list[str]:
+        """Paths below the segment of the files that are there before the first shard."""
+        groups = (f"{name}/{GROUP_NAME}" for name in ("intervals", *self.layouts))
+        plain = (layout for layout in self.layouts.values() if not layout.indexed)
+        return [
+            PLAN_NAME,
+            GROUP_NAME,
+            *groups,
+            *(file for layout in plain for file in layout.files),
+        ]
 
     @property
     def n_shards(self) -> int:
@@ -202,22 +218,23 @@ class Plan:
         Raises
         ------
         AtlasError
-            If the version is newer than this software, a field is missing, or the digest of the
-            spec does not fit the spec.
+            If the version is newer than this software, it is not as the model says, or the digest
+            of the spec does not fit the spec.
+        ModelError
+            If the spec is none.
         """
         check_version(values, where)
+        read = as_model(values, PlanDocument, where, AtlasError)
         try:
-            spec = EmbeddingSpec.from_json(values["spec"])
-            apart = {"spec", "contigs", "int8"}
-            names = [name for name in cls.__dataclass_fields__ if name not in apart]
-            kept = {name: values[name] for name in names if name in values}
-            code = _int8_code(values)
-            plan = cls(spec=spec, contigs=tuple(values["contigs"]), int8=code, **kept)
-        except (KeyError, TypeError) as error:
-            raise AtlasError(f"{where} lacks or misnames a field: {error}.") from error
-        if values.get("spec_digest") != spec.digest:
+            spec = EmbeddingSpec.from_json(read.spec, f"{where} spec")
+        except TypeError as error:
+            raise AtlasError(f"{error}; the file was edited.") from None
+        if read.spec_digest != spec.digest:
             raise AtlasError(f"{where}: spec_digest does not fit the spec; the file was edited.")
-        return plan
+        apart = {"spec", "contigs", "int8"}
+        names = [name for name in cls.__dataclass_fields__ if name not in apart]
+        kept = {name: values[name] for name in names if name in values}
+        return cls(spec=spec, contigs=tuple(read.contigs), int8=_int8_code(read), **kept)
 
 
 def check_version(values: Mapping[str, Any], where: str) -> None:
@@ -257,7 +274,7 @@ def seal_manifest(values: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def check_manifest(values: Mapping[str, Any], where: str) -> None:
-    """Refuse a manifest of a newer version or one that was edited.
+    """Refuse a manifest of a newer version, one that was edited, or one that is not as the model.
 
     Raises
     ------
@@ -266,6 +283,74 @@ def check_manifest(values: Mapping[str, Any], where: str) -> None:
     check_version(values, where)
     if seal_manifest(values)["sha256"] != values.get("sha256"):
         raise AtlasError(f"{where} does not fit its own digest: it was edited or damaged.")
+    read = as_model(values, ManifestDocument, where, AtlasError)
+    names = [segment.name for segment in read.segments]
+    if names != [segment_name(number) for number in range(len(names))]:
+        raise AtlasError(f"{where} lists segments {names[:5]}, which are not numbered from 0.")
+    n_rows = sum(segment.n_rows for segment in read.segments)
+    if read.n_rows != n_rows:
+        raise AtlasError(f"{where} has n_rows {read.n_rows}, its segments {n_rows}.")
+
+
+def read_plan(data: bytes, entry: Mapping[str, Any], where: str) -> Plan:
+    """The plan of a segment that a manifest lists: the one that it lists, of its rows and files.
+
+    Parameters
+    ----------
+    data : bytes
+        Of ``plan.json``.
+    entry : mapping
+        What the checked manifest says of the segment.
+    where : str
+        Path or URL of the plan, for the text.
+
+    Raises
+    ------
+    AtlasError
+        If it is another plan, or its rows need other files than those that are listed.
+    """
+    values = parse_object(data, where, AtlasError)
+    check_version(values, where)
+    if bytes_digest(data) != entry["files"].get(PLAN_NAME, {}).get("sha256"):
+        raise AtlasError(
+            f"{where} is not the plan that the manifest lists: restore it from a copy."
+        )
+    plan = Plan.from_json(values, where)
+    if plan.n_rows != entry["n_rows"]:
+        raise AtlasError(f"{where} plans {plan.n_rows} rows, the manifest has {entry['n_rows']}.")
+    check_listed(plan, entry["files"], where)
+    return plan
+
+
+def check_listed(plan: Plan, listed: Mapping[str, Mapping[str, Any]], where: str) -> None:
+    """Refuse a plan whose rows need files that are not listed, or listed with too few bytes.
+
+    Parameters
+    ----------
+    plan : Plan
+    listed : mapping
+        Path below the segment to ``{"bytes", "sha256"}``.
+    where : str
+        Path or URL of the plan, for the text.
+
+    Raises
+    ------
+    AtlasError
+        Names the first file.
+    """
+    needed = sum(layout.n_files for layout in plan.layouts.values())
+    if needed > len(listed):
+        raise AtlasError(f"{where} plans {needed} files of rows, and {len(listed)} are listed.")
+    for layout in plan.layouts.values():
+        absent = next((file for file in layout.files if file not in listed), None)
+        if absent is not None:
+            raise AtlasError(f"{where} plans the file {absent}, which the manifest does not list.")
+        layout.check_bytes(listed, where)
+
+
+def segment_name(number: int) -> str:
+    """Name of the folder of a segment."""
+    return f"segment-{number:04d}"
 
 
 def wrong_rows(embedding: NDArray[Any], state: NDArray[np.uint8]) -> NDArray[np.int64]:
@@ -294,8 +379,7 @@ def wrong_rows(embedding: NDArray[Any], state: NDArray[np.uint8]) -> NDArray[np.
     )
 
 
-def _int8_code(values: Mapping[str, Any]) -> Int8Code | None:
-    if "embedding_scale" not in values:
+def _int8_code(read: PlanDocument) -> Int8Code | None:
+    if read.embedding_scale is None or read.embedding_offset is None:
         return None
-    scale, offset = values["embedding_scale"], values["embedding_offset"]
-    return Int8Code(scale=tuple(scale), offset=tuple(offset))
+    return Int8Code(scale=tuple(read.embedding_scale), offset=tuple(read.embedding_offset))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from datetime import UTC, datetime
 from functools import cached_property
 from importlib.metadata import version
@@ -15,15 +16,16 @@ from zarr.storage import LocalStore
 from peakatlas.atlas.build.shard_lists import shown_shards
 from peakatlas.atlas.derive.ordering import unlike_previous
 from peakatlas.atlas.storage import atomic as files
+from peakatlas.engine.documents import as_model
 from peakatlas.engine.errors import AtlasError, IncompleteAtlasError
 
 from .digests import file_digest, intervals_digest
-from .layout import INTERVAL_COLUMNS
+from .documents import LogEntry
+from .layout import INTERVAL_COLUMNS, LEAST_SHARE
 from .schema import (
     FORMAT,
     FORMAT_VERSION,
     INT8_VERSION,
-    LOG_FOLDER,
     MANIFEST_NAME,
     PLAN_NAME,
     ROOT_GROUP,
@@ -44,6 +46,7 @@ if TYPE_CHECKING:
     from .int8 import Int8Code
 
 _SHOWN = 5
+_SEGMENT = re.compile(r"segment-\d{4,8}")
 
 
 class Segment:
@@ -65,7 +68,15 @@ class Segment:
     def plan(self) -> Plan:
         """What the segment holds."""
         path = self.folder / PLAN_NAME
-        return Plan.from_json(files.read_json(path), str(path))
+        plan = Plan.from_json(files.read_json(path), str(path))
+        held = [file for file in (self.folder / "intervals").rglob("*") if file.is_file()]
+        stored = sum(file.stat().st_size for file in held)
+        if stored < LEAST_SHARE * plan.n_rows:
+            raise AtlasError(
+                f"{path} plans {plan.n_rows:,} rows, and {stored:,} bytes of intervals are there: "
+                "the atlas is damaged. Restore it from a copy."
+            )
+        return plan
 
     def log_path(self, shard: int) -> Path:
         """Log entry of a shard."""
@@ -74,13 +85,31 @@ class Segment:
     def is_done(self, shard: int) -> bool:
         """Whether a shard has a log entry of this spec and files of the size logged."""
         try:
-            entry = files.read_json(self.log_path(shard))
-            return entry["spec_digest"] == self.plan.spec.digest and all(
+            return all(
                 (self.folder / name).stat().st_size == file["bytes"]
-                for name, file in entry["files"].items()
+                for name, file in self.logged_files(shard).items()
             )
-        except (OSError, AtlasError, KeyError):
+        except (OSError, AtlasError):
             return False
+
+    def logged_files(self, shard: int) -> dict[str, dict[str, Any]]:
+        """What the log entry of a shard says of its files, by path below the segment.
+
+        Raises
+        ------
+        AtlasError
+            If the entry is damaged, or of another spec or other files.
+        FileNotFoundError
+            If there is none.
+        """
+        path = self.log_path(shard)
+        values = files.read_json(path)
+        entry = as_model(values, LogEntry, str(path), AtlasError)
+        wanted = set(self.plan.shard_files(shard).values())
+        if entry.spec_digest != self.plan.spec.digest or entry.files.keys() != wanted:
+            raise AtlasError(f"{path} is not of this segment: its plan has other files or spec.")
+        listed: dict[str, dict[str, Any]] = values["files"]
+        return listed
 
     def missing_shards(self) -> list[int]:
         """Shards that are still to be written, ascending."""
@@ -108,12 +137,10 @@ class Segment:
         """What the manifest says of the segment: every file with its size and SHA-256."""
         listed: dict[str, Any] = {}
         for shard in range(self.plan.n_shards):
-            listed |= files.read_json(self.log_path(shard))["files"]
-        for path in sorted(path for path in self.folder.rglob("*") if path.is_file()):
-            name = path.relative_to(self.folder).as_posix()
-            hidden = path.name.startswith(".")  # of the system or of a writer, not of the atlas
-            if name not in listed and not hidden and not name.startswith(f"{LOG_FOLDER}/"):
-                listed[name] = {"bytes": path.stat().st_size, "sha256": file_digest(path)}
+            listed |= self.logged_files(shard)
+        for name in self.plan.laid_out:
+            path = self.folder / name
+            listed[name] = {"bytes": path.stat().st_size, "sha256": file_digest(path)}
         return {
             "name": self.name,
             "n_rows": self.plan.n_rows,
@@ -121,11 +148,6 @@ class Segment:
             "software": software_versions(),
             "files": listed,
         }
-
-
-def segment_name(number: int) -> str:
-    """Name of the folder of a segment."""
-    return f"segment-{number:04d}"
 
 
 def make_plan(
@@ -263,7 +285,8 @@ def write_manifest(root: Path, entries: list[dict[str, Any]]) -> None:
 
 def begun_segments(root: Path) -> list[str]:
     """Names of the segments that were laid out, finished or not, ascending."""
-    return sorted(path.parent.name for path in root.glob(f"segment-*/{PLAN_NAME}"))
+    found = (path.parent.name for path in root.glob(f"segment-*/{PLAN_NAME}"))
+    return sorted(name for name in found if _SEGMENT.fullmatch(name))
 
 
 def software_versions() -> dict[str, str]:

@@ -20,6 +20,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from peakatlas.engine.documents import parse_object
 from peakatlas.engine.errors import AtlasError
 
 if TYPE_CHECKING:
@@ -122,13 +123,7 @@ def parse_json(data: bytes, where: str) -> dict[str, Any]:
     AtlasError
         If they are not a JSON object.
     """
-    try:
-        values = json.loads(data)
-    except ValueError as error:
-        raise AtlasError(f"{where} is not JSON ({error}); the atlas is damaged.") from error
-    if not isinstance(values, dict):
-        raise AtlasError(f"{where} does not hold a JSON object; the atlas is damaged.")
-    return values
+    return parse_object(data, where, AtlasError)
 
 
 def sync_folder(path: Path) -> None:

@@ -72,7 +72,7 @@ def test_a_plan_with_an_edited_spec_is_refused(path):
     plan = path / "segment-0000" / "plan.json"
     text = plan.read_text().replace('"mean"', '"cls" ')
     plan.write_text(text)
-    with pytest.raises(AtlasError, match="spec_digest does not fit the spec"):
+    with pytest.raises(AtlasError, match="is not the plan that the manifest lists"):
         Atlas.open(path)
 
 
