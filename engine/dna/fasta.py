@@ -6,17 +6,19 @@ import base64
 import contextlib
 import hashlib
 import os
-import shutil
 import tempfile
+import time
 import zlib
+from collections import Counter
 from pathlib import Path
 from typing import IO, TYPE_CHECKING
 
 import numpy as np
-from pyfaidx import Faidx
+from filelock import SoftFileLease
 
 from peakatlas.engine.errors import GenomeError
 
+from .fasta_index import FastaIndex, UntidyFastaError, index_fasta, write_tidy
 from .gzip_stream import copy_gunzipped, is_gzip
 from .sequences import Sequences
 
@@ -25,7 +27,12 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-_NAMES_PYFAIDX_REFUSES = (".gz", ".bgz", ".bz2", ".zip")
+_PART = ".part"
+_INDEX, _COPY_INDEX = ".index", ".copy.index"
+_POLL_S = 0.1
+_LEFT_OVER_S = 86_400.0
+"""Age at which a part of a file belongs to nobody any more."""
+_FAI_FIELDS = 5
 _DIGEST_BLOCK_BP = 1 << 24
 _GAP = ord("\n")
 _CARRIAGE_RETURN = ord("\r")
@@ -36,8 +43,9 @@ class IndexedFasta:
 
     A compressed file is decompressed once into the cache folder, ``$XDG_CACHE_HOME/peakatlas``
     (default ``~/.cache/peakatlas``), under a key of path, size and time of change; the index is
-    kept there as well, so the folder of the FASTA may be read-only. Files in the cache appear
-    whole or not at all, so several processes may open the same FASTA at once.
+    kept there as well, so the folder of the FASTA may be read-only. So is a tidy copy of a file
+    whose lines differ in length, or hold blanks or comments. Files in the cache appear whole or
+    not at all, so several processes may open the same FASTA at once.
 
     Parameters
     ----------
@@ -51,14 +59,14 @@ class IndexedFasta:
 
     def __init__(self, path: str | Path) -> None:
         self.path = Path(path)
-        plain = self._plain_file()
-        _check_text(plain, self.path)
-        index = _read_index(plain, self._cached(".fai"), self.path.name)
-        self.sizes: dict[str, int] = {name: record[0] for name, record in index.items()}
+        if not self.path.is_file():
+            raise GenomeError(f"{self.path}: no such file. Check the path.")
+        plain, index = self._indexed()
+        self.sizes: dict[str, int] = dict(zip(index.names, index.size.tolist(), strict=True))
+        self._check_records(index)
         self._offset, self._line, self._line_bytes = (
-            np.array([record[field] for record in index.values()], np.int64) for field in (1, 2, 3)
-        )
-        self._check_sizes(plain)
+            index.offset, np.maximum(index.line, 1), index.line_bytes
+        )  # fmt: skip
         self._bytes: NDArray[np.uint8] = np.memmap(plain, np.uint8, "r")
 
     def fetch(
@@ -81,6 +89,11 @@ class IndexedFasta:
         past = (self._byte(record, np.maximum(end - 1, start)) + (end > start)).tolist()
         raw = np.concatenate([self._bytes[a:b] for a, b in zip(first, past, strict=True)])
         letters = raw[(raw != _GAP) & (raw != _CARRIAGE_RETURN)]
+        if len(letters) != int((end - start).sum()):
+            raise GenomeError(
+                f"{self.path.name}: {len(letters):,} bases where {int((end - start).sum()):,} were "
+                "asked for. The file was changed while it was read; start again."
+            )
         return Sequences.from_lengths(letters, end - start)
 
     def refget_digest(self, record: int, size: int) -> str:
@@ -104,26 +117,58 @@ class IndexedFasta:
         where: NDArray[np.int64] = self._offset[record] + line * self._line_bytes[record] + within
         return where
 
-    def _plain_file(self) -> Path:
-        if not self.path.is_file():
-            raise GenomeError(f"{self.path}: no such file. Check the path.")
-        gzipped = is_gzip(self.path)
-        if not gzipped and not self.path.name.lower().endswith(_NAMES_PYFAIDX_REFUSES):
-            return self.path
-        cached = self._cached(".fa")
-        if not cached.exists():
-            with _written_whole(cached) as out:
-                if gzipped:
-                    self._decompress(out)
-                else:
-                    with self.path.open("rb") as plain:
-                        shutil.copyfileobj(plain, out)
-        return cached
+    def _indexed(self) -> tuple[Path, FastaIndex]:
+        """The file that letters are read from, and where they lie in it.
+
+        Made by one process for all: the others wait for it.
+        """
+        found = self._found()
+        if found is not None:
+            return found
+        if self.path.stat().st_size == 0:
+            raise GenomeError(f"{self.path.name}: the file is empty. Give a FASTA file.")
+        with SoftFileLease(self._cached(".lock"), thread_local=False, poll_interval=_POLL_S):
+            found = self._found()
+            if found is not None:
+                return found
+            _sweep(self._cached("").name)
+            return self._made()
+
+    def _found(self) -> tuple[Path, FastaIndex] | None:
+        """What the cache has: the index of the file, or of a copy with that copy."""
+        copy = self._cached(".fa")
+        for plain, suffix in ((self.path, _INDEX), (copy, _COPY_INDEX)):
+            index = _read_index(self._cached(suffix))
+            if index is not None and plain.exists():
+                return plain, index
+        return None
+
+    def _made(self) -> tuple[Path, FastaIndex]:
+        copy = self._cached(".fa")
+        copy.unlink(missing_ok=True)
+        index = self._made_index(copy)
+        plain, suffix = (copy, _COPY_INDEX) if copy.exists() else (self.path, _INDEX)
+        with written_whole(self._cached(suffix)) as out:
+            out.write(index.to_text().encode())
+        return plain, index
+
+    def _made_index(self, copy: Path) -> FastaIndex:
+        """Index of the file as it lies if it is plain and tidy, else of a copy of it."""
+        if is_gzip(self.path):
+            with written_whole(copy) as out:
+                self._decompress(out)
+        plain = copy if copy.exists() else self.path
+        try:
+            return index_fasta(plain)
+        except UntidyFastaError:
+            with written_whole(copy) as out, plain.open("rb") as source:
+                write_tidy(source, out, self.path.name)
+        return index_fasta(copy)
 
     def _decompress(self, out: IO[bytes]) -> None:
         try:
             copy_gunzipped(self.path, out)
-        except (EOFError, zlib.error) as fault:
+        except (EOFError, OSError, zlib.error) as fault:
             raise GenomeError(
                 f"{self.path.name}: truncated or damaged gzip data ({fault}). Fetch the file again."
             ) from fault
@@ -134,22 +179,35 @@ class IndexedFasta:
         key = hashlib.blake2b(identity.encode(), digest_size=16).hexdigest()
         return cache_folder() / (key + suffix)
 
-    def _check_sizes(self, plain: Path) -> None:
-        empty = [name for name, size in self.sizes.items() if size == 0]
+    def _check_records(self, index: FastaIndex) -> None:
+        name = self.path.name
+        if not index.names:
+            raise GenomeError(f"{name}: no record in the file. Give a FASTA file.")
+        if "" in self.sizes or any("\ufffd" in record for record in self.sizes):
+            raise GenomeError(f"{name}: a record has no name that can be read. Mend its header.")
+        if len(self.sizes) < len(index.names):
+            twice, _ = Counter(index.names).most_common(1)[0]
+            raise GenomeError(f"{name}: record {twice!r} occurs more than once. Keep one of them.")
+        empty = [record for record, size in self.sizes.items() if size == 0]
         if empty:
             raise GenomeError(
-                f"{self.path.name}: record {empty[0]!r} has no bases ({len(empty)} such "
-                "record(s)): the file is truncated or damaged. Fetch it again."
+                f"{name}: record {empty[0]!r} has no bases ({len(empty)} such record(s)): the file "
+                "is truncated or damaged. Fetch it again."
             )
         beside = Path(f"{self.path}.fai")
-        if plain == self.path and beside.is_file():
+        if beside.is_file():
             self._check_against(beside)
 
     def _check_against(self, beside: Path) -> None:
         """A .fai made from the whole file shows that bases are missing now."""
-        for line in beside.read_text().splitlines():
-            name, size = [*line.split("\t"), ""][:2]
-            if size.isdigit() and self.sizes.get(name, 0) < int(size):
+        for line in beside.read_text("utf-8", "replace").split("\n"):
+            name, size, *rest = [*line.split("\t"), ""]
+            if (
+                len(rest) >= _FAI_FIELDS - 2
+                and size.isascii()
+                and size.isdigit()
+                and self.sizes.get(name, 0) < int(size)
+            ):
                 raise GenomeError(
                     f"{self.path.name}: {name} has {self.sizes.get(name, 0)} bp, its index "
                     f"{beside.name} says {size}. The FASTA is truncated; fetch it again, "
@@ -178,9 +236,11 @@ def cache_folder() -> Path:
 
 
 @contextlib.contextmanager
-def _written_whole(path: Path) -> Iterator[IO[bytes]]:
+def written_whole(path: Path) -> Iterator[IO[bytes]]:
     """A file that takes its name only when the block ends well."""
-    with tempfile.NamedTemporaryFile(dir=path.parent, prefix=path.name, delete=False) as out:
+    with tempfile.NamedTemporaryFile(
+        dir=path.parent, prefix=path.name, suffix=_PART, delete=False
+    ) as out:
         try:
             yield out
             out.flush()
@@ -190,37 +250,17 @@ def _written_whole(path: Path) -> Iterator[IO[bytes]]:
             raise
 
 
-def _check_text(plain: Path, path: Path) -> None:
-    """Refuse what cannot be a whole FASTA file by its first and last bytes."""
-    size = plain.stat().st_size
-    with plain.open("rb") as file:
-        head = file.read(1)
-        file.seek(max(size - 1, 0))
-        tail = file.read(1)
-    if size == 0:
-        raise GenomeError(f"{path.name}: the file is empty. Give a FASTA file.")
-    if head not in b">;\n\r":
-        raise GenomeError(
-            f"{path.name}: not a FASTA file, it begins with {head!r} instead of '>'. "
-            "Give a FASTA, plain, BGZF or gzip."
-        )
-    if tail != b"\n":
-        raise GenomeError(
-            f"{path.name}: truncated FASTA, it ends in the middle of a line. Fetch the file "
-            "again; if it is whole, end it with a newline."
-        )
+def _sweep(key: str) -> None:
+    """Remove parts of files that processes which were killed left: of a key, and old ones."""
+    for part in cache_folder().glob(f"*{_PART}"):
+        with contextlib.suppress(OSError):
+            if part.name.startswith(key) or time.time() - part.stat().st_mtime > _LEFT_OVER_S:
+                part.unlink()
 
 
-def _read_index(plain: Path, index: Path, name: str) -> dict[str, tuple[int, int, int, int]]:
-    """Length (bp), byte offset, bases a line and bytes a line of each record, by name."""
+def _read_index(path: Path) -> FastaIndex | None:
+    """An index of the cache; None if there is none, or it is damaged."""
     try:
-        if not index.exists():
-            with tempfile.TemporaryDirectory(dir=index.parent) as folder:
-                made = Path(folder) / index.name
-                Faidx(str(plain), indexname=str(made)).close()
-                made.replace(index)
-        faidx = Faidx(str(plain), indexname=str(index), rebuild=False)
-    except Exception as fault:
-        raise GenomeError(f"{name}: cannot be indexed as FASTA: {fault}") from fault
-    faidx.close()
-    return {key: (r.rlen, r.offset, max(r.lenc, 1), r.lenb) for key, r in faidx.index.items()}
+        return FastaIndex.from_text(path.read_bytes().decode())
+    except (OSError, ValueError, OverflowError):
+        return None

@@ -60,8 +60,16 @@ class Sequences:
 
     @classmethod
     def from_lengths(cls, data: NDArray[np.uint8], lengths: ArrayLike) -> Sequences:
-        """Build from letters of any case and the length of each sequence in bp."""
+        """Build from letters of any case and the length of each sequence in bp.
+
+        Raises
+        ------
+        ValueError
+            If there are not as many letters as the lengths add up to.
+        """
         offsets = np.concatenate([[0], np.cumsum(np.asarray(lengths, np.int64))]).astype(np.int64)
+        if offsets[-1] != len(data):
+            raise ValueError(f"{len(data)} letters for sequences of {offsets[-1]} bp in all")
         return cls(_UPPER[data], offsets)
 
     def __len__(self) -> int:

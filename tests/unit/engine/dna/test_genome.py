@@ -132,17 +132,30 @@ def test_past_the_end_names_the_contig_its_size_and_the_genome(genome_file):
     [
         (b"", "bad.fa: the file is empty"),
         (b"chr1\t1\t2\n", "bad.fa: not a FASTA file, it begins with b'c'"),
-        (b">a\nACGT\nAC", "bad.fa: truncated FASTA, it ends in the middle of a line"),
+        (b">a\nACGT\n7AC", "bad.fa line 3: b'7' is no base"),
         (b">a\nACGT\n>b\n", "bad.fa: record 'b' has no bases"),
         (
             gzip.compress(b">a\n" + b"ACGT" * 500 + b"\n", mtime=0)[:-12],
             "bad.fa: truncated or damaged gzip",
         ),
         (bgzf(b">a\n" + b"ACGT\n" * 500)[: -len(BGZF_EOF)], "bad.fa: truncated or damaged gzip"),
-        (b">a\nACGTAC\nAC\nACGTAC\n", "bad.fa: cannot be indexed as FASTA"),
-        (b">a\nACGT\n>a\nACGT\n", "bad.fa: cannot be indexed as FASTA"),
+        (b"\xff\xfe>\0a\0", "bad.fa: UTF-16 text"),
+        (b">a\nACGT\n>a\nACGT\n", "bad.fa: record 'a' occurs more than once"),
+        (b">\nACGT\n", "bad.fa: a record has no name"),
+        (b"\n;only\n", "bad.fa: no record in the file"),
     ],
-    ids=["empty", "bed", "cut line", "cut record", "cut gzip", "cut bgzf", "ragged", "twice"],
+    ids=[
+        "empty",
+        "bed",
+        "digit",
+        "cut record",
+        "cut gzip",
+        "cut bgzf",
+        "utf-16",
+        "twice",
+        "no name",
+        "no record",
+    ],
 )
 def test_damaged_files_are_refused(tmp_path, content, message):
     path = tmp_path / "bad.fa"
