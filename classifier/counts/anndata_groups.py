@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from typing import TYPE_CHECKING, Any
 
 import anndata as ad
@@ -68,7 +69,9 @@ def check_sparse(matrix: Any, where: str) -> None:  # noqa: ANN401 - of scipy
     try:
         if matrix.indices.dtype.kind not in "iu" or matrix.indptr.dtype.kind not in "iu":
             raise ValueError("its indices are not whole numbers")
-        matrix.check_format(full_check=True)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of unsigned indices
+            matrix.check_format(full_check=True)
     except (ValueError, IndexError) as fault:
         raise CountsError(
             f"{where}: not a whole sparse matrix ({fault}). It is damaged: fetch or write it again."

@@ -104,7 +104,7 @@ def read_mtx_file(file: Path) -> ad.AnnData:
 
 def _features(file: Path, start: str) -> pd.DataFrame:
     """Names of the features, and what else the folder says of them."""
-    bed = _found(file.parent, start, _BEDS)
+    bed = _beside(file, start, _BEDS)
     if bed is not None:
         try:
             peaks = read_bed(bed)
@@ -208,11 +208,16 @@ def _found(folder: Path, start: str, names: Sequence[str]) -> Path | None:
     return next((path for path in paths if path.is_file()), None)
 
 
-def _need(file: Path, start: str, names: Sequence[str]) -> Path:
+def _beside(file: Path, start: str, names: Sequence[str]) -> Path | None:
     """A file beside a matrix; one of a plain name where there is no other matrix."""
     found = _found(file.parent, start, names)
     if found is None and start and len(list(file.parent.glob("*.mtx*"))) == 1:
-        found = _found(file.parent, "", names)
+        return _found(file.parent, "", names)
+    return found
+
+
+def _need(file: Path, start: str, names: Sequence[str]) -> Path:
+    found = _beside(file, start, names)
     if found is not None:
         return found
     wanted = " or ".join(f"{start}{name}" for name in (names[0], *names[4:]))

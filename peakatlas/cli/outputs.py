@@ -224,9 +224,12 @@ def _check_ending(path: Path, kind: OutputKind) -> None:
 def _target(path: Path) -> Path:
     """The file that a path stands for, links followed."""
     try:
-        return path.resolve()
-    except (OSError, RuntimeError) as error:  # a loop of links; a name that is too long
-        raise PeakAtlasError(f"{path} cannot be written: {error}. Give another path.") from error
+        target = path.resolve()
+        target.exists()
+    except (OSError, RuntimeError) as error:  # a name that is too long; a loop of links
+        reason = (getattr(error, "strerror", None) or "it is a loop of links").lower()
+        raise PeakAtlasError(f"{path} cannot be written: {reason}. Give another path.") from error
+    return target
 
 
 def _at_home(path: Path) -> Path:

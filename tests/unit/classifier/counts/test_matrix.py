@@ -149,3 +149,72 @@ def test_one_label():
 def test_few_cells():
     text = labels_refusal(list("aaabbbcd"))
     assert "2 label(s) have fewer than 3 cells: c (1), d (1). Merge or remove them." in text
+
+
+def layered() -> ad.AnnData:
+    given = adata([[0.5, 1, 2], [0, 0.1, 3]])
+    given.layers["counts"] = sp.csr_matrix(np.array([[1, 0, 2], [0, 3, 0]]))
+    raw = adata(np.array([[5, 6]] * 2), names=["chr3:0-4", "chr3:6-9"])
+    given.raw = raw
+    return given
+
+
+def test_counts_of_a_layer():
+    counts = read_counts(layered(), layer="counts")
+    assert counts.matrix.toarray().tolist() == [[1, 0, 2], [0, 3, 0]]
+    assert counts.adata.X.toarray()[0, 0] == 0.5
+
+
+def test_counts_and_peaks_of_raw():
+    counts = read_counts(layered(), use_raw=True)
+    assert counts.matrix.toarray().tolist() == [[5, 6], [5, 6]]
+    assert counts.peaks.names() == ["chr3:0-4", "chr3:6-9"]
+    assert counts.adata.n_vars == 2
+
+
+@pytest.mark.parametrize(
+    ("options", "says"),
+    [
+        ({"layer": "count"}, "there is no layer 'count'; layers there are: counts."),
+        ({"layer": "counts", "use_raw": True}, "counts are either in a layer or in raw"),
+        ({}, "There are whole numbers in layers['counts'] (--layer counts), in raw.X (--use-raw)."),
+    ],
+)
+def test_a_place_without_counts_is_refused_and_others_are_named(options, says):
+    with pytest.raises(CountsError) as caught:
+        read_counts(layered(), **options)
+    assert says in str(caught.value)
+
+
+def test_no_raw():
+    with pytest.raises(CountsError, match="there is no raw"):
+        read_counts(adata([[1]]), use_raw=True)
+
+
+def test_genes_of_an_object_in_memory_are_left_out():
+    given = adata([[7, 0, 2], [0, 8, 0]], names=["GENE", *NAMES[1:]])
+    given.var["feature_types"] = ["Gene Expression", "Peaks", "Peaks"]
+    given.layers["counts"] = given.X.copy()
+    for counts in (read_counts(given), read_counts(given, layer="counts")):
+        assert counts.matrix.toarray().tolist() == [[0, 2], [8, 0]]
+        assert counts.peaks.names() == NAMES[1:]
+    assert given.n_vars == 3
+
+
+def test_counts_that_were_read_stay_as_they_are():
+    counts = read_counts(adata([[1, 2, 3]]))
+    assert read_counts(counts) is counts
+
+
+def test_too_large():
+    assert "1 too large count(s) in X: cell 0 peak 0" in refusal([[2**24 + 1, 1]])
+
+
+@pytest.mark.parametrize("kind", [sp.csr_matrix, sp.csc_matrix])
+def test_indices_outside_of_a_matrix_in_memory(kind):
+    given = adata([[1, 0, 2], [0, 0, 3]])
+    bad = kind(np.array([[1, 0, 2], [0, 0, 3]]))
+    bad.indices[1] = 1_000_000
+    given.layers["bad"] = bad
+    with pytest.raises(CountsError, match=r"AnnData: layers\['bad'\]: not a whole sparse matrix"):
+        read_counts(given, layer="bad")
