@@ -1,0 +1,187 @@
+"""Development sets for label transfer: references, queries and what is done to them.
+
+Labels of a query are kept apart (`Task.truth`) and are read by metrics only.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from functools import cache
+from pathlib import Path
+
+import anndata as ad
+import numpy as np
+import scipy.sparse as sp
+from numpy.typing import NDArray
+from sklearn.model_selection import StratifiedKFold
+
+from peakatlas.classifier.models.protocol import Cells
+
+FILES = {
+    "granja2019": "granja2019/granja2019_bmmc_10kpeaks.h5ad",
+    "bm0828": "buenrostro2018/buenrostro2018_bm0828_533cells_35983peaks.h5ad",
+    "forebrain": "forebrain/forebrain_1043cells_7674peaks.h5ad",
+    "schep2017": "schep2017/schep2017_600cells_5036peaks.h5ad",
+}
+CORE_SETS = ("granja2019", "bm0828", "forebrain", "schep2017")
+CORE_VARIANTS = ("plain", "thin25", "few_types", "n60")
+SHIFT_VARIANTS = ("shifted", "own_peaks")
+VARIANTS = (*CORE_VARIANTS, "many_types_missing", *SHIFT_VARIANTS)
+SHARES = (0.0, 0.02, 0.05, 0.1, 0.3, 0.6)
+PEAK_BP = 500
+SMALL_QUERY = 60
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Data:
+    """Labelled cells of a file."""
+
+    counts: sp.csr_matrix
+    labels: NDArray[np.str_]
+    batches: NDArray[np.str_]
+    names: NDArray[np.str_]
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Task:
+    """One reference, one query, and the query's labels."""
+
+    set: str
+    pair: str
+    variant: str
+    seed: int
+    reference: Cells
+    query: Cells
+    truth: NDArray[np.str_]
+
+
+@cache
+def load(name: str, folder: Path) -> Data:
+    """Read one of `FILES`; granja2019's batches are shortened to D5T1 and D6T1."""
+    cells = ad.read_h5ad(folder / FILES[name])
+    batches = cells.obs["batch"].astype(str) if "batch" in cells.obs else None
+    counts = sp.csr_matrix(cells.X, dtype=np.float32)
+    counts.eliminate_zeros()
+    return Data(
+        counts=counts,
+        labels=cells.obs["cell_type"].to_numpy().astype(np.str_),
+        batches=np.full(cells.n_obs, "")
+        if batches is None
+        else np.char.replace(batches.to_numpy().astype(np.str_), "BMMC_", ""),
+        names=cells.var_names.to_numpy().astype(np.str_),
+    )
+
+
+def tasks(
+    name: str, folder: Path, seed: int, variants: tuple[str, ...] = VARIANTS
+) -> Iterator[Task]:
+    """Every pair of a set under every variant."""
+    data = load(name, folder)
+    for pair, reference, query in pairs(name, data, seed):
+        plain = Task(
+            set=name,
+            pair=pair,
+            variant="plain",
+            seed=seed,
+            reference=Cells(counts=data.counts[reference], labels=data.labels[reference]),
+            query=Cells(counts=data.counts[query]),
+            truth=data.labels[query],
+        )
+        for variant in variants:
+            yield changed(plain, variant, np.random.default_rng([seed, VARIANTS.index(variant)]))
+
+
+def pairs(name: str, data: Data, seed: int) -> Iterator[tuple[str, NDArray, NDArray]]:
+    """Name, reference rows and query rows of each pair."""
+    if name == "granja2019":
+        first, second = (np.flatnonzero(data.batches == b) for b in ("D5T1", "D6T1"))
+        yield "D6T1>D5T1", second, first
+        yield "D5T1>D6T1", first, second
+        return
+    n_folds = 5 if name == "schep2017" else 2
+    folds = StratifiedKFold(n_folds, shuffle=True, random_state=seed)
+    for number, (reference, query) in enumerate(folds.split(data.labels, data.labels)):
+        yield f"fold{number}", reference, query
+
+
+def changed(task: Task, variant: str, rng: np.random.Generator) -> Task:
+    """The task with another query."""
+    counts, truth = task.query.counts, task.truth
+    everything = np.arange(len(truth))
+    measured = None
+    if variant == "thin25":
+        counts = thinned(counts, np.full(counts.shape[1], 0.25), rng)
+    elif variant == "few_types":
+        everything = np.flatnonzero(np.isin(truth, few_types(truth, 3, rng)))
+    elif variant == "many_types_missing":
+        n = len(np.unique(truth)) // 2
+        everything = np.flatnonzero(np.isin(truth, few_types(truth, n, rng)))
+    elif variant == "n60":
+        everything = np.sort(rng.choice(len(truth), min(SMALL_QUERY, len(truth)), replace=False))
+    elif variant == "shifted":
+        counts, measured = shifted(counts, rng)
+    elif variant == "own_peaks":
+        counts, measured = own_peaks(counts, rng)
+    query = Cells(counts=counts[everything], measured=measured)
+    return replace(task, variant=variant, query=query, truth=truth[everything])
+
+
+def few_types(truth: NDArray[np.str_], n: int, rng: np.random.Generator) -> NDArray[np.str_]:
+    """Random types of the query with at least 5 cells."""
+    types, sizes = np.unique(truth, return_counts=True)
+    return rng.choice(types[sizes >= 5], n, replace=False)
+
+
+def thinned(
+    counts: sp.csr_matrix, keep: NDArray[np.float64], rng: np.random.Generator
+) -> sp.csr_matrix:
+    """Counts of which each read stays with the probability of its peak."""
+    data = rng.binomial(counts.data.astype(np.int64), keep[counts.indices]).astype(np.float32)
+    found = sp.csr_matrix((data, counts.indices, counts.indptr), shape=counts.shape, copy=True)
+    found.eliminate_zeros()
+    return found
+
+
+def shifted(
+    counts: sp.csr_matrix, rng: np.random.Generator
+) -> tuple[sp.csr_matrix, NDArray[np.bool_]]:
+    """Another peak caller: peaks 100–200 bp off, a fifth of them dropped, a tenth merged.
+
+    A shifted peak keeps the reads in what is left of the overlap, about the share of its length
+    with an uneven pile-up; a merged peak takes its neighbour's reads, which is then not measured.
+    """
+    n = counts.shape[1]
+    overlap = 1 - rng.uniform(100, 200, n) / PEAK_BP
+    keep = np.clip(overlap + rng.normal(0, 0.3, n), 0.02, 1)
+    moved = thinned(counts, keep, rng)
+    target = np.arange(n)
+    merged = np.flatnonzero(rng.random(n - 1) < 0.1) + 1
+    target[merged] = merged - 1
+    moved = sp.csr_matrix(
+        moved @ sp.csr_matrix((np.ones(n, np.float32), (np.arange(n), target)), shape=(n, n))
+    )
+    measured = rng.random(n) >= 0.2
+    measured[merged] = False
+    return without(moved, measured), measured
+
+
+def own_peaks(
+    counts: sp.csr_matrix, rng: np.random.Generator
+) -> tuple[sp.csr_matrix, NDArray[np.bool_]]:
+    """Peaks called on the query alone: those that its pooled cells show, 0–100 bp off."""
+    n = counts.shape[1]
+    pooled = np.asarray(counts.sum(axis=0)).ravel()
+    measured = rng.random(n) < pooled / (pooled + np.quantile(pooled, 0.3) + 1e-9)
+    keep = np.clip(1 - rng.uniform(0, 100, n) / PEAK_BP + rng.normal(0, 0.2, n), 0.02, 1)
+    return without(thinned(counts, keep, rng), measured), measured
+
+
+def without(counts: sp.csr_matrix, measured: NDArray[np.bool_]) -> sp.csr_matrix:
+    """Counts with nothing in the peaks that are not measured."""
+    kept = sp.csr_matrix(counts @ sp.diags_array(measured.astype(np.float32)), dtype=np.float32)
+    kept.eliminate_zeros()
+    return kept
+
+
+Column = Callable[[Task], NDArray[np.str_]]

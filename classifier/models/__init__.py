@@ -1,0 +1,1 @@
+"""Members of the labeller: each gives query cells a log-score for every reference type."""
