@@ -12,7 +12,7 @@ from sklearn.utils.extmath import randomized_svd
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from ..models.protocol import Floats, Matrix
+    from peakatlas.classifier.models.protocol import Floats, Matrix
 
 POWER_ITERATIONS = 4
 
@@ -65,7 +65,7 @@ class JointSpace:
         scaled = sp.csr_matrix(sp.diags_array((depth**-0.5).astype(np.float32)) @ weighted)
         found = randomized_svd(
             scaled,
-            min(n_axes + 1, min(both.shape)),
+            min(n_axes + 1, *both.shape),
             n_iter=POWER_ITERATIONS,
             random_state=seed,
         )

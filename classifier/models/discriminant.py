@@ -12,6 +12,8 @@ if TYPE_CHECKING:
     from .protocol import Cells, Floats, JointAxes, Pair
 
 SHRINKAGE = 0.05
+LEAST_PEAKS = 4
+"""Shared peaks below which there are no joint axes."""
 
 
 @dataclass(frozen=True)
@@ -30,8 +32,8 @@ class NoiseAwareDiscriminant:
         return "noise_aware"
 
     def usable(self, pair: Pair) -> bool:
-        """Always."""
-        return True
+        """Whether there are joint axes."""
+        return has_axes(pair)
 
     def fit(self, pair: Pair) -> NoiseAwareScorer:
         """Means and covariance of the reference's types."""
@@ -70,12 +72,28 @@ class NoiseAwareScorer:
     def scores(self, cells: Cells) -> Floats:
         """Log-densities."""
         axes, depth = self.axes.project(cells.counts)
+        return self.densities(axes @ self.basis, depth)
+
+    def densities(self, rows: Floats, depth: Floats) -> Floats:
+        """Log-densities of rows in the eigenbasis, shape (n_cells, n_types)."""
+        n_axes = rows.shape[1]
+        spread = self.variances + 1 / depth[:, None]
+        squared = self._squared(rows, spread)
+        logs = np.log(spread).sum(axis=1)[:, None] + n_axes * np.log1p(1 / self.sizes)
+        return np.asarray(-0.5 * (squared / (1 + 1 / self.sizes) + logs))
+
+    def squared_distances(self, cells: Cells) -> tuple[Floats, int]:
+        """Squared Mahalanobis distances to the types, and the number of axes."""
+        axes, depth = self.axes.project(cells.counts)
         rows = axes @ self.basis
-        scores = np.empty((len(rows), len(self.means)))
-        for code, (mean, size) in enumerate(zip(self.means, self.sizes, strict=True)):
-            spread = (self.variances + 1 / depth[:, None]) * (1 + 1 / size)
-            scores[:, code] = -0.5 * ((rows - mean) ** 2 / spread + np.log(spread)).sum(axis=1)
-        return scores
+        return self._squared(rows, self.variances + 1 / depth[:, None]), rows.shape[1]
+
+    def _squared(self, rows: Floats, spread: Floats) -> Floats:
+        precise = 1 / spread
+        cross = (rows * precise) @ self.means.T
+        return np.asarray(
+            (rows**2 * precise).sum(axis=1)[:, None] - 2 * cross + precise @ (self.means**2).T
+        )
 
 
 @dataclass(frozen=True)
@@ -90,8 +108,8 @@ class ShrunkenLda:
         return "lda"
 
     def usable(self, pair: Pair) -> bool:
-        """Always."""
-        return True
+        """Whether there are joint axes."""
+        return has_axes(pair)
 
     def fit(self, pair: Pair) -> LdaScorer:
         """Means and covariance of the reference's types."""
@@ -123,6 +141,11 @@ class LdaScorer:
         """Log-probabilities at equal shares of the types."""
         axes, _ = self.axes.project(cells.counts)
         return np.asarray(log_softmax(unit(axes) @ self.slopes + self.offsets, axis=1))
+
+
+def has_axes(pair: Pair) -> bool:
+    """Whether the pair has counts on enough shared peaks for joint axes."""
+    return pair.reference.n_peaks >= LEAST_PEAKS and pair.query.counts.nnz > 0
 
 
 def unit(rows: Floats) -> Floats:

@@ -10,12 +10,16 @@ import scipy.sparse as sp
 from scipy.special import log_softmax
 from sklearn.linear_model import LogisticRegression
 
-from ..sparse import unit_rows
+from peakatlas.classifier.counts.sparse import unit_rows
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from .protocol import Cells, Floats, Matrix, Pair
+
+
+MAX_STEPS = 300
+TOLERANCE = 1e-3
 
 
 @dataclass(frozen=True)
@@ -37,8 +41,8 @@ class BalancedLogisticRegression:
         return "logistic"
 
     def usable(self, pair: Pair) -> bool:
-        """Always."""
-        return True
+        """Whether any peak is shared."""
+        return pair.reference.counts.nnz > 0
 
     def fit(self, pair: Pair) -> LinearScorer:
         """Coefficients of the reference's types."""
@@ -48,13 +52,8 @@ class BalancedLogisticRegression:
         if pair.thinned is not None:
             rows = sp.csr_matrix(sp.vstack([rows, unit_tf_idf(pair.thinned, idf)]))
             codes = np.concatenate([codes, codes])
-        c = self.penalty if pair.reference.n_cells > self.small else self.small_penalty
-        model = LogisticRegression(C=c, class_weight="balanced", max_iter=300, tol=1e-3)
-        model.fit(rows, codes)
-        slopes, offsets = model.coef_, model.intercept_
-        if len(model.classes_) == 2:
-            slopes, offsets = np.vstack([-slopes, slopes]) / 2, np.r_[-offsets, offsets] / 2
-        return LinearScorer(idf, slopes.T.astype(np.float32), offsets.astype(np.float64))
+        small = pair.reference.n_cells <= self.small
+        return fit_logistic(rows, codes, idf, self.small_penalty if small else self.penalty)
 
 
 @dataclass(frozen=True, eq=False)
@@ -70,6 +69,21 @@ class LinearScorer:
         rows = unit_tf_idf(cells.counts, self.idf)
         found = np.asarray(rows @ self.slopes, np.float64) + self.offsets
         return np.asarray(log_softmax(found, axis=1))
+
+
+def fit_logistic(
+    rows: Matrix, codes: NDArray[np.int64], idf: NDArray[np.float32], penalty: float
+) -> LinearScorer:
+    """Balanced logistic regression with scikit-learn's C = `penalty`; types are 0, 1, …"""
+    model = LogisticRegression(
+        C=penalty, class_weight="balanced", max_iter=MAX_STEPS, tol=TOLERANCE
+    )
+    model.fit(rows, codes)
+    slopes, offsets = model.coef_, model.intercept_
+    if len(model.classes_) == 2:
+        slopes, offsets = np.vstack([-slopes, slopes]) / 2, np.r_[-offsets, offsets] / 2
+    slopes = np.ascontiguousarray(slopes.T, dtype=np.float32)
+    return LinearScorer(idf, slopes, np.asarray(offsets, np.float64))
 
 
 def joint_idf(reference: Matrix, query: Matrix) -> NDArray[np.float32]:

@@ -1,0 +1,86 @@
+"""How far an estimated composition can be trusted, from pseudo-queries of other compositions."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from peakatlas.classifier.alignment.composition import (
+    STRENGTHS,
+    at_composition,
+    estimate_composition,
+)
+from peakatlas.classifier.alignment.stack import RARE_POWER
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from numpy.typing import NDArray
+
+    from peakatlas.classifier.models.protocol import Floats
+
+DRAWS = 3
+MOST_CELLS = 2000
+FEW_TYPES = 3
+SPREAD = 1.0
+"""Standard deviation of the log factor by which shares of types drift."""
+
+
+def choose_strength(
+    logs: Floats,
+    codes: NDArray[np.int64],
+    composition: Floats,
+    *,
+    n_query: int,
+    seed: int,
+) -> float:
+    """Weight of the reference's composition of the least log-loss under drift.
+
+    Compositions that are tried: as the reference; shares of all types drifted; half of the types;
+    a few types.
+
+    Parameters
+    ----------
+    logs : float64, shape (n_cells, n_types)
+        Log-probabilities of pseudo-query cells before the composition.
+    codes : int64, shape (n_cells,)
+    composition : float64, shape (n_types,)
+        Of the reference.
+    n_query : int
+        Cells of the query.
+    seed : int
+    """
+    losses = np.zeros(len(STRENGTHS))
+    for rows in drawn(codes, min(n_query, MOST_CELLS), seed):
+        part, own = logs[rows], codes[rows]
+        weight = np.bincount(own)[own] ** RARE_POWER
+        for place, strength in enumerate(STRENGTHS):
+            shares = estimate_composition(part, composition, strength)
+            found = at_composition(part, shares, composition)
+            losses[place] -= np.average(found[np.arange(len(rows)), own], weights=weight)
+    return float(STRENGTHS[int(losses.argmin())])
+
+
+def drawn(codes: NDArray[np.int64], n_cells: int, seed: int) -> Iterator[NDArray[np.int64]]:
+    """Rows of cells whose composition has drifted, `DRAWS` for each kind of drift."""
+    rng = np.random.default_rng([seed, 4])
+    present, sizes = np.unique(codes, return_counts=True)
+    for _ in range(DRAWS):
+        for factor in _factors(len(present), rng):
+            chance = (sizes * factor / (sizes * factor).sum() / sizes)[
+                np.searchsorted(present, codes)
+            ]
+            limit = min(n_cells, int((chance > 0).sum()))
+            if limit:
+                yield rng.choice(len(codes), limit, replace=False, p=chance)
+
+
+def _factors(n_types: int, rng: np.random.Generator) -> Iterator[Floats]:
+    """Factors on the shares of the types, one array for each kind of drift."""
+    yield np.ones(n_types)
+    yield np.exp(SPREAD * rng.standard_normal(n_types))
+    for n_kept in (max(1, n_types // 2), min(FEW_TYPES, n_types)):
+        kept = np.zeros(n_types)
+        kept[rng.choice(n_types, n_kept, replace=False)] = 1
+        yield kept

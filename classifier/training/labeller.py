@@ -1,0 +1,321 @@
+"""The one function: a labelled reference and a query in, types of the query's cells out."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from peakatlas.classifier.alignment.composition import at_composition, estimate_composition
+from peakatlas.classifier.alignment.joint_space import depth_of
+from peakatlas.classifier.alignment.labeller import SECOND_PRIOR, SECOND_RIDGE, TwoStages
+from peakatlas.classifier.alignment.stack import Stack
+from peakatlas.classifier.counts.sparse import binary
+from peakatlas.classifier.models.protocol import Cells
+from peakatlas.classifier.trust.calibration import Calibration
+from peakatlas.classifier.trust.novelty import Novelty
+from peakatlas.classifier.trust.sets import ConformalSets
+from peakatlas.engine.errors import CountsError, LabelsError
+
+from .held_out import HeldOut, first_stage
+from .query_statistics import QueryStatistics, query_statistics
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from peakatlas.classifier.alignment.members import FittedMembers
+    from peakatlas.classifier.models.protocol import Floats
+
+
+@dataclass(frozen=True, kw_only=True)
+class LabellerOptions:
+    """How a labeller is fitted."""
+
+    members: tuple[str, ...] | None = None
+    """Names of the first stage's members; all if None."""
+    folds: int = 3
+    """Pseudo-queries, at most."""
+    max_reference: int = 20_000
+    """Reference cells that are learnt from; the rarest types lose none before others do."""
+    max_query: int = 20_000
+    """Query cells that are learnt from."""
+    seed: int = 0
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class CellPredictions:
+    """What is said of each cell."""
+
+    types: NDArray[np.str_]
+    log_probabilities: NDArray[np.float32]
+    """Calibrated, at the estimated composition, shape (n_cells, n_types)."""
+    set_logs: NDArray[np.float32]
+    """Log-probabilities that sets are made of, shape (n_cells, n_types)."""
+    novelty_score: Floats
+    """Log-odds of a type that the reference lacks, up to a constant, shape (n_cells,)."""
+    novelty_p: Floats
+    """Share of pseudo-query cells of known types that score as high, shape (n_cells,)."""
+    member_scores: dict[str, NDArray[np.float32]] = field(default_factory=dict)
+
+    @property
+    def best(self) -> NDArray[np.int64]:
+        """Index of the most probable type, shape (n_cells,)."""
+        return np.asarray(self.log_probabilities.argmax(axis=1), np.int64)
+
+    @property
+    def labels(self) -> NDArray[np.str_]:
+        """The most probable type, shape (n_cells,)."""
+        return self.types[self.best]
+
+    @property
+    def confidence(self) -> Floats:
+        """Its probability, shape (n_cells,)."""
+        return np.asarray(np.exp(self.log_probabilities.max(axis=1).astype(np.float64)))
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class FittedLabeller:
+    """A labeller fitted to a reference and a query; labels any block of that query."""
+
+    types: NDArray[np.str_]
+    statistics: QueryStatistics
+    peaks: NDArray[np.int64]
+    """Columns of the reference's peaks that both experiments could show."""
+    stages: TwoStages
+    stack: Stack
+    composition: Floats
+    """Estimated shares of the types in the query."""
+    calibration: Calibration
+    conformal: ConformalSets
+    novelty: Novelty
+    diagnostics: dict[str, Any]
+
+    def predict(self, cells: Cells, *, members: bool = False) -> CellPredictions:
+        """Label cells of the query; what a cell gets does not depend on the others.
+
+        Parameters
+        ----------
+        cells : Cells
+            On all peaks of the reference.
+        members : bool
+            Whether to give the scores of each member besides.
+
+        Raises
+        ------
+        CountsError
+            If the number of peaks differs from that of the reference.
+        """
+        _check_width(cells, self.statistics.sample.n_peaks)
+        cells = on_peaks(cells, self.peaks)
+        depth = depth_of(cells.counts)
+        first, second = self.stages.score(cells, depth)
+        logs = self.stack.apply(second, depth)
+        placed = at_composition(logs, self.composition, self.stages.stage.composition)
+        novelty = self.novelty.score(self.stages.first, cells, first, depth)
+        return CellPredictions(
+            types=self.types,
+            log_probabilities=self.calibration.apply(placed, depth).astype(np.float32),
+            set_logs=logs.astype(np.float32),
+            novelty_score=novelty,
+            novelty_p=self.novelty.p_values(novelty),
+            member_scores={k: v.astype(np.float32) for k, v in {**first, **second}.items()}
+            if members
+            else {},
+        )
+
+    def sets(self, predictions: CellPredictions, alpha: float) -> NDArray[np.bool_]:
+        """Types that each cell may be of at an error rate, shape (n_cells, n_types)."""
+        return self.conformal.sets(predictions.set_logs, alpha)
+
+
+def label(
+    reference: Cells, query: Cells, *, options: LabellerOptions | None = None
+) -> CellPredictions:
+    """Types of a query's cells; see `fit_labeller`."""
+    return fit_labeller(reference, query, options=options).predict(query)
+
+
+def fit_labeller(
+    reference: Cells,
+    query: Cells | QueryStatistics,
+    *,
+    options: LabellerOptions | None = None,
+) -> FittedLabeller:
+    """Fit everything on the reference, the unlabelled query and pseudo-queries.
+
+    Parameters
+    ----------
+    reference : Cells
+        With labels of at least two types.
+    query : Cells or QueryStatistics
+        On the same peaks; labels are not read.
+    options : LabellerOptions, optional
+
+    Raises
+    ------
+    CountsError
+        If either has no cells, no counts on the peaks that both could show, or other peaks.
+    LabelsError
+        If the reference has no labels, or fewer than two types.
+    """
+    options = options or LabellerOptions()
+    if isinstance(query, Cells):
+        _check_width(query, reference.n_peaks)
+        query = query_statistics(query, options.max_query, options.seed)
+    sample = query.sample
+    types, codes = _checked(reference, sample)
+    rows = stratified(codes, options.max_reference, options.seed)
+    reference, codes = reference.take(rows), codes[rows]
+    peaks = shared_peaks(reference, sample)
+    held, whole = HeldOut.fit(
+        on_peaks(reference, peaks, as_reads=True),
+        on_peaks(sample, peaks, as_reads=True),
+        codes,
+        len(types),
+        members=options.members,
+        n_folds=options.folds,
+        seed=options.seed,
+    )
+    return _assembled(types, query, peaks, held, whole)
+
+
+def _assembled(
+    types: NDArray[np.str_],
+    query: QueryStatistics,
+    peaks: NDArray[np.int64],
+    held: HeldOut,
+    first: FittedMembers,
+) -> FittedLabeller:
+    """Second stage, calibration, sets and novelty of a query from its pseudo-queries."""
+    stage = first_stage(held, first)
+    stages = TwoStages.fit(first, stage)
+    second = held.second(stage)
+    usable = [name for name in stages.scores if name in second.scores]
+    stack = Stack.fit(
+        {name: second.scores[name] for name in usable},
+        second.codes,
+        second.depth,
+        stage.composition,
+        ridge=SECOND_RIDGE,
+        prior=SECOND_PRIOR,
+    )
+    logs = stack.apply(second.scores, second.depth)
+    placed = second.at_own_composition(logs, stage)
+    calibration = Calibration.fit(placed, second.codes, second.depth)
+    own = stack.apply(stages.scores, first.depth)
+    shares = estimate_composition(own, stage.composition, stage.strength)
+    conformal = ConformalSets.fit(logs, second.codes)
+    novelty = Novelty.fit(held.parts, stage.stack)
+    diagnostics = second.diagnostics(
+        types, calibration.apply(placed, second.depth), conformal.sets(logs, 0.1)
+    )
+    return FittedLabeller(
+        types=types,
+        statistics=query,
+        peaks=peaks,
+        stages=stages,
+        stack=stack,
+        composition=shares,
+        calibration=calibration,
+        conformal=conformal,
+        novelty=novelty,
+        diagnostics={
+            **diagnostics,
+            "weights": stack.contributions(second.scores),
+            "first_weights": stage.stack.contributions(held.scores),
+            "depth_slope": stack.slope,
+            "converged": stack.converged and stage.stack.converged and calibration.converged,
+            "composition": {
+                "used": bool(np.isfinite(stage.strength)),
+                "strength": float(stage.strength) if np.isfinite(stage.strength) else None,
+                "shares": dict(zip(types.tolist(), np.round(shares, 6).tolist(), strict=True)),
+            },
+            "novelty": novelty.diagnostics,
+            "shared_peaks": len(peaks),
+        },
+    )
+
+
+def evaluate_reference(
+    reference: Cells, *, options: LabellerOptions | None = None
+) -> dict[str, Any]:
+    """Held-out figures of a reference whose query looks like itself; see `fit_labeller`."""
+    query = replace(reference, labels=None, batches=None)
+    return fit_labeller(reference, query, options=options).diagnostics
+
+
+def on_peaks(cells: Cells, peaks: NDArray[np.int64], *, as_reads: bool = False) -> Cells:
+    """Cells on some of the peaks, binary unless `as_reads`."""
+    whole = len(peaks) == cells.n_peaks
+    counts = cells.counts if whole else cells.counts[:, peaks]
+    return replace(cells, counts=counts if as_reads else binary(counts), measured=None)
+
+
+def shared_peaks(reference: Cells, query: Cells) -> NDArray[np.int64]:
+    """Columns that both experiments could show and that any cell has counts in.
+
+    Raises
+    ------
+    CountsError
+        If there are none and neither has other peaks to go by.
+    """
+    shown = np.bincount(reference.counts.indices, minlength=reference.n_peaks) > 0
+    for cells in (reference, query):
+        if cells.measured is not None:
+            shown = shown & cells.measured
+    if not (reference.dna and query.dna):
+        if not shown.any():
+            raise CountsError(
+                f"None of the {reference.n_peaks} peaks of the reference has counts there and "
+                "could be seen in the query. Count both on common peaks, or give an atlas."
+            )
+        if query.counts.nnz == 0:
+            raise CountsError(
+                f"The query's {query.n_cells} cells have no counts on the reference's peaks. "
+                "Check genome build and contig names, or count the query on these peaks."
+            )
+    return np.flatnonzero(shown)
+
+
+def stratified(codes: NDArray[np.int64], limit: int, seed: int) -> NDArray[np.int64]:
+    """Sorted rows of at most `limit` cells; the largest types lose cells first."""
+    if len(codes) <= limit:
+        return np.arange(len(codes))
+    sizes = np.bincount(codes)
+    low, high = 1, int(sizes.max())
+    while low < high:
+        middle = (low + high + 1) // 2
+        low, high = (
+            (middle, high) if np.minimum(sizes, middle).sum() <= limit else (low, middle - 1)
+        )
+    order = np.random.default_rng([seed, 3]).permutation(len(codes))
+    ranked = order[np.argsort(codes[order], kind="stable")]
+    start = np.concatenate([[0], np.cumsum(sizes)[:-1]])
+    rank = np.arange(len(ranked)) - start[codes[ranked]]
+    return np.sort(ranked[rank < low])
+
+
+def _checked(reference: Cells, query: Cells) -> tuple[NDArray[np.str_], NDArray[np.int64]]:
+    """Types of the reference and their codes."""
+    _check_width(query, reference.n_peaks)
+    for name, cells in (("reference", reference), ("query", query)):
+        if cells.n_cells == 0:
+            raise CountsError(f"The {name} has no cells. Give one with at least one cell.")
+    if reference.labels is None:
+        raise LabelsError("The reference has no labels. Give the type of each of its cells.")
+    types, codes = np.unique(reference.labels, return_inverse=True)
+    if len(types) < 2:
+        raise LabelsError(
+            f"All {reference.n_cells} reference cells are of type {types[0]}. "
+            "Give a reference of at least two types."
+        )
+    return types, codes.astype(np.int64)
+
+
+def _check_width(cells: Cells, n_peaks: int) -> None:
+    if cells.n_peaks != n_peaks:
+        raise CountsError(
+            f"The query has {cells.n_peaks} columns, the reference {n_peaks} peaks. "
+            "Carry the query's counts to the reference's peaks first."
+        )
