@@ -61,12 +61,11 @@ from numpy.typing import NDArray
 from provenance import provenance
 
 from peakatlas.engine.dna.sequences import Sequences
-from peakatlas.engine.forward.encoder import PackedEncoder, group_lengths
+from peakatlas.engine.forward.encoder import PackedEncoder
 from peakatlas.engine.forward.linear import OneDnnLinear, has_onednn
 from peakatlas.engine.forward.packing import pack
-from peakatlas.engine.forward.pooling import segment_mean
 from peakatlas.engine.models.esm import build_encoder
-from peakatlas.engine.tokens.kmer import Tokens
+from peakatlas.engine.tokens.token_ids import Tokens
 
 PEERS = {"sentence_transformers": "sentence_transformers", "openvino_bf16": "openvino"}
 
@@ -105,10 +104,9 @@ def embed_packed(encoder: PackedEncoder, tokens: Tokens) -> NDArray[np.float32]:
     """Bare forward and pooling of the engine, float32, shape (n, dim)."""
     out = np.empty((len(tokens), encoder.dim), np.float32)
     for rows in pack(tokens.lengths, encoder.pack_tokens):
-        ids = torch.from_numpy(np.concatenate([tokens[row] for row in rows.tolist()]))
-        groups = group_lengths(tokens.lengths[rows].tolist())
-        hidden = encoder.hidden(ids, groups)
-        out[rows] = segment_mean(hidden, ids > 3, groups).numpy()
+        ids = tokens.take(rows)
+        plan = encoder.plan(ids, tokens.lengths[rows], real=ids > 3)
+        out[rows] = encoder.mean(encoder.hidden(plan), plan).numpy()
     return out
 
 
@@ -138,7 +136,7 @@ def gemm_flops(n: int, clock: Callable[[], float]) -> float:
     """FLOP/s of the faster of two bf16 products of n x n matrices."""
     x, weight = torch.randn(2, n, n).bfloat16()
     products: list[Callable[[], object]] = [lambda: x @ weight]
-    if has_onednn(weight.device, weight.dtype):
+    if has_onednn(weight.dtype):
         layer = OneDnnLinear(weight, None)
         products.append(lambda: layer(x))
     with torch.inference_mode():

@@ -70,7 +70,7 @@ def pipeline_efficiency(data: Path, quick: bool, scratch: Path) -> float:
     # An N is a token of the bare forward; the atlas build skips windows of N alone.
     peaks = peaks.take(np.flatnonzero(genome.fetch(peaks).n_fraction() == 0))
     tokens = tokenizer().encode(genome.fetch(peaks))
-    encoder = embedder._encoder
+    encoder = embedder._model.encoder
     embed_packed(encoder, tokens)
     ratios = []
     for number in range(1 if quick else 2):

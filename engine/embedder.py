@@ -10,11 +10,10 @@ import torch
 
 from peakatlas.engine.dna.sequences import Sequences
 from peakatlas.engine.dna.windows import combine_digests, parse_window
-from peakatlas.engine.forward.encoder import group_lengths
-from peakatlas.engine.forward.packing import pack
-from peakatlas.engine.forward.pooling import first_token, mean_by_owner, segment_mean
+from peakatlas.engine.forward.pooling import mean_by_owner
 from peakatlas.engine.models.loading import config_digest, find_model, load_model, weights_digest
 from peakatlas.engine.run.distributed import default_device
+from peakatlas.engine.run.packs import PackRunner
 from peakatlas.engine.run.pipeline import run_pipeline
 from peakatlas.engine.tokens.reader import Reader
 
@@ -32,13 +31,16 @@ if TYPE_CHECKING:
     from peakatlas.engine.intervals.table import Intervals
     from peakatlas.engine.models.encoder import LoadedModel
     from peakatlas.engine.models.table import ModelCard
-    from peakatlas.engine.tokens.kmer import Tokens
+    from peakatlas.engine.run.packs import Launched, Planned
 
     from .spec import Pooling, Precision, Strand
 
-    _Launched = list[tuple[NDArray[np.int64], torch.Tensor]]  # rows of each pack, pooled vectors
-
-_BLOCK_PEAKS = 1024
+# Peaks that go through the pipeline together: at least so many, and packs that keep a GPU busy
+# while the host turns to the next block.
+_BLOCK_PEAKS, _BLOCK_PACKS = 1024, 3
+# Peaks whose windows say how long those of all are.
+_SAMPLE_PEAKS = 4096
+_SAMPLE_DNA = "ACGTTGCATTGACCAT" * 6
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,7 +51,7 @@ class _Block:
     owner: NDArray[np.int64]
     digests: NDArray[np.uint8]
     n_fraction: NDArray[np.float32]
-    strands: tuple[Tokens, ...]
+    strands: tuple[Planned, ...]
 
 
 class Embedder(Summary):
@@ -84,9 +86,15 @@ class Embedder(Summary):
         self.spec = spec
         self.card = card
         self.peaks_done, self.tokens_done, self.flops_done = 0, 0, 0.0
-        self._model, self._encoder = model, model.encoder
+        self._model = model
         self._window = parse_window(spec.window)
-        self._token_budget = token_budget
+        self._runner = PackRunner(
+            model,
+            pooling=spec.pooling,
+            layer=spec.layer,
+            dim=spec.dim,
+            token_budget=token_budget,
+        )
         self._reader = Reader(
             tokenizer=model.tokenizer,
             model=card.name,
@@ -95,6 +103,9 @@ class Embedder(Summary):
             strand=spec.strand,
             max_n_fraction=spec.max_n_fraction,
         )
+        sample = Sequences.from_strings([_SAMPLE_DNA])
+        tokens = sum(len(strand.ids) for strand in self._reader.read(sample))
+        self._tokens_per_letter = tokens / len(_SAMPLE_DNA)
 
     def _summary(self) -> tuple[str, dict[str, object]]:
         rules = f"{self.spec.window}, strand {self.spec.strand}, pooling {self.spec.pooling}"
@@ -106,7 +117,7 @@ class Embedder(Summary):
     @property
     def device(self) -> torch.device:
         """Device that holds the model."""
-        return self._encoder.device
+        return self._model.encoder.device
 
     @classmethod
     def load(  # noqa: PLR0913 (the public options)
@@ -260,12 +271,13 @@ class Embedder(Summary):
         """
         rows = np.arange(len(sequences)) if owner is None else np.asarray(owner, np.int64)
         size = n if n is not None else int(rows.max(initial=-1)) + 1
-        strands = self._reader.read(sequences)
-        return self._collect(strands, self._launch(strands), rows, size)
+        launched = tuple(map(self._runner.launch, self._plan(sequences)))
+        return self._collect(launched, rows, size)
 
     def count_tokens(self, peaks: Intervals, source: SequenceSource) -> int:
         """Tokens that the model would read for peaks, the first 1024 of them at most."""
-        return sum(len(tokens.ids) for tokens in self._prepare(peaks, source, 0).strands)
+        first = slice(0, min(_BLOCK_PEAKS, len(peaks)))
+        return sum(len(strand.tokens.ids) for strand in self._prepare(peaks, source, first).strands)
 
     def embed(
         self,
@@ -305,89 +317,70 @@ class Embedder(Summary):
             n_fraction=np.empty(len(peaks), np.float32),
         )
 
-        def store(launched: tuple[_Block, list[_Launched]]) -> None:
-            block, packs = launched
+        def store(launched: tuple[_Block, tuple[Launched, ...]]) -> None:
+            block, strands = launched
             n = block.rows.stop - block.rows.start
-            out.values[block.rows] = self._collect(block.strands, packs, block.owner, n)
+            out.values[block.rows] = self._collect(strands, block.owner, n)
             out.digests[block.rows] = block.digests
             out.n_fraction[block.rows] = block.n_fraction
             if progress is not None:
                 progress(n)
 
         run_pipeline(
-            range(0, len(peaks), _BLOCK_PEAKS),
-            prepare=lambda first: self._prepare(peaks, source, first),
-            compute=lambda block: (block, self._launch(block.strands)),
+            self._blocks(peaks, source),
+            prepare=lambda rows: self._prepare(peaks, source, rows),
+            compute=lambda block: (block, tuple(map(self._runner.launch, block.strands))),
             consume=store,
         )
         return out
 
-    def _prepare(self, peaks: Intervals, source: SequenceSource, first: int) -> _Block:
-        rows = slice(first, min(first + _BLOCK_PEAKS, len(peaks)))
+    def _blocks(self, peaks: Intervals, source: SequenceSource) -> list[slice]:
+        """Rows of each block: on a GPU so many that their tokens fill `_BLOCK_PACKS` packs."""
+        n, size = len(peaks), _BLOCK_PEAKS
+        if self.device.type != "cpu":
+            size = max(size, self._filling_peaks(peaks, source))
+        return [slice(first, min(first + size, n)) for first in range(0, n, size)]
+
+    def _filling_peaks(self, peaks: Intervals, source: SequenceSource) -> int:
+        """Peaks whose tokens fill `_BLOCK_PACKS` packs, going by the first ones."""
+        some = peaks.take(np.arange(min(len(peaks), _SAMPLE_PEAKS)))
+        letters = int(self._window.cut(some, source.contig_sizes).intervals.widths.sum())
+        tokens = max(1.0, letters / max(len(some), 1) * self._tokens_per_letter)
+        return int(_BLOCK_PACKS * self._runner.token_budget / tokens)
+
+    def _prepare(self, peaks: Intervals, source: SequenceSource, rows: slice) -> _Block:
         block = peaks.take(np.arange(rows.start, rows.stop))
         cut = self._window.cut(block, source.contig_sizes)
         dna = source.fetch(cut.intervals)
+        unknown = dna.n_fraction()
         n_letters = np.bincount(cut.owner, dna.lengths, len(block))
-        n_unknown = np.bincount(cut.owner, dna.n_fraction() * dna.lengths, len(block))
+        n_unknown = np.bincount(cut.owner, unknown * dna.lengths, len(block))
         return _Block(
             rows=rows,
             owner=cut.owner,
             digests=combine_digests(dna.digests(), cut.owner, len(block)),
             n_fraction=(n_unknown / np.maximum(n_letters, 1)).astype(np.float32),
-            strands=self._reader.read(dna),
+            strands=self._plan(dna, unknown),
         )
 
-    def _launch(self, strands: tuple[Tokens, ...]) -> list[_Launched]:
-        """Run every pack; on CUDA the device works on after this returns, as nothing waits."""
-        return [
-            [
-                (rows, self._pooled(tokens, rows))
-                for rows in pack(tokens.lengths, self._token_budget)
-            ]
-            for tokens in strands
-        ]
+    def _plan(
+        self, dna: Sequences, unknown: NDArray[np.float32] | None = None
+    ) -> tuple[Planned, ...]:
+        """Tokens of each strand and their packs; `unknown` are shares of N, if known."""
+        return tuple(self._runner.plan(tokens) for tokens in self._reader.read(dna, unknown))
 
     def _collect(
-        self,
-        strands: tuple[Tokens, ...],
-        launched: list[_Launched],
-        owner: NDArray[np.int64],
-        n: int,
+        self, launched: tuple[Launched, ...], owner: NDArray[np.int64], n: int
     ) -> NDArray[np.float32]:
         """Vectors of launched packs, brought to the host and averaged by strand and owner."""
-        values = [self._vectors(*pair) for pair in zip(strands, launched, strict=True)]
+        values = [self._runner.collect(strand) for strand in launched]
+        tokens = [strand.tokens for strand in launched]
         self.peaks_done += n
+        self.tokens_done += sum(len(strand.ids) for strand in tokens)
+        self.flops_done += sum(self._runner.flops(strand) for strand in tokens)
         mean = values[0] if len(values) == 1 else (values[0] + values[1]) * np.float32(0.5)
-        weights = sum((self._n_real(tokens) for tokens in strands[1:]), self._n_real(strands[0]))
+        weights = np.sum([self._runner.n_real(strand) for strand in tokens], axis=0)
         return mean_by_owner(mean, weights, owner, n)
-
-    def _n_real(self, tokens: Tokens) -> NDArray[np.int64]:
-        """Tokens of each sequence that count in a mean, shape (m,)."""
-        before = np.concatenate([[0], np.cumsum(self._model.real[tokens.ids])])
-        return np.asarray(np.diff(before[tokens.offsets]), np.int64)
-
-    def _vectors(self, tokens: Tokens, launched: _Launched) -> NDArray[np.float32]:
-        """One pooled vector a sequence, float32, shape (m, dim)."""
-        out = np.empty((len(tokens), self.spec.dim), np.float32)
-        for rows, pooled in launched:
-            out[rows] = pooled.cpu().numpy()
-        self.tokens_done += len(tokens.ids)
-        self.flops_done += self._model.flops(tokens.lengths)
-        return out
-
-    def _pooled(self, tokens: Tokens, rows: NDArray[np.int64]) -> torch.Tensor:
-        """Pooled vectors of one pack, float32, shape (len(rows), dim), on the device."""
-        ids = np.concatenate([tokens[row] for row in rows.tolist()])
-        groups = group_lengths(tokens.lengths[rows].tolist())
-        device = self._encoder.device
-        hidden = self._encoder.hidden(
-            torch.from_numpy(ids).to(device), groups, layer=self.spec.layer
-        )
-        real = torch.from_numpy(self._model.real[ids]).to(device)
-        mean = segment_mean(hidden, real, groups).float()
-        if self.spec.pooling == "cls":
-            return torch.where(mean.isnan(), mean, first_token(hidden, groups))
-        return mean
 
 
 def _check_options(layer: int, pooling: Pooling, model: LoadedModel) -> None:

@@ -85,3 +85,11 @@ def write_toy_peaklm(path: str | Path, *, seed: int = 0) -> Path:
     Path(path).mkdir(parents=True, exist_ok=True)
     write_model(model, Path(path))
     return Path(path)
+
+
+def packed(encoder, *sequences: torch.Tensor, layer: int = -1) -> tuple[torch.Tensor, ...]:
+    """Token vectors of each sequence, all of them in one pack."""
+    lengths = [len(ids) for ids in sequences]
+    plan = encoder.plan(torch.cat(sequences).numpy(), lengths)
+    moved = plan.map(lambda tensor: tensor.to(encoder.device))
+    return encoder.hidden(moved, layer=layer)[: sum(lengths)].split(lengths)

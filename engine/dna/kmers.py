@@ -6,10 +6,11 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from peakatlas.engine.tokens.letters import UNKNOWN
-
 if TYPE_CHECKING:
     from numpy.typing import NDArray
+
+UNKNOWN = 4
+"""Code of a letter other than A, C, G, T."""
 
 
 def kmer_index(codes: NDArray[np.uint8], k: int) -> NDArray[np.int32]:

@@ -1,14 +1,12 @@
-"""Attention of packed sequences: within each one, without padding where there is a kernel for it.
+"""Attention of packed sequences on a CPU: within each one, without padding.
 
-On a CPU the result of a sequence does not depend, bit for bit, on the others of the pack.
+The result of a sequence does not depend, bit for bit, on the others of the pack.
 """
 
 from __future__ import annotations
 
-from functools import cache
-from inspect import signature
-from itertools import accumulate, pairwise
-from typing import TYPE_CHECKING, Any
+from itertools import pairwise
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
@@ -17,7 +15,7 @@ from torch.nn import functional
 from .linear import has_onednn
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Sequence
 
 # Short sequences: fewer matrices than this in one batched product may take another kernel.
 _SHORT, _LEAST_MATRICES = 16, 16
@@ -59,58 +57,6 @@ def packed_attention(
     return mixed
 
 
-def cuda_attention(
-    query: Tensor, key: Tensor, value: Tensor, groups: Sequence[tuple[int, int]]
-) -> Tensor:
-    """The same as `packed_attention` with a fused kernel, to rounding.
-
-    Without padding where PyTorch has a kernel for that and the dtype, padded elsewhere.
-    """
-    kernel = varlen_kernel() if value.dtype == torch.bfloat16 else None
-    if kernel is None:
-        return padded_attention(query, key, value, groups)
-    lengths = [length for n, length in groups for _ in range(n)]
-    bounds = torch.tensor([0, *accumulate(lengths)], dtype=torch.int32, device=value.device)
-    n_tokens, longest = sum(lengths), max(lengths)
-    q, k, v = (rows.flatten(2)[:n_tokens].contiguous() for rows in (query, key, value))
-    mixed = torch.zeros_like(value, memory_format=torch.contiguous_format)
-    mixed[:n_tokens] = kernel(q, k, v, bounds, bounds, longest, longest, scale=1.0)
-    return mixed
-
-
-@cache
-def varlen_kernel() -> Callable[..., Any] | None:
-    """`torch.nn.attention.varlen.varlen_attn` if this PyTorch has it and it takes a scale."""
-    try:
-        from torch.nn.attention.varlen import varlen_attn  # noqa: PLC0415 (since PyTorch 2.10)
-    except ImportError:
-        return None
-    kernel: Callable[..., Any] = varlen_attn
-    return kernel if "scale" in signature(kernel).parameters else None
-
-
-def padded_attention(
-    query: Tensor, key: Tensor, value: Tensor, groups: Sequence[tuple[int, int]]
-) -> Tensor:
-    """The same as `packed_attention` by padding to the longest sequence, to rounding."""
-    lengths = torch.tensor([length for n, length in groups for _ in range(n)], device=query.device)
-    real = torch.arange(int(lengths.max()), device=query.device) < lengths[:, None]
-    n_tokens = int(lengths.sum())
-
-    def spread(rows: Tensor) -> Tensor:
-        padded = rows.new_zeros((*real.shape, *rows.shape[1:]))
-        padded[real] = rows[:n_tokens]
-        return padded.transpose(1, 2)
-
-    mask = None if len(groups) == 1 else real[:, None, None, :]
-    out = functional.scaled_dot_product_attention(
-        spread(query.flatten(2)), spread(key.flatten(2)), spread(value), attn_mask=mask, scale=1.0
-    )
-    mixed = torch.zeros_like(value, memory_format=torch.contiguous_format)
-    mixed[:n_tokens] = out.transpose(1, 2)[real]
-    return mixed
-
-
 def _by_head(rows: Tensor, n: int, length: int) -> Tensor:
     """Rows of one group as (n * n_heads, length, head_dim), filled up when there are few."""
     parts = rows if rows.dim() == 4 else rows[:, :, None]
@@ -138,7 +84,7 @@ def _pieces(n: int, n_heads: int, length: int) -> list[slice]:
 
 def _softmax(scores: Tensor) -> Tensor:
     """Softmax of each row, computed in float32."""
-    if has_onednn(scores.device, scores.dtype):
+    if has_onednn(scores.dtype):
         probability: Tensor = scores.to_mkldnn().softmax(-1).to_dense()
         return probability
     return torch.softmax(scores, -1, dtype=torch.float32).to(scores.dtype)

@@ -1,17 +1,18 @@
-"""Layers of the packed encoder: their weights, laid out once for the kernels that read them."""
+"""Weights of a packed encoder, and what a device's forward has to do with them."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
-
-import torch
-from torch import Tensor
-
-from .linear import make_linear
+from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    import torch
+    from torch import Tensor
+
     from .linear import Linear
+    from .plan import PackPlan
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,66 +38,59 @@ class EncoderLayer:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Block:
-    """An `EncoderLayer` with its matrices in the layout of the kernel."""
+class EncoderShape:
+    """Sizes and rules that all layers of an encoder share."""
 
-    attention_norm: Affine
-    qkv: Linear
-    attention_out: Linear
-    mlp_norm: Affine
-    gate: Linear
-    """The whole of `EncoderLayer.up` for ``gelu``, its first half for ``swiglu``."""
-    value: Linear | None
-    down: Linear
+    width: int
+    """Length of a token vector within the layers."""
+    ffn: int
+    """Width of the feed-forward's intermediate."""
+    n_heads: int
+    gated: bool
+    """Whether the feed-forward is a SwiGLU, not a GELU."""
+    rope_base: float | None
+    """Base period of the rotary positions; None with learnt positions."""
+    eps: float
+    """Of the layer norms."""
+    dtype: torch.dtype
+    """Of the operands of the matrix products."""
 
+    @property
+    def head_dim(self) -> int:
+        """Length of a head's vectors."""
+        return self.width // self.n_heads
 
-def make_block(layer: EncoderLayer, *, n_heads: int, rotary: bool, gated: bool) -> Block:
-    """Lay a layer's matrices out for the kernel; the copies are all that is kept of them.
-
-    Parameters
-    ----------
-    layer : EncoderLayer
-    n_heads : int
-    rotary : bool
-        Whether query and key are rotated, see `_arrange`.
-    gated : bool
-        Whether `EncoderLayer.up` holds a gate and a value (``swiglu``).
-    """
-    up, ffn = layer.up, layer.down.weight.shape[1]
-    gate, value = (
-        Affine(weight=up.weight[rows], bias=None if up.bias is None else up.bias[rows])
-        for rows in (slice(0, ffn), slice(ffn, None))
-    )
-    return Block(
-        attention_norm=layer.attention_norm,
-        qkv=_linear(_arrange(layer.qkv, n_heads, rotary)),
-        attention_out=_linear(layer.attention_out),
-        mlp_norm=layer.mlp_norm,
-        gate=_linear(gate),
-        value=_linear(value) if gated else None,
-        down=_linear(layer.down),
-    )
+    @property
+    def scale(self) -> float:
+        """Factor of the products of query and key."""
+        return float(self.head_dim**-0.5)
 
 
-def _arrange(qkv: Affine, n_heads: int, rotary: bool) -> Affine:
-    """Query, key, value; with rotary positions the halves of all heads are put together.
+class Forward(Protocol):
+    """How one kind of device runs the layers: `cpu.CpuForward` or `cuda.CudaForward`."""
 
-    Their order is then: query and key, first halves of the heads; query and key, second halves;
-    value. Without, the query is scaled here.
-    """
-    dim = qkv.weight.shape[1]
-    order = torch.arange(3 * dim, device=qkv.weight.device)
-    scale = torch.ones(3 * dim, device=qkv.weight.device)
-    if rotary:
-        halves = order[: 2 * dim].view(2, n_heads, 2, -1)
-        order[: 2 * dim] = halves.permute(2, 0, 1, 3).flatten()
-    else:
-        scale[:dim] = float((dim // n_heads) ** -0.5)
-    weight = (qkv.weight[order] * scale[:, None]).to(qkv.weight.dtype)
-    if qkv.bias is None:
-        return Affine(weight=weight)
-    return Affine(weight=weight, bias=(qkv.bias[order] * scale).to(qkv.bias.dtype))
+    same_bytes: bool
+    """Whether a sequence's vectors do not depend, bit for bit, on its company."""
 
+    def linear(self, layer: Affine) -> Linear:
+        """Lay a linear layer out for the device."""
 
-def _linear(layer: Affine) -> Linear:
-    return make_linear(layer.weight, layer.bias)
+    def block(self, layer: EncoderLayer, shape: EncoderShape) -> Any:  # noqa: ANN401 (its own)
+        """Lay a layer's matrices out for the device; the copies are all that is kept of them."""
+
+    def rows(self, n_tokens: int, shape: EncoderShape) -> int:
+        """Rows of a pack with its filler."""
+
+    def pads(self, shape: EncoderShape) -> bool:
+        """Whether plans need the indices that pad sequences to the longest."""
+
+    def pack_tokens(self, shape: EncoderShape) -> int:
+        """Tokens of a pack for which the device is fastest, as far as that is known unmeasured."""
+
+    def layers(
+        self, x: Tensor, blocks: Sequence[Any], plan: PackPlan, shape: EncoderShape
+    ) -> Tensor:
+        """Residual stream after some layers, float32, shape (n_rows, width); may change `x`."""
+
+    def mean(self, hidden: Tensor, plan: PackPlan) -> Tensor:
+        """Mean over the real tokens of each sequence, NaN without any; shape (n, dim)."""

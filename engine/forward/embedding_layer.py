@@ -1,8 +1,8 @@
 """From token ids to the vectors that enter the first layer.
 
-`WordTable` looks a vector up for each token. `LetterStem` scans letters with filters: each base of
-a token is seen with `FLANK` bases on either side, across the borders of tokens, so that a motif is
-found wherever it begins.
+`TokenTable` looks a vector up for each token. `LetterFilters` scans letters: each base of a token
+is seen with `FLANK` bases on either side, across the borders of tokens, so that a motif is found
+wherever it begins.
 """
 
 from __future__ import annotations
@@ -14,7 +14,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from peakatlas.engine.tokens.letters import TOKEN_BASES, UNKNOWN, token_letters
+from peakatlas.engine.dna.kmers import UNKNOWN
+from peakatlas.engine.tokens.letters import TOKEN_BASES, token_letters
 
 if TYPE_CHECKING:
     from .linear import Linear
@@ -27,7 +28,7 @@ SEEN_BASES = TOKEN_BASES + 2 * FLANK
 _BASES = 4
 
 
-class Stem(Protocol):
+class EmbeddingLayer(Protocol):
     """Token ids in, vectors of the residual stream out."""
 
     @property
@@ -50,7 +51,7 @@ class Stem(Protocol):
 
 
 @dataclass(frozen=True, kw_only=True)
-class WordTable:
+class TokenTable:
     """A vector for each token and, perhaps, one for each position."""
 
     words: Tensor
@@ -75,8 +76,8 @@ class WordTable:
 
 
 @dataclass(frozen=True, kw_only=True)
-class LetterStem:
-    """Filters over letters, then a mix of what the six bases of a token answered."""
+class LetterFilters:
+    """Filters over letters, then a mix of what was found at the six bases of a token."""
 
     one_hot: Tensor
     """Letters of each token, one of four or none, shape (`N_TOKENS` + 1, 24); the last row, no
@@ -103,7 +104,7 @@ class LetterStem:
 
 
 def one_hot_tokens(device: torch.device, dtype: torch.dtype) -> Tensor:
-    """Table of `LetterStem.one_hot`."""
+    """Table of `LetterFilters.one_hot`."""
     letters = torch.from_numpy(token_letters()).long()
     table = functional.one_hot(letters, UNKNOWN + 1)[..., :_BASES].flatten(1)
     return functional.pad(table, (0, 0, 0, 1)).to(device=device, dtype=dtype)

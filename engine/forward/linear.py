@@ -8,7 +8,8 @@ as there is more than one row.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal, Protocol
+import platform
+from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 import torch
 from torch.nn import functional
@@ -18,12 +19,16 @@ if TYPE_CHECKING:
 
     from torch import Tensor
 
+    from peakatlas.engine.spec import Precision
+
 Activation = Literal["none", "gelu", "swish"]
+DTYPES: dict[Precision, torch.dtype] = {"bf16": torch.bfloat16, "fp32": torch.float32}
 
 # Number of rows that the weights are laid out for; any other number works as well.
 _TYPICAL_ROWS = 1536
 # Elements below which an element-wise CPU kernel stays on one thread (at::internal::GRAIN_SIZE).
 _GRAIN = 32_768
+_BF16_CAPABILITY = (8, 0)
 
 
 class Linear(Protocol):
@@ -35,7 +40,7 @@ class Linear(Protocol):
 
 
 class OneDnnLinear:
-    """A linear layer of oneDNN.
+    """A linear layer of oneDNN, on a CPU.
 
     Parameters
     ----------
@@ -72,25 +77,61 @@ class PlainLinear:
     def __call__(self, x: Tensor, activation: Activation = "none") -> Tensor:
         """Apply to x, shape (n_rows, n_in)."""
         result = functional.linear(x, self._weight, self._bias)
-        if activation == "none":
-            return result
-        kernel = {"gelu": torch.ops.aten.gelu_, "swish": torch.ops.aten.silu_}[activation]
-        return _in_place(kernel, result)
+        return result if activation == "none" else self._activate(result, activation)
+
+    def _activate(self, x: Tensor, activation: Activation) -> Tensor:
+        return functional.gelu(x) if activation == "gelu" else functional.silu(x)
 
 
-def make_linear(weight: Tensor, bias: Tensor | None) -> Linear:
-    """Build the fastest layer that there is for these weights on this machine."""
-    return (OneDnnLinear if has_onednn(weight.device, weight.dtype) else PlainLinear)(weight, bias)
+class PlainCpuLinear(PlainLinear):
+    """A linear layer of PyTorch on a CPU: a row's result does not depend on the other rows."""
+
+    def _activate(self, x: Tensor, activation: Activation) -> Tensor:
+        kernel = torch.ops.aten.gelu_ if activation == "gelu" else torch.ops.aten.silu_
+        return _in_place(kernel, x)
 
 
-def has_onednn(device: torch.device, dtype: torch.dtype) -> bool:
-    """Whether oneDNN computes with this dtype on this device."""
+def make_cpu_linear(weight: Tensor, bias: Tensor | None) -> Linear:
+    """Build the fastest layer that there is for these weights on this CPU."""
+    return (OneDnnLinear if has_onednn(weight.dtype) else PlainCpuLinear)(weight, bias)
+
+
+def has_onednn(dtype: torch.dtype) -> bool:
+    """Whether oneDNN computes with this dtype on this CPU."""
     available: Callable[[], bool] = torch.backends.mkldnn.is_available
-    if device.type != "cpu" or not available():
-        return False
-    if not hasattr(torch.ops.mkldnn, "_linear_pointwise"):
+    if not available() or not hasattr(torch.ops.mkldnn, "_linear_pointwise"):
         return False
     return dtype == torch.float32 or bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())
+
+
+def operand_dtype(precision: Precision, device: torch.device) -> torch.dtype:
+    """Of the operands of matrix products: bfloat16 only where the device multiplies it fast.
+
+    Elsewhere ``bf16`` keeps weights that are rounded to bfloat16 and multiplies in float32.
+    """
+    if precision == "bf16" and not _multiplies_bf16(device):
+        return torch.float32
+    return DTYPES[precision]
+
+
+def rounded(weight: Tensor, precision: Precision, device: torch.device) -> Tensor:
+    """A weight on its device: rounded to the precision, in the dtype of the operands."""
+    moved = weight.detach().to(device=device, dtype=DTYPES[precision])
+    return moved.to(operand_dtype(precision, device)).contiguous()
+
+
+def cpu_multiplies_bf16() -> bool:
+    """Whether this CPU has instructions for bfloat16 products; without, they are emulated."""
+    if platform.machine().lower() in ("x86_64", "amd64", "x86"):
+        cpu: Any = torch.cpu
+        return bool(cpu._is_avx512_bf16_supported() or cpu._is_amx_tile_supported())
+    return bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())
+
+
+def _multiplies_bf16(device: torch.device) -> bool:
+    if device.type == "cuda":
+        return torch.cuda.get_device_capability(device) >= _BF16_CAPABILITY
+    return device.type != "cpu" or cpu_multiplies_bf16()
 
 
 def _in_place(activation: Callable[[Tensor], object], x: Tensor) -> Tensor:

@@ -13,6 +13,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from torch import Tensor
 
+    from .plan import PackPlan
+
 
 def segment_mean(hidden: Tensor, real: Tensor, groups: Sequence[tuple[int, int]]) -> Tensor:
     """Mean over the real tokens of each sequence.
@@ -42,14 +44,30 @@ def segment_mean(hidden: Tensor, real: Tensor, groups: Sequence[tuple[int, int]]
     return torch.cat(pooled)
 
 
-def first_token(hidden: Tensor, groups: Sequence[tuple[int, int]]) -> Tensor:
+def reduced_mean(hidden: Tensor, plan: PackPlan) -> Tensor:
+    """The same as `segment_mean` by one kernel for all lengths, to rounding.
+
+    Parameters
+    ----------
+    hidden : float32, shape (n_rows, dim)
+        Token vectors of a pack with its filler. Not modified.
+    plan : PackPlan
+        On the same device.
+
+    Returns
+    -------
+    float32, shape (n, dim)
+        NaN for a sequence without a real token.
+    """
+    weighted = torch.cat([hidden, hidden.new_ones(len(hidden), 1)], 1)
+    kept = weighted.masked_fill(~plan.real[:, None], 0)  # not a product: filler may hold NaN
+    sums = torch.segment_reduce(kept, "sum", offsets=plan.bounds, axis=0, unsafe=True)
+    return sums[:, :-1] / sums[:, -1:]
+
+
+def first_token(hidden: Tensor, plan: PackPlan) -> Tensor:
     """Vector of the CLS token of each sequence, float32, shape (n, dim)."""
-    picked, first = [], 0
-    for n, length in groups:
-        past = first + n * length
-        picked.append(hidden[first:past:length])
-        first = past
-    return torch.cat(picked)
+    return hidden.index_select(0, plan.bounds[:-1])
 
 
 def mean_by_owner(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -9,10 +10,12 @@ from accelerate import init_empty_weights
 from transformers import AutoModel
 
 from peakatlas.engine.errors import ModelError
+from peakatlas.engine.forward.linear import operand_dtype
+from peakatlas.engine.hf_logging import quiet
 
-from .checkpoint import quiet, read_checkpoint
+from .checkpoint import read_checkpoint
 from .checks import check_company, check_finite, check_positions, probe_ids
-from .hf_encoder import PaddedEncoder, set_precision
+from .hf_encoder import HfEncoder, set_precision
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -24,7 +27,7 @@ if TYPE_CHECKING:
 
 def load_auto(
     path: Path, precision: Precision, device: torch.device, *, trust_remote_code: bool = False
-) -> PaddedEncoder:
+) -> HfEncoder:
     """Load a local directory with the class that its configuration names.
 
     Parameters
@@ -38,7 +41,7 @@ def load_auto(
 
     Returns
     -------
-    PaddedEncoder
+    HfEncoder
 
     Raises
     ------
@@ -55,7 +58,7 @@ def finish_encoder(
     device: torch.device,
     *,
     trust_remote_code: bool = False,
-) -> PaddedEncoder:
+) -> HfEncoder:
     """Check a float32 model, set its precision and put it behind the encoder's interface.
 
     Raises
@@ -65,16 +68,18 @@ def finish_encoder(
     """
     config = model.config
     n_vocabulary = len(model.get_input_embeddings().weight)
-    encoder = PaddedEncoder(
+    autocast = device.type == "cuda" and operand_dtype(precision, device) == torch.bfloat16
+    encoder = HfEncoder(
         model=model.to(device),
         dim=int(_first(config, "hidden_size", "d_model", "n_embd")),
         n_layers=int(_first(config, "num_hidden_layers", "n_layer", "n_layers")),
     )
     _check_buffers(model, trust_remote_code)
     check_finite([*model.parameters(), *(b for b in model.buffers() if b.is_floating_point())])
-    probe = probe_ids(n_vocabulary).to(device)
+    probe = probe_ids(n_vocabulary)
     check_positions(encoder, probe)
-    set_precision(model, precision)
+    set_precision(model, precision, autocast=autocast)
+    encoder = replace(encoder, autocast=autocast)
     check_company(encoder, probe, exact=False)
     return encoder
 

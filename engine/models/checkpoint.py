@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import contextlib
 from typing import TYPE_CHECKING, Any
 
 import torch
-from transformers.utils import logging
 
 from peakatlas.engine.errors import ModelError
+from peakatlas.engine.hf_logging import quiet
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
     from pathlib import Path
 
 NEVER_READ = ("pooler.dense.weight", "pooler.dense.bias", "position_ids", "token_type_ids")
@@ -62,18 +60,3 @@ def read_checkpoint(
             "The checkpoint is not of this family, or is damaged."
         )
     return model.eval()
-
-
-@contextlib.contextmanager
-def quiet() -> Iterator[None]:
-    """No load report and bars: a missing weight is an error here, an unused head is expected."""
-    settings: Any = logging
-    verbosity, bars = settings.get_verbosity(), settings.is_progress_bar_enabled()
-    settings.set_verbosity_error()
-    settings.disable_progress_bar()
-    try:
-        yield
-    finally:
-        settings.set_verbosity(verbosity)
-        if bars:
-            settings.enable_progress_bar()

@@ -34,8 +34,8 @@ def check_encoder(encoder: PackedEncoder) -> None:
     ModelError
         Names the check that failed.
     """
-    probe = probe_ids(encoder.stem.n_ids).to(encoder.device)
-    check_company(encoder, probe, exact=encoder.device.type == "cpu")
+    probe = probe_ids(encoder.embedding.n_ids)
+    check_company(encoder, probe, exact=encoder.forward.same_bytes)
     check_positions(encoder, probe)
 
 
@@ -63,9 +63,8 @@ def check_company(encoder: Encoder, probe: torch.Tensor, *, exact: bool) -> None
     ------
     ModelError
     """
-    alone = encoder.hidden(probe, [(1, len(probe))])
-    together = encoder.hidden(torch.cat([probe.flip(0), probe]), [(2, len(probe))])
-    again = together[len(probe) :]
+    alone = _vectors(encoder, probe)
+    again = _vectors(encoder, probe.flip(0), probe)[len(probe) :]
     if not bool(torch.isfinite(alone).all()):
         raise ModelError("self-check: the model gives values that are not finite.")
     near = _TOLERANCE * max(float(alone.std()), 1e-3)
@@ -82,8 +81,14 @@ def check_positions(encoder: Encoder, probe: torch.Tensor) -> None:
     ------
     ModelError
     """
-    straight = encoder.hidden(probe, [(1, len(probe))])
-    reverse = encoder.hidden(probe.flip(0), [(1, len(probe))])
+    straight, reverse = _vectors(encoder, probe), _vectors(encoder, probe.flip(0))
     shift = float((straight - reverse.flip(0)).abs().max())
     if not shift > _LEAST_SHIFT * max(float(straight.std()), 1.0):
         raise ModelError("self-check: the order of the tokens has no effect; positions are lost.")
+
+
+def _vectors(encoder: Encoder, *sequences: torch.Tensor) -> torch.Tensor:
+    """Token vectors of sequences in one pack, without its filler."""
+    plan = encoder.plan(torch.cat(sequences).numpy(), [len(ids) for ids in sequences])
+    moved = plan.map(lambda tensor: tensor.to(encoder.device))
+    return encoder.hidden(moved)[: plan.n_tokens]

@@ -3,22 +3,20 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     import numpy as np
     import torch
-    from numpy.typing import NDArray
+    from numpy.typing import ArrayLike, NDArray
     from torch import Tensor
 
-    from peakatlas.engine.dna.sequences import Sequences
-    from peakatlas.engine.tokens.kmer import Tokens
+    from peakatlas.engine.forward.plan import PackPlan
+    from peakatlas.engine.tokens.token_ids import Tokenizer
 
 
 class Encoder(Protocol):
-    """Token ids in, token vectors out; `forward.PackedEncoder` and `padded.PaddedEncoder`."""
+    """Token ids in, token vectors out: `forward.encoder.PackedEncoder`, `hf_encoder.HfEncoder`."""
 
     @property
     def dim(self) -> int:
@@ -36,35 +34,33 @@ class Encoder(Protocol):
     def pack_tokens(self) -> int:
         """Tokens of a pack for which the encoder is fastest."""
 
-    def hidden(self, ids: Tensor, groups: Sequence[tuple[int, int]], *, layer: int = -1) -> Tensor:
-        """Token vectors of sequences that follow one another.
+    def plan(
+        self,
+        ids: NDArray[Any],
+        lengths: ArrayLike,
+        *,
+        real: NDArray[np.bool_] | None = None,
+        owner: NDArray[np.int64] | None = None,
+    ) -> PackPlan:
+        """Work out a pack for this encoder, on the host; see `forward.plan.make_plan`."""
+
+    def hidden(self, plan: PackPlan, *, layer: int = -1) -> Tensor:
+        """Token vectors of packed sequences.
 
         Parameters
         ----------
-        ids : int32 or int64, shape (n_tokens,)
-        groups : sequence of (int, int)
-            Number of sequences and their length in tokens, for each run of equal lengths.
+        plan : PackPlan
+            On the device of the encoder.
         layer : int
             -1: the last, after the final norm; k >= 0: after k layers.
 
         Returns
         -------
-        float32, shape (n_tokens, dim), or (n_tokens, width) for k >= 0
+        float32, shape (n_rows, dim), or (n_rows, width) for k >= 0
         """
 
-
-class Tokenizer(Protocol):
-    """DNA in, token ids out; `tokens.KmerTokenizer` and those of `vocabulary`."""
-
-    vocab: list[str]
-    """Token of each id."""
-
-    @property
-    def digest(self) -> str:
-        """SHA-256 of all that decides the ids, hex."""
-
-    def encode(self, sequences: Sequences) -> Tokens:
-        """Token ids of each sequence, with the special tokens that the model expects."""
+    def mean(self, hidden: Tensor, plan: PackPlan) -> Tensor:
+        """Mean over the real tokens of each sequence, NaN without any; shape (n, dim)."""
 
 
 @dataclass(frozen=True, kw_only=True)

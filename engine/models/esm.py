@@ -9,9 +9,10 @@ import torch
 from transformers import EsmConfig, EsmModel
 
 from peakatlas.engine.errors import ModelError
-from peakatlas.engine.forward.blocks import Affine, EncoderLayer, make_block
-from peakatlas.engine.forward.embedding_layer import WordTable
-from peakatlas.engine.forward.encoder import DTYPES, PackedEncoder
+from peakatlas.engine.forward.blocks import Affine, EncoderLayer, EncoderShape
+from peakatlas.engine.forward.embedding_layer import TokenTable
+from peakatlas.engine.forward.encoder import PackedEncoder, forward_of
+from peakatlas.engine.forward.linear import operand_dtype, rounded
 
 from .checkpoint import NEVER_READ, read_checkpoint
 from .checks import check_encoder, check_finite, check_positions, probe_ids
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
 
     from torch import nn
 
-    from peakatlas.engine.forward.blocks import Block
+    from peakatlas.engine.forward.blocks import Forward
     from peakatlas.engine.spec import Precision
 
 # Share of tokens that ESM masks in training; its embeddings are scaled to match at inference.
@@ -76,6 +77,7 @@ def build_encoder(
     device: torch.device,
     *,
     gated: bool = False,
+    forward: Forward | None = None,
 ) -> PackedEncoder:
     """Copy the weights of an ESM-shaped model and check that they work.
 
@@ -87,6 +89,8 @@ def build_encoder(
     device : torch.device
     gated : bool
         Whether the feed-forward is a SwiGLU, not a GELU.
+    forward : Forward, optional
+        How the layers are run; the way of the device if not given.
 
     Raises
     ------
@@ -100,65 +104,75 @@ def build_encoder(
     scale = 1 - _MASKED_SHARE if config.token_dropout else 1.0
     first = config.pad_token_id + 1
     check_finite(model.parameters())
-
-    def block(layer: Any, dtype: torch.dtype = DTYPES[precision]) -> Block:  # noqa: ANN401
-        weights = _layer(layer, dtype, device)
-        return make_block(weights, n_heads=config.num_attention_heads, rotary=rotary, gated=gated)
-
+    forward, shape = forward or forward_of(device), _shape(config, precision, device, gated)
     encoder = PackedEncoder(
-        stem=WordTable(
+        shape=shape,
+        forward=forward,
+        embedding=TokenTable(
             words=_tensor(embeddings.word_embeddings.weight, device) * scale,
             positions=None
             if rotary
             else _tensor(embeddings.position_embeddings.weight[first:], device),
         ),
-        width=config.hidden_size,
         dim=config.hidden_size,
         embedding_norm=None
         if embeddings.layer_norm is None
         else _norm(embeddings.layer_norm, device),
-        blocks=tuple(map(block, model.encoder.layer)),
+        blocks=tuple(
+            forward.block(_layer(layer, precision, device), shape) for layer in model.encoder.layer
+        ),
         final_norm=_norm(model.encoder.emb_layer_norm_after, device),
-        n_heads=config.num_attention_heads,
-        eps=config.layer_norm_eps,
-        dtype=DTYPES[precision],
-        ffn=config.intermediate_size,
-        rope_base=float(config.rope_theta) if rotary else None,
     )
     check_encoder(encoder)
-    exact = replace(
-        encoder, blocks=(block(model.encoder.layer[0], torch.float32),), dtype=torch.float32
-    )
-    check_positions(exact, probe_ids(encoder.stem.n_ids).to(device))
+    exact = replace(shape, dtype=torch.float32)
+    first_layer = forward.block(_layer(model.encoder.layer[0], "fp32", device), exact)
+    in_fp32 = replace(encoder, blocks=(first_layer,), shape=exact)
+    check_positions(in_fp32, probe_ids(encoder.embedding.n_ids))
     return encoder
 
 
-def _layer(layer: Any, dtype: torch.dtype, device: torch.device) -> EncoderLayer:  # noqa: ANN401
+def _shape(
+    config: Any,  # noqa: ANN401 (an untyped class)
+    precision: Precision,
+    device: torch.device,
+    gated: bool,
+) -> EncoderShape:
+    rotary = config.position_embedding_type == "rotary"
+    return EncoderShape(
+        width=config.hidden_size,
+        ffn=config.intermediate_size,
+        n_heads=config.num_attention_heads,
+        gated=gated,
+        rope_base=float(config.rope_theta) if rotary else None,
+        eps=config.layer_norm_eps,
+        dtype=operand_dtype(precision, device),
+    )
+
+
+def _layer(layer: Any, precision: Precision, device: torch.device) -> EncoderLayer:  # noqa: ANN401
     attention = layer.attention.self
     stacked = [attention.query, attention.key, attention.value]
     return EncoderLayer(
         attention_norm=_norm(layer.attention.LayerNorm, device),
         qkv=Affine(
-            weight=_tensor(torch.cat([part.weight for part in stacked]), device, dtype),
-            bias=_tensor(torch.cat([part.bias for part in stacked]), device, dtype),
+            weight=rounded(torch.cat([part.weight for part in stacked]), precision, device),
+            bias=rounded(torch.cat([part.bias for part in stacked]), precision, device),
         ),
-        attention_out=_linear(layer.attention.output.dense, dtype, device),
+        attention_out=_linear(layer.attention.output.dense, precision, device),
         mlp_norm=_norm(layer.LayerNorm, device),
-        up=_linear(layer.intermediate.dense, dtype, device),
-        down=_linear(layer.output.dense, dtype, device),
+        up=_linear(layer.intermediate.dense, precision, device),
+        down=_linear(layer.output.dense, precision, device),
     )
 
 
-def _linear(layer: nn.Linear, dtype: torch.dtype, device: torch.device) -> Affine:
-    bias = None if layer.bias is None else _tensor(layer.bias, device, dtype)
-    return Affine(weight=_tensor(layer.weight, device, dtype), bias=bias)
+def _linear(layer: nn.Linear, precision: Precision, device: torch.device) -> Affine:
+    bias = None if layer.bias is None else rounded(layer.bias, precision, device)
+    return Affine(weight=rounded(layer.weight, precision, device), bias=bias)
 
 
 def _norm(norm: nn.LayerNorm, device: torch.device) -> Affine:
     return Affine(weight=_tensor(norm.weight, device), bias=_tensor(norm.bias, device))
 
 
-def _tensor(
-    values: torch.Tensor, device: torch.device, dtype: torch.dtype = torch.float32
-) -> torch.Tensor:
-    return values.detach().to(device=device, dtype=dtype).contiguous()
+def _tensor(values: torch.Tensor, device: torch.device) -> torch.Tensor:
+    return values.detach().to(device=device, dtype=torch.float32).contiguous()

@@ -2,7 +2,8 @@
 
 Sequences of equal length go through the model together, so that none needs padding. On a CPU the
 batches of one length have one size, the last filled up: a matrix product's kernel, and with it the
-last bit, then does not depend on how many sequences happen to have that length.
+last bit, then does not depend on how many sequences happen to have that length. On a GPU the model
+runs under autocast, so that its attention finds the fused kernels for bfloat16.
 """
 
 from __future__ import annotations
@@ -15,10 +16,15 @@ from torch import nn
 from torch.nn import functional
 
 from peakatlas.engine.errors import ModelError
+from peakatlas.engine.forward.linear import operand_dtype
+from peakatlas.engine.forward.plan import make_plan
+from peakatlas.engine.forward.pooling import reduced_mean, segment_mean
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    import numpy as np
+    from numpy.typing import ArrayLike, NDArray
 
+    from peakatlas.engine.forward.plan import PackPlan
     from peakatlas.engine.spec import Precision
 
 # Tokens of one batch: enough for the matrix products of a CPU, few enough for its caches.
@@ -27,7 +33,7 @@ _PACK_TOKENS = 65_536
 
 
 @dataclass(frozen=True, kw_only=True)
-class PaddedEncoder:
+class HfEncoder:
     """A Hugging Face encoder that reads batches of sequences of equal length."""
 
     model: nn.Module
@@ -36,6 +42,8 @@ class PaddedEncoder:
     """Length of a token vector."""
     n_layers: int
     """Layers whose outputs the model may be asked for."""
+    autocast: bool = False
+    """Whether products run in bfloat16 by autocast, not by the layers themselves."""
 
     @property
     def width(self) -> int:
@@ -52,17 +60,25 @@ class PaddedEncoder:
         """Tokens of a pack: many, so that there are several sequences of each length."""
         return _PACK_TOKENS
 
+    def plan(
+        self,
+        ids: NDArray[Any],
+        lengths: ArrayLike,
+        *,
+        real: NDArray[np.bool_] | None = None,
+        owner: NDArray[np.int64] | None = None,
+    ) -> PackPlan:
+        """Work out a pack, on the host; see `plan.make_plan`."""
+        return make_plan(ids, lengths, real=real, owner=owner)
+
     @torch.inference_mode()
-    def hidden(
-        self, ids: torch.Tensor, groups: Sequence[tuple[int, int]], *, layer: int = -1
-    ) -> torch.Tensor:
-        """Token vectors of sequences that follow one another.
+    def hidden(self, plan: PackPlan, *, layer: int = -1) -> torch.Tensor:
+        """Token vectors of packed sequences.
 
         Parameters
         ----------
-        ids : int32 or int64, shape (n_tokens,)
-        groups : sequence of (int, int)
-            Number of sequences and their length in tokens, for each run of equal lengths.
+        plan : PackPlan
+            On the device of the model.
         layer : int
             -1: the last, after the final norm; k >= 0: after k layers.
 
@@ -75,12 +91,19 @@ class PaddedEncoder:
         ModelError
             If the model does not give that layer, or vectors of another shape.
         """
-        parts, first = [ids.new_empty((0, self.dim), dtype=torch.float32)], 0
-        for n, length in groups:
+        parts, first = [plan.ids.new_empty((0, self.dim), dtype=torch.float32)], 0
+        for n, length in plan.groups:
             past = first + n * length
-            parts.append(self._group(ids[first:past].view(n, length).long(), layer))
+            parts.append(self._group(plan.ids[first:past].view(n, length).long(), layer))
             first = past
         return torch.cat(parts)
+
+    @torch.inference_mode()
+    def mean(self, hidden: torch.Tensor, plan: PackPlan) -> torch.Tensor:
+        """Mean over the real tokens of each sequence, NaN without any; shape (n, dim)."""
+        if hidden.device.type == "cpu":
+            return segment_mean(hidden, plan.real, plan.groups)
+        return reduced_mean(hidden, plan)
 
     def _group(self, ids: torch.Tensor, layer: int) -> torch.Tensor:
         size = max(1, _BATCH_TOKENS[self.device.type] // ids.shape[1])
@@ -92,7 +115,8 @@ class PaddedEncoder:
         return torch.cat(done).flatten(0, 1).float()
 
     def _run(self, ids: torch.Tensor, layer: int) -> torch.Tensor:
-        vectors = _last(self.model(ids)) if layer < 0 else self._inner(ids, layer)
+        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.autocast):
+            vectors = _last(self.model(ids)) if layer < 0 else self._inner(ids, layer)
         if vectors is None or vectors.shape != (*ids.shape, self.dim):
             shape = None if vectors is None else tuple(vectors.shape)
             raise ModelError(
@@ -130,13 +154,28 @@ class MixedLinear(nn.Module):
         return functional.linear(x.to(torch.bfloat16), self.weight, self.bias).to(x.dtype)
 
 
-def set_precision(model: nn.Module, precision: Precision) -> None:
-    """Replace the linear layers of a float32 model in place where `precision` is ``bf16``."""
+def set_precision(model: nn.Module, precision: Precision, *, autocast: bool = False) -> None:
+    """Round the linear layers of a float32 model in place where `precision` is ``bf16``.
+
+    Parameters
+    ----------
+    model : nn.Module
+        On its device.
+    precision : {'bf16', 'fp32'}
+    autocast : bool
+        Whether the model will run under autocast, which needs no layers of another class.
+    """
     if precision == "fp32":
         return
+    device = next(model.parameters()).device
+    in_fp32 = operand_dtype(precision, device) == torch.float32
     for parent in list(model.modules()):
         for name, child in parent.named_children():
-            if type(child) is nn.Linear:
+            if type(child) is not nn.Linear:
+                continue
+            if autocast or in_fp32:
+                child.to(torch.bfloat16).to(torch.float32 if in_fp32 else torch.bfloat16)
+            else:
                 setattr(parent, name, MixedLinear(child))
 
 

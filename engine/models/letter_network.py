@@ -1,8 +1,8 @@
 """The network while it learns; `peaklm` lays the same weights out for inference.
 
-A pre-norm transformer over six-base tokens (`letter_tokens`) that enter through filters over
-letters (`stem`). It has two outputs: scores of the 4,096 6-mers, for masked tokens, and the
-embedding, an affine map of the last hidden state that is averaged over a sequence.
+A pre-norm transformer over six-base tokens (`tokens.letters`) that enter through filters over
+letters (`embedding_layer`). It has two outputs: scores of the 4,096 6-mers, for masked tokens, and
+the embedding, an affine map of the last hidden state that is averaged over a sequence.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from torch.nn import functional
 from peakatlas.engine.errors import ModelError
 from peakatlas.engine.forward.embedding_layer import (
     FILTER_WIDTH,
+    SEEN_BASES,
     both_strands,
     one_hot_tokens,
     scan_matrix,
@@ -70,8 +71,16 @@ class LetterConfig:
         return cls(**known)
 
 
-class LetterStemModule(nn.Module):
-    """`stem.LetterStem` with weights that learn."""
+def n_linear_weights(config: LetterConfig) -> int:
+    """Weights of the linear layers that every token goes through."""
+    dim, scanned = config.hidden_size, 2 * TOKEN_BASES * config.n_filters
+    layer = 4 * dim * dim + 3 * dim * config.intermediate_size
+    ends = scanned * (4 * SEEN_BASES + dim) + dim * config.embedding_size
+    return ends + config.num_hidden_layers * layer
+
+
+class LetterFiltersModule(nn.Module):
+    """`embedding_layer.LetterFilters` with weights that learn."""
 
     def __init__(self, config: LetterConfig) -> None:
         super().__init__()
@@ -137,7 +146,7 @@ class LetterModel(nn.Module):
     def __init__(self, config: LetterConfig) -> None:
         super().__init__()
         self.config, dim = config, config.hidden_size
-        self.stem = LetterStemModule(config)
+        self.stem = LetterFiltersModule(config)
         self.layers = nn.ModuleList(Layer(config) for _ in range(config.num_hidden_layers))
         self.final_norm = nn.LayerNorm(dim, config.layer_norm_eps, bias=False)
         self.kmer_head = nn.Linear(dim, N_KMERS)

@@ -6,31 +6,25 @@ import hashlib
 import json
 import re
 from dataclasses import replace
+from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from transformers import CONFIG_MAPPING
-
 from peakatlas.engine.dna.sequences import Sequences
 from peakatlas.engine.errors import ModelError
-from peakatlas.engine.tokens.hub import dna_tokens, load_tokenizer
+from peakatlas.engine.tokens.kmer import dna_tokens
 from peakatlas.engine.tokens.letters import LetterTokenizer
+from peakatlas.engine.tokens.loading import load_tokenizer
 
-from .auto import load_auto
-from .bert import load_bert
 from .encoder import LoadedModel
-from .esm import load_esm
-from .esm_glu import load_esm_glu
 from .files import inspect_weights, read_licence, weight_files
-from .hf_encoder import PaddedEncoder, linear_weights
+from .hf_encoder import HfEncoder, linear_weights
 from .hub import fetch, is_commit, looks_like_hub_id
-from .letter_network import MODEL_TYPE, LetterConfig
-from .modernbert import load_modernbert
-from .peaklm import load_peaklm, peaklm_linear_weights
+from .letter_network import MODEL_TYPE, LetterConfig, n_linear_weights
 from .table import MODELS, ModelCard
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     import torch
 
@@ -40,6 +34,14 @@ if TYPE_CHECKING:
     from .table import Family
 
 _READ_BYTES = 1 << 24
+_LOADERS: dict[Family, tuple[str, str]] = {
+    "peaklm": (".peaklm", "load_peaklm"),
+    "esm": (".esm", "load_esm"),
+    "esm-glu": (".esm_glu", "load_esm_glu"),
+    "bert": (".bert", "load_bert"),
+    "modernbert": (".modernbert", "load_modernbert"),
+    "auto": (".auto", "load_auto"),
+}
 _FAMILY_NAMES: dict[Family, str] = {
     "peaklm": "peakatlas language model",
     "esm": "ESM",
@@ -117,16 +119,16 @@ def load_model(
     tokenizer = load_tokenizer(path, card.loader, trust_remote_code=trust_remote_code)
     real = tokenizer.real if isinstance(tokenizer, LetterTokenizer) else dna_tokens(tokenizer.vocab)
     probe = tokenizer.encode(Sequences.from_strings([_PROBE]))
-    config, padded = _config(path), isinstance(encoder, PaddedEncoder)
+    config, padded = _config(path), isinstance(encoder, HfEncoder)
     return LoadedModel(
         encoder=encoder,
         tokenizer=tokenizer,
         real=real,
         n_layers=encoder.n_layers
-        if isinstance(encoder, PaddedEncoder)
+        if isinstance(encoder, HfEncoder)
         else config["num_hidden_layers"],
         linear_weights=linear_weights(encoder.model)
-        if isinstance(encoder, PaddedEncoder)
+        if isinstance(encoder, HfEncoder)
         else _linear_weights(config, card.loader),
         learnt_positions=card.loader in ("bert", "auto")
         or (not padded and config.get("position_embedding_type", "rotary") != "rotary"),
@@ -141,7 +143,7 @@ def load_encoder(
     device: torch.device,
     *,
     trust_remote_code: bool = False,
-) -> PackedEncoder | PaddedEncoder:
+) -> PackedEncoder | HfEncoder:
     """Load the weights of a model with the loader of its family.
 
     Raises
@@ -149,12 +151,13 @@ def load_encoder(
     ModelError
         If weights are absent or misshapen, or the self-check fails.
     """
-    if card.loader == "auto":
-        return load_auto(path, precision, device, trust_remote_code=trust_remote_code)
-    load_packed = {"peaklm": load_peaklm, "esm": load_esm, "esm-glu": load_esm_glu}
-    if card.loader in load_packed:
-        return load_packed[card.loader](path, precision, device)
-    return (load_bert if card.loader == "bert" else load_modernbert)(path, precision, device)
+    module, function = _LOADERS[card.loader]
+    options = {"trust_remote_code": trust_remote_code} if card.loader == "auto" else {}
+    # by name, as all families but the shipped one import transformers, which takes seconds
+    load: Callable[..., PackedEncoder | HfEncoder] = getattr(
+        import_module(module, __package__), function
+    )
+    return load(path, precision, device, **options)
 
 
 def weights_digest(path: Path) -> str:
@@ -243,7 +246,9 @@ def _family(config: Mapping[str, Any], names: frozenset[str]) -> Family:
 
 def _check_known(config: Mapping[str, Any], path: Path) -> None:
     kind = config.get("model_type")
-    if kind != MODEL_TYPE and kind not in CONFIG_MAPPING and not config.get("auto_map"):
+    if kind == MODEL_TYPE or config.get("auto_map"):
+        return
+    if kind not in import_module("transformers").CONFIG_MAPPING:
         raise ModelError(
             f"{path}: model type {kind!r} has no adapter here, transformers does not know it, and "
             "it brings no code of its own."
@@ -297,7 +302,7 @@ def _dim(config: Mapping[str, Any], loader: Family) -> int:
 
 def _linear_weights(config: Mapping[str, Any], loader: Family) -> int:
     if loader == "peaklm":
-        return peaklm_linear_weights(LetterConfig.from_json(config))
+        return n_linear_weights(LetterConfig.from_json(config))
     dim, matrices = config["hidden_size"], 3 if loader == "esm-glu" else 2
     layer = 4 * dim * dim + matrices * dim * config["intermediate_size"]
     return int(config["num_hidden_layers"] * layer)

@@ -16,10 +16,10 @@ if TYPE_CHECKING:
 
     from peakatlas.engine.spec import Precision
 
-    from .hf_encoder import PaddedEncoder
+    from .hf_encoder import HfEncoder
 
 
-def load_modernbert(path: Path, precision: Precision, device: torch.device) -> PaddedEncoder:
+def load_modernbert(path: Path, precision: Precision, device: torch.device) -> HfEncoder:
     """Load a local ``ModernBertForMaskedLM`` or ``ModernBertModel`` directory.
 
     Parameters
@@ -31,7 +31,7 @@ def load_modernbert(path: Path, precision: Precision, device: torch.device) -> P
 
     Returns
     -------
-    PaddedEncoder
+    HfEncoder
 
     Raises
     ------

@@ -10,16 +10,15 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from peakatlas.engine.errors import ModelError
-from peakatlas.engine.forward.blocks import Affine, EncoderLayer, make_block
+from peakatlas.engine.forward.blocks import Affine, EncoderLayer, EncoderShape
 from peakatlas.engine.forward.embedding_layer import (
-    SEEN_BASES,
-    LetterStem,
+    LetterFilters,
     both_strands,
     one_hot_tokens,
     scan_matrix,
 )
-from peakatlas.engine.forward.encoder import DTYPES, PackedEncoder
-from peakatlas.engine.forward.linear import make_linear
+from peakatlas.engine.forward.encoder import PackedEncoder, forward_of
+from peakatlas.engine.forward.linear import operand_dtype, rounded
 from peakatlas.engine.tokens.letters import TOKEN_BASES
 
 from .checks import check_encoder, check_finite
@@ -29,10 +28,10 @@ from .letter_network import LetterConfig, LetterModel
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from peakatlas.engine.forward.blocks import Block
+    from peakatlas.engine.forward.blocks import Forward
     from peakatlas.engine.spec import Precision
 
-    from .letter_network import Layer
+    from .letter_network import Layer, LetterFiltersModule
 
 
 def load_peaklm(path: Path, precision: Precision, device: torch.device) -> PackedEncoder:
@@ -71,67 +70,83 @@ def read_model(path: Path) -> LetterModel:
     return model.eval()
 
 
-def build_encoder(model: LetterModel, precision: Precision, device: torch.device) -> PackedEncoder:
+def build_encoder(
+    model: LetterModel,
+    precision: Precision,
+    device: torch.device,
+    *,
+    forward: Forward | None = None,
+) -> PackedEncoder:
     """Lay the weights out for inference and check that they work.
+
+    Parameters
+    ----------
+    model : LetterModel
+    precision : {'bf16', 'fp32'}
+    device : torch.device
+    forward : Forward, optional
+        How the layers are run; the way of the device if not given.
 
     Raises
     ------
     ModelError
         If a weight is not finite or the self-check fails.
     """
-    config, dtype = model.config, DTYPES[precision]
+    config, forward = model.config, forward or forward_of(device)
     check_finite(model.parameters())
-
-    def tensor(values: Tensor, kind: torch.dtype = dtype) -> Tensor:
-        return values.detach().to(device=device, dtype=kind).contiguous()
-
-    filters, bias = both_strands(model.stem.filters, model.stem.filter_bias)
-    encoder = PackedEncoder(
-        stem=LetterStem(
-            one_hot=one_hot_tokens(device, dtype),
-            scan=make_linear(tensor(scan_matrix(filters)), tensor(bias.repeat(TOKEN_BASES))),
-            mix=make_linear(tensor(model.stem.mix.weight), tensor(model.stem.mix.bias)),
-        ),
+    shape = EncoderShape(
         width=config.hidden_size,
-        dim=config.embedding_size,
+        ffn=config.intermediate_size,
+        n_heads=config.num_attention_heads,
+        gated=True,
+        rope_base=config.rope_theta,
+        eps=config.layer_norm_eps,
+        dtype=operand_dtype(precision, device),
+    )
+    encoder = PackedEncoder(
+        shape=shape,
+        forward=forward,
+        embedding=_letter_filters(model.stem, forward, precision, device),
         embedding_norm=None,
         blocks=tuple(
-            _block(layer, dtype, device)  # type: ignore[arg-type]
+            forward.block(_layer(layer, precision, device), shape)  # type: ignore[arg-type]
             for layer in model.layers
         ),
-        final_norm=Affine(weight=tensor(model.final_norm.weight, torch.float32)),
-        n_heads=config.num_attention_heads,
-        eps=config.layer_norm_eps,
-        dtype=dtype,
-        ffn=config.intermediate_size,
-        rope_base=config.rope_theta,
-        output=make_linear(
-            tensor(model.embedding.weight, torch.float32),
-            tensor(model.embedding.bias, torch.float32),
+        final_norm=_affine(model.final_norm.weight, "fp32", device),
+        dim=config.embedding_size,
+        output=forward.linear(
+            _affine(model.embedding.weight, "fp32", device, bias=model.embedding.bias)
         ),
     )
     check_encoder(encoder)
     return encoder
 
 
-def peaklm_linear_weights(config: LetterConfig) -> int:
-    """Weights of the linear layers that every token goes through."""
-    dim, scanned = config.hidden_size, 2 * TOKEN_BASES * config.n_filters
-    layer = 4 * dim * dim + 3 * dim * config.intermediate_size
-    ends = scanned * (4 * SEEN_BASES + dim) + dim * config.embedding_size
-    return ends + config.num_hidden_layers * layer
-
-
-def _block(layer: Layer, dtype: torch.dtype, device: torch.device) -> Block:
-    def affine(weight: Tensor, kind: torch.dtype = dtype) -> Affine:
-        return Affine(weight=weight.detach().to(device=device, dtype=kind).contiguous())
-
-    weights = EncoderLayer(
-        attention_norm=affine(layer.attention_norm.weight, torch.float32),
-        qkv=affine(layer.qkv.weight),
-        attention_out=affine(layer.attention_out.weight),
-        mlp_norm=affine(layer.mlp_norm.weight, torch.float32),
-        up=affine(layer.up.weight),
-        down=affine(layer.down.weight),
+def _letter_filters(
+    stem: LetterFiltersModule, forward: Forward, precision: Precision, device: torch.device
+) -> LetterFilters:
+    filters, bias = both_strands(stem.filters, stem.filter_bias)
+    scan = _affine(scan_matrix(filters), precision, device, bias=bias.repeat(TOKEN_BASES))
+    return LetterFilters(
+        one_hot=one_hot_tokens(device, operand_dtype(precision, device)),
+        scan=forward.linear(scan),
+        mix=forward.linear(_affine(stem.mix.weight, precision, device, bias=stem.mix.bias)),
     )
-    return make_block(weights, n_heads=layer.n_heads, rotary=True, gated=True)
+
+
+def _layer(layer: Layer, precision: Precision, device: torch.device) -> EncoderLayer:
+    return EncoderLayer(
+        attention_norm=_affine(layer.attention_norm.weight, "fp32", device),
+        qkv=_affine(layer.qkv.weight, precision, device),
+        attention_out=_affine(layer.attention_out.weight, precision, device),
+        mlp_norm=_affine(layer.mlp_norm.weight, "fp32", device),
+        up=_affine(layer.up.weight, precision, device),
+        down=_affine(layer.down.weight, precision, device),
+    )
+
+
+def _affine(
+    weight: Tensor, precision: Precision, device: torch.device, *, bias: Tensor | None = None
+) -> Affine:
+    kept = None if bias is None else rounded(bias, precision, device)
+    return Affine(weight=rounded(weight, precision, device), bias=kept)

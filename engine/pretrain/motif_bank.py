@@ -18,8 +18,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from peakatlas.engine.dna.kmers import UNKNOWN
 from peakatlas.engine.errors import ModelError
-from peakatlas.engine.tokens.letters import UNKNOWN
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -18,8 +18,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from peakatlas.engine.dna.kmers import canonical_columns, kmer_index
-from peakatlas.engine.tokens.letters import TOKEN_BASES, UNKNOWN
+from peakatlas.engine.dna.kmers import UNKNOWN, canonical_columns, kmer_index
+from peakatlas.engine.tokens.letters import TOKEN_BASES
 
 from .varied_windows import cpg_counts
 

@@ -14,24 +14,25 @@ import numpy as np
 from transformers import AutoTokenizer
 
 from peakatlas.engine.errors import ModelError
-from peakatlas.engine.models.checkpoint import quiet
-from peakatlas.engine.tokens.kmer import BASES, KmerTokenizer, Tokens
-from peakatlas.engine.tokens.letters import LetterTokenizer
+from peakatlas.engine.hf_logging import quiet
+
+from .kmer import BASES, dna_tokens
+from .token_ids import Tokens
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Sequence
     from pathlib import Path
 
     from numpy.typing import NDArray
 
     from peakatlas.engine.dna.sequences import Sequences
-    from peakatlas.engine.models.encoder import Tokenizer
+
+    from .token_ids import Tokenizer
 
 _FILES = ("tokenizer.json", "vocab.txt", "vocab.json", "merges.txt", "special_tokens_map.json")
 _SETTINGS = "tokenizer_config.json"
 _PATH_KEYS = ("name_or_path", "_name_or_path", "special_tokens_map_file", "tokenizer_file",
               "transformers_version", "_commit_hash")  # fmt: skip
-_MARKS = "Ġ▁ #"
 _SPECIAL_K = {"unk": "[UNK]", "cls": "[CLS]", "sep": "[SEP]"}
 _UNKNOWN_CODE = 4
 
@@ -137,14 +138,12 @@ class OverlappingKmerTokenizer:
         return np.where(known, self._ids[np.where(known, index, 0)], np.int32(self._unk))
 
 
-def load_tokenizer(path: Path, loader: str, *, trust_remote_code: bool = False) -> Tokenizer:
-    """Tokenizer of a local Hugging Face directory.
+def load_hub_tokenizer(path: Path, *, trust_remote_code: bool = False) -> Tokenizer:
+    """Tokenizer that the files of a local Hugging Face directory describe.
 
     Parameters
     ----------
     path : Path
-    loader : str
-        Family of the model; ESM models have a k-mer vocabulary of their own.
     trust_remote_code : bool
         Whether the tokenizer's own code may be run.
 
@@ -153,10 +152,6 @@ def load_tokenizer(path: Path, loader: str, *, trust_remote_code: bool = False) 
     ModelError
         If the files are absent or damaged, or the vocabulary holds no DNA.
     """
-    if loader == "peaklm":
-        return LetterTokenizer()
-    if loader in ("esm", "esm-glu"):
-        return KmerTokenizer.from_directory(path)
     digest = files_digest(path)
     try:
         with quiet():
@@ -170,12 +165,6 @@ def load_tokenizer(path: Path, loader: str, *, trust_remote_code: bool = False) 
         ) from fault
     text = TextTokenizer(tokenizer, digest)
     return OverlappingKmerTokenizer(text.vocab, digest) if _overlaps(text.vocab) else text
-
-
-def dna_tokens(vocab: Iterable[str]) -> NDArray[np.bool_]:
-    """Whether each token is a stretch of A, C, G, T, perhaps marked as the begin of a word."""
-    cores = [token.strip(_MARKS) for token in vocab]
-    return np.array([bool(core) and set(core) <= set(BASES) for core in cores], np.bool_)
 
 
 def files_digest(path: Path) -> str:

@@ -16,7 +16,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-from dataclasses import dataclass
 from itertools import product
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, get_args
@@ -25,8 +24,10 @@ import numpy as np
 
 from peakatlas.engine.errors import ModelError
 
+from .token_ids import Tokens
+
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
 
     from numpy.typing import NDArray
 
@@ -36,27 +37,7 @@ PartialKmers = Literal["split", "mask"]
 SPECIAL_TOKENS = ("<unk>", "<pad>", "<mask>", "<cls>")
 BASES = "ATCG"  # order of the Nucleotide Transformer vocabulary
 _N_CODE, _OTHER_CODE = 4, 5
-
-
-@dataclass(frozen=True)
-class Tokens:
-    """Token ids of several sequences, one after the other without padding."""
-
-    ids: NDArray[np.int32]
-    """Shape (n_tokens,); each sequence starts with ``<cls>``."""
-    offsets: NDArray[np.int64]
-    """Shape (n + 1,); tokens of sequence i are ``ids[offsets[i]:offsets[i + 1]]``."""
-
-    def __len__(self) -> int:
-        return len(self.offsets) - 1
-
-    def __getitem__(self, row: int) -> NDArray[np.int32]:
-        return self.ids[self.offsets[row] : self.offsets[row + 1]]
-
-    @property
-    def lengths(self) -> NDArray[np.int64]:
-        """Tokens of each sequence, ``<cls>`` included, shape (n,)."""
-        return np.diff(self.offsets)
+_WORD_MARKS = "Ġ▁ #"
 
 
 class KmerTokenizer:
@@ -192,6 +173,12 @@ def kmer_vocabulary(k: int) -> list[str]:
     """The Nucleotide Transformer vocabulary for k-mers: specials, k-mers, single bases, N."""
     kmers = ("".join(letters) for letters in product(BASES, repeat=k))
     return [*SPECIAL_TOKENS, *kmers, *BASES, "N"]
+
+
+def dna_tokens(vocab: Iterable[str]) -> NDArray[np.bool_]:
+    """Whether each token is a stretch of A, C, G, T, perhaps marked as the begin of a word."""
+    cores = [token.strip(_WORD_MARKS) for token in vocab]
+    return np.array([bool(core) and set(core) <= set(BASES) for core in cores], np.bool_)
 
 
 def _runs(

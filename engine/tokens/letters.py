@@ -13,7 +13,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from .kmer import Tokens
+from peakatlas.engine.dna.kmers import UNKNOWN
+
+from .token_ids import Tokens
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -24,8 +26,6 @@ LETTERS = "ACGTN"
 TOKEN_BASES = 6
 """Bases a token."""
 N_TOKENS = len(LETTERS) ** TOKEN_BASES
-UNKNOWN = len(LETTERS) - 1
-"""Code of a letter other than A, C, G, T."""
 _LEAST_KNOWN = 3
 _POWERS = len(LETTERS) ** np.arange(TOKEN_BASES - 1, -1, -1)
 _CODES = np.full(256, UNKNOWN, np.uint8)

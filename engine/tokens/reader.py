@@ -13,10 +13,9 @@ from peakatlas.engine.errors import ModelError
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from peakatlas.engine.models.encoder import Tokenizer
     from peakatlas.engine.spec import Strand
 
-    from .kmer import Tokens
+    from .token_ids import Tokenizer, Tokens
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,12 +37,16 @@ class Reader:
     max_n_fraction: float
     """Greatest share of letters that are not A, C, G or T; a sequence with more is left out."""
 
-    def read(self, sequences: Sequences) -> tuple[Tokens, ...]:
+    def read(
+        self, sequences: Sequences, unknown: NDArray[np.float32] | None = None
+    ) -> tuple[Tokens, ...]:
         """Tokens of the forward strand and, if asked for, of the reverse strand.
 
         Parameters
         ----------
         sequences : Sequences
+        unknown : float32, shape (n,), optional
+            What `Sequences.n_fraction` gives, if it has been worked out already.
 
         Returns
         -------
@@ -56,7 +59,7 @@ class Reader:
             If a sequence is longer than the context. One that only its N make too long (each may
             be a token) is left out where positions are learnt, and read where they are not.
         """
-        unknown = sequences.n_fraction()
+        unknown = sequences.n_fraction() if unknown is None else unknown
         kept = _blanked(sequences, unknown > self.max_n_fraction)
         strands = self._encode(kept)
         over = np.maximum.reduce([strand.lengths for strand in strands]) > self.context_tokens

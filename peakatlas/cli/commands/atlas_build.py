@@ -184,7 +184,7 @@ def meter_of(n_peaks: int, embedder: peakatlas.Embedder) -> Meter:
 
     peak = None
     if is_verbose():
-        from peakatlas.engine.run.throughput import gemm_peak  # noqa: PLC0415
+        from peakatlas.engine.throughput import gemm_peak  # noqa: PLC0415
 
         spec = embedder.spec
         say(f"{spec.model} on {embedder.device}, {spec.precision}, window {spec.window}")

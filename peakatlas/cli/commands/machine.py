@@ -88,7 +88,7 @@ def benchmark(
     as_json: JsonOption = False,
 ) -> None:
     """Speed of a model on this machine, and the hours that many peaks would take."""
-    from peakatlas.engine.run.throughput import measure_ranks  # noqa: PLC0415 - keeps the help fast
+    from peakatlas.engine.throughput import measure_ranks  # noqa: PLC0415 - keeps the help fast
 
     if not all(part.strip().isdecimal() for part in ranks.split(",")):
         raise typer.BadParameter(

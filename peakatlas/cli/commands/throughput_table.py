@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from peakatlas.engine.run.throughput import Throughput
+    from peakatlas.engine.throughput import Throughput
 
 
 def print_throughput(found: Sequence[Throughput], million_peaks: float, *, as_json: bool) -> None:

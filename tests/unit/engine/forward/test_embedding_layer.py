@@ -7,7 +7,7 @@ from torch.nn import functional
 from peakatlas.engine.dna.sequences import Sequences
 from peakatlas.engine.forward.embedding_layer import (
     FILTER_WIDTH,
-    LetterStem,
+    LetterFilters,
     both_strands,
     one_hot_tokens,
     scan_matrix,
@@ -22,10 +22,10 @@ def drawn_filters(n=3):
     return torch.randn(n, 4, FILTER_WIDTH, generator=torch.Generator().manual_seed(0))
 
 
-def make_stem(filters):
-    """A stem whose mix hands on what the filters found."""
+def make_filters(filters):
+    """A layer whose mix hands on what the filters found."""
     n = 6 * len(filters)
-    return LetterStem(
+    return LetterFilters(
         one_hot=one_hot_tokens(CPU, torch.float32),
         scan=PlainLinear(scan_matrix(filters), torch.zeros(n)),
         mix=PlainLinear(torch.eye(n), None),
@@ -43,7 +43,7 @@ def convolved(dna, filters):
 def scanned(strings, filters):
     tokens = LetterTokenizer().encode(Sequences.from_strings(strings))
     position = np.concatenate([np.arange(n) for n in tokens.lengths])
-    return make_stem(filters)(torch.from_numpy(tokens.ids), torch.from_numpy(position))
+    return make_filters(filters)(torch.from_numpy(tokens.ids), torch.from_numpy(position))
 
 
 def test_filters_are_a_convolution_that_stays_within_its_sequence():

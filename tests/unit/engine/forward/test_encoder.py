@@ -1,17 +1,13 @@
 """The packed forward against Hugging Face's own, and against itself in other company."""
 
-from itertools import pairwise
-
 import pytest
 import torch
-from toy_models import write_toy_glu
+from toy_models import packed, write_toy_glu
 from transformers import EsmModel
 
 from peakatlas.engine.errors import ModelError
-from peakatlas.engine.forward import attention
-from peakatlas.engine.forward.attention import cuda_attention, packed_attention, padded_attention
-from peakatlas.engine.forward.encoder import group_lengths
-from peakatlas.engine.forward.linear import PlainLinear, make_linear
+from peakatlas.engine.forward import linear
+from peakatlas.engine.forward.linear import PlainLinear, make_cpu_linear
 from peakatlas.engine.models.checks import check_encoder
 from peakatlas.engine.models.esm import build_encoder, load_esm, load_hf
 from peakatlas.engine.models.esm_glu import EsmGluModel, load_esm_glu
@@ -50,18 +46,18 @@ def family(request):
 @pytest.mark.parametrize(("precision", "tolerance"), [("fp32", 5e-6), ("bf16", 0.05)])
 def test_packed_vectors_equal_those_of_hugging_face(family, token_ids, precision, tolerance):
     model, load = family
-    hidden = load(precision).hidden(torch.cat(token_ids), group_lengths(LENGTHS)).split(LENGTHS)
-    for ids, packed in zip(token_ids, hidden, strict=True):
+    hidden = packed(load(precision), *token_ids)
+    for ids, vectors in zip(token_ids, hidden, strict=True):
         expected = naive(model, ids)
         assert expected.abs().mean() > 0.3  # so that the tolerance means something
-        torch.testing.assert_close(packed, expected, atol=tolerance, rtol=0)
+        torch.testing.assert_close(vectors, expected, atol=tolerance, rtol=0)
 
 
 @pytest.mark.parametrize("layer", [0, 1])
 def test_an_inner_layer_is_the_hidden_state_of_that_layer(family, token_ids, layer):
     model, load = family
-    hidden = load("fp32").hidden(token_ids[0], [(1, LENGTHS[0])], layer=layer)
-    torch.testing.assert_close(hidden, naive(model, token_ids[0], layer), atol=5e-6, rtol=0)
+    hidden = packed(load("fp32"), token_ids[0], layer=layer)
+    torch.testing.assert_close(hidden[0], naive(model, token_ids[0], layer), atol=5e-6, rtol=0)
 
 
 @pytest.mark.parametrize("precision", ["bf16", "fp32"])
@@ -70,14 +66,12 @@ def test_vectors_are_the_same_bytes_alone_in_company_and_with_any_number_of_thre
 ):
     encoder = family[1](precision)
     before = torch.get_num_threads()
-    alone = [encoder.hidden(ids, [(1, len(ids))]) for ids in token_ids]
+    alone = [packed(encoder, ids)[0] for ids in token_ids]
     try:
         for threads in (1, 2, 3):
             torch.set_num_threads(threads)
             for order in ([0, 1, 2, 3, 4], [4, 3, 2, 1, 0], [0, 1] * 6 + [3] * 7 + [4]):
-                lengths = [LENGTHS[i] for i in order]
-                ids = torch.cat([token_ids[i] for i in order])
-                hidden = encoder.hidden(ids, group_lengths(lengths)).split(lengths)
+                hidden = packed(encoder, *(token_ids[i] for i in order))
                 assert all(torch.equal(hidden[k], alone[i]) for k, i in enumerate(order))
     finally:
         torch.set_num_threads(before)
@@ -93,11 +87,10 @@ def test_large_packs_are_the_same_bytes_as_single_sequences(tmp_path, precision)
     before = torch.get_num_threads()
     try:
         torch.set_num_threads(1)
-        alone = [encoder.hidden(part, [(1, len(part))]) for part in ids.split(lengths)]
+        alone = [packed(encoder, part)[0] for part in ids.split(lengths)]
         for threads, n in ((1, 24), (2, 24), (3, 23), (4, 17), (5, 24)):
             torch.set_num_threads(threads)
-            pack = ids[: sum(lengths[:n])]
-            hidden = encoder.hidden(pack, group_lengths(lengths[:n])).split(lengths[:n])
+            hidden = packed(encoder, *ids.split(lengths)[:n])
             assert all(torch.equal(*pair) for pair in zip(hidden, alone[:n], strict=True))
     finally:
         torch.set_num_threads(before)
@@ -109,9 +102,10 @@ def test_any_number_of_equal_sequences_gives_each_the_same_bytes(family, precisi
     encoder = family[1](precision)
     generator = torch.Generator().manual_seed(length)
     ids = torch.randint(3, 4105, (9 * length,), generator=generator)
-    alone = torch.cat([encoder.hidden(part, [(1, length)]) for part in ids.split(length)])
+    alone = [packed(encoder, part)[0] for part in ids.split(length)]
     for n in range(2, 10):
-        assert torch.equal(encoder.hidden(ids[: n * length], [(n, length)]), alone[: n * length])
+        hidden = packed(encoder, *ids.split(length)[:n])
+        assert all(torch.equal(*pair) for pair in zip(hidden, alone[:n], strict=True))
 
 
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float32])
@@ -119,7 +113,7 @@ def test_any_number_of_equal_sequences_gives_each_the_same_bytes(family, precisi
 def test_prepacked_layer_agrees_with_the_plain_one(dtype, activation):
     torch.manual_seed(0)
     x, weight, bias = (torch.randn(*s).to(dtype) for s in ((70, 40), (24, 40), (24,)))
-    fast = make_linear(weight, bias)(x, activation)
+    fast = make_cpu_linear(weight, bias)(x, activation)
     plain = PlainLinear(weight, bias)(x, activation)
     assert fast.dtype == dtype
     tolerance = 0.01 if dtype == torch.bfloat16 else 1e-6
@@ -130,68 +124,38 @@ def test_prepacked_layer_agrees_with_the_plain_one(dtype, activation):
 def test_without_onednn_vectors_agree_and_do_not_depend_on_company(
     family, token_ids, precision, monkeypatch
 ):
-    fast = family[1](precision).hidden(token_ids[0], [(1, LENGTHS[0])])
+    fast = packed(family[1](precision), token_ids[0])[0]
     monkeypatch.setattr("torch.backends.mkldnn.is_available", lambda: False)
     encoder = family[1](precision)
-    alone = [encoder.hidden(ids, [(1, len(ids))]) for ids in token_ids]
-    together = encoder.hidden(torch.cat(token_ids), group_lengths(LENGTHS)).split(LENGTHS)
+    alone = [packed(encoder, ids)[0] for ids in token_ids]
+    together = packed(encoder, *token_ids)
     assert all(torch.equal(*pair) for pair in zip(together, alone, strict=True))
     tolerance = 0.05 if precision == "bf16" else 5e-6
     torch.testing.assert_close(alone[0], fast, atol=tolerance, rtol=0)
 
 
-def test_padded_attention_agrees_with_packed_attention():
-    torch.manual_seed(0)
-    query, key, value = torch.randn(3, 256, 4, 8)
-    groups = group_lengths(LENGTHS)
-    packed = packed_attention(query, key, value, groups)
-    torch.testing.assert_close(
-        padded_attention(query, key, value, groups), packed, atol=1e-5, rtol=0
-    )
-    first = torch.softmax(torch.einsum("qhd,khd->hqk", query[:87], key[:87]), -1)
-    naive_first = torch.einsum("hqk,khd->qhd", first, value[:87])
-    torch.testing.assert_close(packed[:87], naive_first, atol=1e-5, rtol=0)
-    assert not packed[sum(LENGTHS) :].any()
-
-
-def test_attention_without_padding_hands_the_kernel_each_sequence(monkeypatch):
-    """On a CPU with a stand-in for the CUDA kernel, which reads what that one would read."""
-
-    def kernel(query, key, value, first, same, longest, _, scale):
-        assert first.dtype == torch.int32
-        assert first is same
-        assert longest == max(LENGTHS)
-        bounds = first.tolist()
-        assert bounds[-1] == len(query) == sum(LENGTHS)
-        parts = [slice(*pair) for pair in pairwise(bounds)]
-        return torch.cat([one_by_one(query[p] * scale, key[p], value[p]) for p in parts])
-
-    def one_by_one(query, key, value):
-        weight = torch.softmax(torch.einsum("qhd,khd->hqk", query, key).float(), -1)
-        return torch.einsum("hqk,khd->qhd", weight.to(value.dtype), value)
-
-    torch.manual_seed(0)
-    query, key, value = (torch.randn(3, 256, 4, 8) / 2).bfloat16()
-    monkeypatch.setattr(attention, "varlen_kernel", lambda: kernel)
-    groups = group_lengths(LENGTHS)
-    halves = (rows.view(256, 4, 2, 4) for rows in (query, key))
-    mixed = cuda_attention(*halves, value, groups)
-    expected = packed_attention(query, key, value, groups)
-    torch.testing.assert_close(mixed, expected, atol=0.03, rtol=0)
-    monkeypatch.setattr(attention, "varlen_kernel", lambda: None)
-    padded = cuda_attention(query, key, value, groups)
-    torch.testing.assert_close(padded, expected, atol=0.03, rtol=0)
+def test_a_cpu_without_bf16_products_multiplies_rounded_weights_in_fp32(
+    family, token_ids, monkeypatch
+):
+    load = family[1]
+    fast, exact = (packed(load(precision), *token_ids) for precision in ("bf16", "fp32"))
+    monkeypatch.setattr(linear, "cpu_multiplies_bf16", lambda: False)
+    encoder = load("bf16")
+    assert encoder.shape.dtype == torch.float32
+    slow = packed(encoder, *token_ids)
+    for mine, bf16, fp32 in zip(slow, fast, exact, strict=True):
+        assert torch.cosine_similarity(mine.mean(0), bf16.mean(0), dim=0) >= 0.9999
+        assert 0 < (mine - fp32).abs().max() < 0.05
 
 
 @pytest.mark.gpu
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
 def test_cuda_agrees_with_cpu(toy_esm, token_ids):
-    groups = group_lengths(LENGTHS)
-    ids = torch.cat(token_ids)
     for precision, tolerance in (("fp32", 2e-3), ("bf16", 0.05)):
-        cpu = load_esm(toy_esm, precision, CPU).hidden(ids, groups)
-        cuda = load_esm(toy_esm, precision, torch.device("cuda")).hidden(ids.cuda(), groups)
-        torch.testing.assert_close(cuda.cpu(), cpu, atol=tolerance, rtol=0)
+        cpu = packed(load_esm(toy_esm, precision, CPU), *token_ids)
+        cuda = packed(load_esm(toy_esm, precision, torch.device("cuda")), *token_ids)
+        for here, there in zip(cpu, cuda, strict=True):
+            torch.testing.assert_close(there.cpu(), here, atol=tolerance, rtol=0)
 
 
 def test_self_check_finds_weights_that_are_not_finite(toy_esm):
@@ -204,6 +168,6 @@ def test_self_check_finds_weights_that_are_not_finite(toy_esm):
 
 def test_self_check_finds_positions_that_are_lost(toy_absolute):
     encoder = load_esm(toy_absolute, "fp32", CPU)
-    encoder.stem.positions.zero_()
+    encoder.embedding.positions.zero_()
     with pytest.raises(ModelError, match="the order of the tokens has no effect"):
         check_encoder(encoder)

@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 import torch
 
-from peakatlas.engine.forward.encoder import group_lengths
 from peakatlas.engine.forward.packing import pack
-from peakatlas.engine.forward.pooling import first_token, segment_mean
+from peakatlas.engine.forward.plan import group_lengths, make_plan
+from peakatlas.engine.forward.pooling import first_token, reduced_mean, segment_mean
 
 
 def test_packs_go_from_long_to_short_within_the_budget():
@@ -48,11 +48,15 @@ def test_segment_mean_is_the_mean_over_real_tokens_and_nan_without_any():
     for i, (rows, keep) in enumerate(zip(hidden.split(lengths), real.split(lengths), strict=True)):
         torch.testing.assert_close(pooled[i], rows[keep].mean(0), equal_nan=True)
     assert pooled[3].isnan().all()
+    plan = make_plan(range(13), lengths, real=real.numpy(), n_rows=16)
+    filled = torch.cat([hidden, torch.full((3, 5), torch.nan)])
+    torch.testing.assert_close(reduced_mean(filled, plan), pooled, equal_nan=True)
 
 
 def test_first_token_is_the_vector_at_each_start():
-    hidden = torch.arange(9.0)[:, None]
-    assert first_token(hidden, group_lengths([3, 3, 2, 1]))[:, 0].tolist() == [0, 3, 6, 8]
+    hidden = torch.arange(12.0)[:, None]
+    plan = make_plan(range(9), [3, 3, 2, 1], n_rows=12)
+    assert first_token(hidden, plan)[:, 0].tolist() == [0, 3, 6, 8]
 
 
 def test_mean_of_many_tokens_counts_in_float32():

@@ -19,13 +19,14 @@ import numpy as np
 import torch
 
 from peakatlas.engine.dna.sequences import Sequences
-from peakatlas.engine.embedder import Embedder
-from peakatlas.engine.errors import PeakAtlasError, WorldSizeError
-from peakatlas.engine.forward.encoder import DTYPES
-from peakatlas.engine.forward.linear import make_linear
+from peakatlas.engine.forward.blocks import Affine
+from peakatlas.engine.forward.encoder import forward_of
+from peakatlas.engine.forward.linear import operand_dtype
 from peakatlas.engine.intervals.table import Intervals
+from peakatlas.engine.run.cores import usable_cores
 
-from .cores import usable_cores
+from .embedder import Embedder
+from .errors import PeakAtlasError, WorldSizeError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -198,7 +199,7 @@ def measure_ranks(
         for worker in workers:
             _expect(worker)
         for worker in workers:
-            _tell(worker)
+            _start_clock(worker)
         return _together([Throughput(**_expect(worker)) for worker in workers])
     finally:
         for worker in workers:
@@ -231,7 +232,7 @@ def _expect(worker: subprocess.Popen[str]) -> dict[str, Any]:
     return said
 
 
-def _tell(worker: subprocess.Popen[str]) -> None:
+def _start_clock(worker: subprocess.Popen[str]) -> None:
     if worker.stdin:
         worker.stdin.write("go\n")
         worker.stdin.flush()
@@ -260,9 +261,10 @@ def _together(parts: Sequence[Throughput]) -> Throughput:
 
 
 def _gemm_speed(device: torch.device, precision: Precision, size: int) -> float:
-    dtype, rows = DTYPES[precision], _GEMM_ROWS[device.type]
+    dtype, rows = operand_dtype(precision, device), _GEMM_ROWS[device.type]
     with torch.inference_mode():
-        layer = make_linear(torch.randn(size, size, device=device).to(dtype), None)
+        weight = torch.randn(size, size, device=device).to(dtype)
+        layer = forward_of(device).linear(Affine(weight=weight))
         x = torch.randn(rows, size, device=device).to(dtype)
         _settled(layer(x))
         best, end = 0.0, time.perf_counter() + _GEMM_S

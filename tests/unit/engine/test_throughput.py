@@ -10,7 +10,7 @@ import torch
 from peakatlas.engine.embedder import Embedder
 from peakatlas.engine.errors import PeakAtlasError, WorldSizeError
 from peakatlas.engine.run.meter import Meter
-from peakatlas.engine.run.throughput import RandomGenome, _expect, gemm_peak, measure, measure_ranks
+from peakatlas.engine.throughput import RandomGenome, _expect, gemm_peak, measure, measure_ranks
 
 
 def test_work_is_counted_as_worked_out_by_hand(toy_esm):
