@@ -94,7 +94,8 @@ def test_cpu_without_bf16_gets_a_hint(flags, state):
     text = f"processor\t: 0\nmodel name\t: A CPU\nflags\t\t: {flags}\n" if flags else ""
     found = findings.check_cpu(text)
     assert found.state == state
-    assert ("--precision fp32" in found.remedy) == (state == "note")
+    assert ("fp32 products" in found.text) == (state == "note")
+    assert found.facts["products"] == ("fp32" if state == "note" else "bf16")
     assert found.facts["flags"] == [name for name in flags.split() if name != "avx"]
 
 
