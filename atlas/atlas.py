@@ -175,6 +175,11 @@ class Atlas(Summary):
         }
 
     @property
+    def genomes(self) -> list[dict[str, Any]]:
+        """Provenance of the genome of each segment."""
+        return [segment.plan.genome for segment in self._segments]
+
+    @property
     def intervals(self) -> Intervals:
         """Interval of each row."""
         return self._once(

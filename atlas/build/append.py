@@ -62,6 +62,8 @@ def append_rows(
 
     Raises
     ------
+    GenomeError
+        If the genome is another build than that of a segment.
     AtlasError
         If the rows are unsorted or repeated, a value does not fit, the atlas is not finished, or
         the disk refuses.
@@ -117,7 +119,7 @@ def append_peaks(
     genome = genome_provenance(inputs.source, rows.contigs)
     with Atlas.open(root) as atlas:
         check_same_spec(atlas.spec, embedder.spec, atlas.name)
-        check_same_genome(atlas.provenance["genome"], genome, atlas.name)
+        _check_genome(atlas, genome)
 
     def write(writer: AtlasWriter, shards: list[int], new: NDArray[np.int64]) -> None:
         at = [new[writer.shard_rows_of(shard)] for shard in shards]
@@ -166,6 +168,7 @@ def _append(
     """Lay a segment out for the rows that are new, let its missing shards be written, list it."""
     with locked(root, LOCK_NAME, wait=True):
         atlas = Atlas.open(root)
+        _check_genome(atlas, provenance["genome"])
         new = np.flatnonzero(atlas.lookup(intervals).row < 0)
         if not len(new):
             return atlas
@@ -173,6 +176,12 @@ def _append(
         write(writer, writer.segment.missing_shards(), new)
         writer.finalise()
     return Atlas.open(root)
+
+
+def _check_genome(atlas: Atlas, genome: Mapping[str, Any]) -> None:
+    """Refuse another build than that of any segment: a contig may be in a later one only."""
+    for theirs in atlas.genomes:
+        check_same_genome(theirs, genome, atlas.name)
 
 
 def _begin(

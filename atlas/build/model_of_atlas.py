@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import warnings
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
@@ -52,12 +53,26 @@ def own_embedder(
     from peakatlas.engine.embedder import Embedder  # noqa: PLC0415 - torch only when needed
 
     commit = str(known.get("revision"))
+    pinned = revision or (commit if _COMMIT.fullmatch(commit) else None)
+    source = model or (spec.model if spec.model in MODELS else known.get("source"))
+    if model is None and spec.model not in MODELS:
+        _say_source(str(source or spec.model), pinned)
     return Embedder.for_spec(
         spec,
-        model=model or (spec.model if spec.model in MODELS else known.get("source")),
-        revision=revision or (commit if _COMMIT.fullmatch(commit) else None),
+        model=source,
+        revision=pinned,
         trust_remote_code=trust_remote_code,
         device=device,
+    )
+
+
+def _say_source(source: str, revision: str | None) -> None:
+    """Show what the atlas names, before anything of it is fetched."""
+    at = f" at revision {revision}" if revision else ""
+    warnings.warn(
+        f"the atlas says that its model is {source!r}{at}; it is loaded from there, and fetched "
+        "first unless it is a folder or in the cache. Give --model to take another copy.",
+        stacklevel=3,
     )
 
 

@@ -26,7 +26,7 @@ from .verify_files import (
 from .verify_rows import SegmentRows, check_repeats, check_rows, check_sequences
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterator, Mapping
 
     from peakatlas.atlas.storage.base import Storage
     from peakatlas.engine.dna.genome import SequenceSource
@@ -131,6 +131,7 @@ def _check_segments(
         )
         found.faults += faults
         checked += [segment] if segment else []
+    found.faults += _genome_faults(checked)
     strays, notes = check_strays(storage, manifest, checked)
     found.faults += strays
     found.notes += notes
@@ -147,6 +148,18 @@ def _check_segments(
     if len(whole) < len(manifest["segments"]):
         found.notes.append("rows were checked in undamaged segments only: verify again when mended")
     return whole
+
+
+def _genome_faults(segments: list[CheckedSegment]) -> Iterator[Fault]:
+    """Compare the genomes of the segments with one another."""
+    known: dict[str, Any] = {}
+    for segment in segments:
+        ours = {"name": f"the genome of {segments[0].name}", "contigs": known}
+        try:
+            check_same_genome(ours, segment.plan.genome, "the rest of the atlas")
+        except GenomeError as error:
+            yield Fault(file=segment.name, what=str(error), kind="rows")
+        known = segment.plan.genome.get("contigs", {}) | known
 
 
 def _check_against_genome(

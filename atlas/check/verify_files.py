@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from peakatlas.atlas.format.digests import bytes_digest
+from peakatlas.atlas.format.layout import CHECKSUM_BYTES
 from peakatlas.atlas.format.schema import (
     GROUP_NAME,
     LOG_FOLDER,
@@ -123,6 +124,7 @@ def check_segment_files(
         what = f"does not fit a plan ({error})"
         return None, [*faults, Fault(file=MANIFEST_NAME, what=what, kind="manifest")]
     faults += _log_faults(storage, entry, plan)
+    faults += _checksum_faults(storage, entry, plan) if deep and not faults else ()
     return CheckedSegment(name=name, plan=plan, faults=tuple(faults)), faults
 
 
@@ -222,6 +224,21 @@ def _log_faults(storage: Storage, entry: Mapping[str, Any], plan: Plan) -> Itera
             what = "is absent"
         if what:
             yield Fault(file=name, what=what, kind="document")
+
+
+def _checksum_faults(storage: Storage, entry: Mapping[str, Any], plan: Plan) -> Iterator[Fault]:
+    """Compare the checksums that the manifest lists with those in the files."""
+    for layout in plan.layouts.values():
+        step = layout.chunk_bytes + CHECKSUM_BYTES
+        for number, name in enumerate(layout.files):
+            path, listed = f"{entry['name']}/{name}", entry["files"][name].get("crc32c")
+            ends = [step * (chunk + 1) for chunk in range(layout.chunks_of(number))]
+            if listed is None:
+                continue
+            held = storage.read_ranges([(path, end - CHECKSUM_BYTES, end) for end in ends])
+            if "".join(each[::-1].hex() for each in held) != listed:
+                what = "holds other checksums than the manifest lists for its chunks"
+                yield Fault(file=path, what=what, kind=_kind(name))
 
 
 def _listed_faults(

@@ -28,9 +28,9 @@ if TYPE_CHECKING:
     from .layout import Layout
 
 FORMAT = "peakatlas-atlas"
-FORMAT_VERSION = "1.0"
+FORMAT_VERSION = "1.1"
 """Version of a segment of float16 embeddings."""
-INT8_VERSION = "2.0"
+INT8_VERSION = "2.1"
 """Version of a segment of int8 embeddings."""
 NEWEST_VERSION = INT8_VERSION
 """Newest version that this software reads."""
@@ -131,6 +131,11 @@ class Plan:
         return f"{LOG_FOLDER}/shard-{shard:05d}.json"
 
     @property
+    def lists_checksums(self) -> bool:
+        """Whether the checksum of every chunk is listed, which versions 1.1 and 2.1 began."""
+        return version_key(self.format_version)[1:] >= (1,)
+
+    @property
     def embedding_column(self) -> str:
         """Name of the array that holds the embeddings."""
         return "embedding" if self.int8 is None else INT8_COLUMN
@@ -184,7 +189,7 @@ class Plan:
         ----------
         shard : int
         files : mapping
-            Path below the segment to ``{"bytes", "sha256"}``, one for each column.
+            Path below the segment to ``{"bytes", "sha256", "crc32c"}``, one for each column.
         """
         rows = self.shard_slice(shard)
         return {
@@ -329,7 +334,7 @@ def check_listed(plan: Plan, listed: Mapping[str, Mapping[str, Any]], where: str
     ----------
     plan : Plan
     listed : mapping
-        Path below the segment to ``{"bytes", "sha256"}``.
+        Path below the segment to ``{"bytes", "sha256"}``, with ``crc32c`` where it is listed.
     where : str
         Path or URL of the plan, for the text.
 

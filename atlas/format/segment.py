@@ -19,12 +19,13 @@ from peakatlas.atlas.storage import atomic as files
 from peakatlas.engine.documents import as_model
 from peakatlas.engine.errors import AtlasError, IncompleteAtlasError
 
-from .digests import file_digest, intervals_digest
+from .digests import file_digest, intervals_digest, last_checksum
 from .documents import LogEntry
 from .layout import INTERVAL_COLUMNS, LEAST_SHARE
 from .schema import (
     FORMAT,
     FORMAT_VERSION,
+    GROUP_NAME,
     INT8_VERSION,
     MANIFEST_NAME,
     PLAN_NAME,
@@ -141,6 +142,8 @@ class Segment:
         for name in self.plan.laid_out:
             path = self.folder / name
             listed[name] = {"bytes": path.stat().st_size, "sha256": file_digest(path)}
+            if self.plan.lists_checksums and name.startswith(tuple(INTERVAL_COLUMNS)):
+                listed[name] |= {} if name.endswith(GROUP_NAME) else {"crc32c": last_checksum(path)}
         return {
             "name": self.name,
             "n_rows": self.plan.n_rows,

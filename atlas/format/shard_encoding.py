@@ -47,7 +47,7 @@ class EncodedShard:
 
 def encode_column(
     rows: NDArray[Any], *, shard_rows: int, chunk_rows: int
-) -> list[bytes | memoryview]:
+) -> tuple[list[bytes | memoryview], str]:
     """Bytes of a column's shard: each chunk with its crc32c, then the index with its own.
 
     Parameters
@@ -61,6 +61,8 @@ def encode_column(
     -------
     list of bytes-like
         To be written one after the other.
+    str
+        CRC32C of each chunk, eight hex digits each, as they are listed.
 
     References
     ----------
@@ -75,9 +77,10 @@ def encode_column(
         pieces += [data, _crc32c(data)]
         index[number] = at, len(data) + 4
         at += len(data) + 4
+    sums = "".join(piece[::-1].hex() for piece in pieces[1::2])
     table = index.tobytes()
     pieces += [table, _crc32c(table)]
-    return pieces if at > _COPY_BELOW else [b"".join(pieces)]
+    return (pieces if at > _COPY_BELOW else [b"".join(pieces)]), sums
 
 
 def encode_shard(plan: Plan, shard: int, columns: Mapping[str, NDArray[Any]]) -> EncodedShard:
@@ -90,13 +93,14 @@ def encode_shard(plan: Plan, shard: int, columns: Mapping[str, NDArray[Any]]) ->
     columns : mapping of str to array
         Little-endian and C-contiguous, one for each of ``plan.shard_files(shard)``.
     """
-    pieces = {
-        relative: encode_column(
+    pieces, described = {}, {}
+    for name, relative in plan.shard_files(shard).items():
+        pieces[relative], sums = encode_column(
             columns[name], shard_rows=plan.shard_rows, chunk_rows=plan.chunk_rows
         )
-        for name, relative in plan.shard_files(shard).items()
-    }
-    described = {relative: _described(content) for relative, content in pieces.items()}
+        described[relative] = _described(pieces[relative])
+        if plan.lists_checksums:
+            described[relative]["crc32c"] = sums
     return EncodedShard(shard=shard, pieces=pieces, entry=plan.log_entry(shard, described))
 
 

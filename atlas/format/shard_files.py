@@ -62,6 +62,7 @@ class Shards(ABC):
 
     def __init__(self, storage: Storage, segment: str, layout: Layout, listed: Listed) -> None:
         self.storage, self.segment, self.layout, self._listed = storage, segment, layout, listed
+        self._sums: dict[int, NDArray[np.uint32] | None] = {}
 
     @staticmethod
     def open(storage: Storage, segment: str, layout: Layout, listed: Listed) -> Shards:
@@ -180,8 +181,10 @@ class Shards(ABC):
 
     def _checksums(self, shard: int) -> NDArray[np.uint32] | None:
         """CRC32C of each chunk of a file as the manifest lists them, None if it lists none."""
-        text = self._listed[self.layout.file(shard)].get("crc32c")
-        return None if text is None else np.frombuffer(bytes.fromhex(text), ">u4")
+        if shard not in self._sums:
+            text = self._listed[self.layout.file(shard)].get("crc32c")
+            self._sums[shard] = None if text is None else np.frombuffer(bytes.fromhex(text), ">u4")
+        return self._sums[shard]
 
     def _rows_of(self, shard: int, chunk: int) -> str:
         first = shard * self.layout.shard_rows + chunk * self.layout.chunk_rows

@@ -46,6 +46,13 @@ def written_by_zarr(plan, shard, columns):
     return {path: encoded[path].to_bytes() for path in plan.shard_files(shard).values()}
 
 
+def checksums(plan, path, data):
+    """CRC32C of each chunk, taken from where it lies in the file."""
+    layout = plan.layouts[path.split("/")[0]]
+    ends = range(layout.chunk_bytes, len(data) - layout.index_bytes, layout.chunk_bytes + 4)
+    return "".join(data[end : end + 4][::-1].hex() for end in ends)
+
+
 @settings(max_examples=40, deadline=None)
 @given(
     n_rows=st.integers(1, 60), shard_chunks=st.integers(1, 9), chunk_rows=st.integers(1, 8),
@@ -59,7 +66,11 @@ def test_shards_are_what_zarr_writes(n_rows, shard_chunks, chunk_rows, dim, int8
         files = {path: b"".join(pieces) for path, pieces in encoded.pieces.items()}
         assert files == written_by_zarr(plan, shard, columns)
         assert encoded.entry["files"] == {
-            path: {"bytes": len(data), "sha256": hashlib.sha256(data).hexdigest()}
+            path: {
+                "bytes": len(data),
+                "sha256": hashlib.sha256(data).hexdigest(),
+                "crc32c": checksums(plan, path, data),
+            }
             for path, data in files.items()
         }
 

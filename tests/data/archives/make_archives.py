@@ -60,7 +60,8 @@ def write_int8(path: Path) -> None:
         quantise_atlas(Path(folder) / "float16.zarr", path)
 
 
-WRITERS = {"1.0": write_float16, "2.0": write_int8}
+WRITERS = {"1.1": write_float16, "2.1": write_int8}
+"""By version; 1.0 and 2.0 were written by earlier software."""
 
 
 def known_values(path: Path) -> dict[str, object]:

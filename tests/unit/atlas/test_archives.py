@@ -30,7 +30,7 @@ def unpacked(tmp_path, request):
 
 
 def test_every_version_has_an_archive():
-    assert {FORMAT_VERSION, INT8_VERSION, NEWEST_VERSION} == set(VERSIONS)
+    assert {"1.0", "2.0", FORMAT_VERSION, INT8_VERSION, NEWEST_VERSION} == set(VERSIONS)
 
 
 @pytest.mark.parametrize("unpacked", VERSIONS, indirect=True)
@@ -56,7 +56,7 @@ def test_an_archive_is_sound(unpacked):
     assert report.facts["n_rows"] == 5
 
 
-@pytest.mark.parametrize("unpacked", ["1.0"], indirect=True)
+@pytest.mark.parametrize("unpacked", ["1.0", "1.1"], indirect=True)
 def test_the_values_are_those_of_the_script(unpacked):
     """The known values themselves, independent of any reader."""
     _, known = unpacked
@@ -74,7 +74,7 @@ def test_a_newer_major_is_refused_naming_both_versions(unpacked, document):
     sealed = seal_manifest(values) if document == "manifest.json" else values
     data = json_bytes(sealed)
     (path / document).write_bytes(data)
-    with pytest.raises(AtlasError, match=r"version 3\.4, this software reads up to 2\.0\. Install"):
+    with pytest.raises(AtlasError, match=r"version 3\.4, this software reads up to 2\.1\. Install"):
         Atlas.open(path)
 
 
@@ -90,9 +90,18 @@ def test_what_a_newer_minor_adds_is_ignored(unpacked):
 
 
 @pytest.mark.parametrize("unpacked", VERSIONS, indirect=True)
+def test_checksums_of_chunks_are_listed_since_1_1(unpacked):
+    path, known = unpacked
+    listed = json.loads((path / "manifest.json").read_text())["segments"][0]["files"]
+    rows = {name for name in listed if "/c/" in name}
+    with_sums = {name for name, file in listed.items() if "crc32c" in file}
+    assert with_sums == (rows if known["format_version"].endswith(".1") else set())
+
+
+@pytest.mark.parametrize("unpacked", VERSIONS, indirect=True)
 def test_arrays_are_laid_out_as_the_specification_says(unpacked):
     path, known = unpacked
-    embedding = ("embedding", "float16", "NaN") if known["format_version"] == "1.0" else (
+    embedding = ("embedding", "float16", "NaN") if known["format_version"] < "2" else (
         "embedding_int8", "int8", -128)  # fmt: skip
     table = [embedding, ("digest", "uint8", 0), ("n_fraction", "float32", "NaN"),
              ("state", "uint8", 0)]  # fmt: skip
@@ -113,4 +122,5 @@ def test_arrays_are_laid_out_as_the_specification_says(unpacked):
 
 def test_the_specification_names_the_versions_there_are():
     text = (Path(__file__).parents[3] / "atlas" / "FORMAT.md").read_text()
-    assert text.startswith(f"# The atlas format, versions {' and '.join(VERSIONS)}\n")
+    named = f"{', '.join(VERSIONS[:-1])} and {VERSIONS[-1]}"
+    assert text.startswith(f"# The atlas format, versions {named}\n")

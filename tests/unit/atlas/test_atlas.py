@@ -53,7 +53,7 @@ def test_not_an_atlas(tmp_path):
 
 def test_a_newer_major_version_is_refused(path):
     edit_manifest(path, seal=True, format_version="3.0")
-    with pytest.raises(AtlasError, match=r"format version 3\.0, this software reads up to 2\.0"):
+    with pytest.raises(AtlasError, match=r"format version 3\.0, this software reads up to 2\.1"):
         Atlas.open(path)
 
 

@@ -5,6 +5,7 @@ from peakatlas.atlas import Atlas, build_atlas
 from peakatlas.atlas.build import append as append_module
 from peakatlas.atlas.build.append import append_peaks, append_rows
 from peakatlas.atlas.build.inputs import PeakList, read_inputs
+from peakatlas.atlas.build.provenance import genome_provenance
 from peakatlas.engine.dna.genome import open_genome
 from peakatlas.engine.errors import GenomeError, SpecMismatchError
 from tests.atlas_tools import (
@@ -106,3 +107,24 @@ def test_peaks_are_read_once(tmp_path, monkeypatch):
     described = inputs.peaks_provenance()
     assert (described["name"], described["n_collapsed"]) == ("peaks.bed", 1)
     assert len(described["sha256"]) == 64
+
+
+def test_the_genomes_of_all_segments_are_compared(tmp_path, genome):
+    """A contig that came with a later segment belongs to the atlas's genome as well."""
+    path = tmp_path / "a.zarr"
+    first = random_intervals(4, contigs=("chr1",))
+    build_atlas(genome, first, path, ToyEmbedder())
+    append_peaks(
+        path, read_inputs(genome, random_intervals(4, 1, contigs=("chr2",))), ToyEmbedder()
+    )
+    other = write_toy_genome(tmp_path / "other.fa", {"chr2": 50_000, "chr9": 50_000}, seed=9)
+    more = random_intervals(4, 2, contigs=("chr2", "chr9"))
+    with pytest.raises(GenomeError, match=r"other\.fa is another build: 1 contig\(s\) differ"):
+        append_peaks(path, read_inputs(other, more), ToyEmbedder())
+    source = open_genome(other)
+    with pytest.raises(GenomeError, match=r"other\.fa is another build"):
+        append_rows(
+            path, more, ToyEmbedder().embed(more, source),
+            genome=genome_provenance(source, more.contigs),
+        )  # fmt: skip
+    assert len(Atlas.open(path)) == 8

@@ -97,6 +97,9 @@ class MemoryFolder:
     def read_bytes(self, name):
         return self._held(name)
 
+    def read_ranges(self, ranges):
+        return [self._held(name)[start:stop] for name, start, stop in ranges]
+
     def zarr_store(self, folder):
         make = default_buffer_prototype().buffer.from_bytes
         inside = {n.partition("/")[2]: make(d) for n, d in self.files.items() if "/" in n}
@@ -273,8 +276,26 @@ def test_a_newer_version_is_named_with_what_helps(path):
     manifest = json.loads((path / "manifest.json").read_text()) | {"format_version": "3.0"}
     (path / "manifest.json").write_bytes(json_bytes(seal_manifest(manifest)))
     (fault,) = verify_atlas(path).faults
-    assert "format version 3.0, this software reads up to 2.0" in fault.what
+    assert "format version 3.0, this software reads up to 2.1" in fault.what
     assert fault.remedy("a.zarr").startswith("Install a newer peakatlas")
+
+
+def checksums(shard):
+    """CRC32C of the chunks of a file, as the manifest lists them; shards here have one chunk."""
+    data = shard.read_bytes()
+    end = len(data) - (20 if "/intervals/" not in str(shard) else 0)
+    return data[end - 4 : end][::-1].hex()
+
+
+def test_checksums_edited_in_manifest_and_log_are_found(path):
+    manifest = json.loads((path / "manifest.json").read_text())
+    log = json.loads(log_path(path, 1).read_text())
+    for files in (manifest["segments"][0]["files"], log["files"]):
+        files["digest/c/1/0"]["crc32c"] = "0123abcd"
+    log_path(path, 1).write_bytes(json_bytes(log))
+    (path / "manifest.json").write_bytes(json_bytes(seal_manifest(manifest)))
+    assert faults(path) == []
+    assert faults(path, deep=True) == ["segment-0000/digest/c/1/0"]
 
 
 def rewrite_array(path, name, change):
@@ -287,7 +308,8 @@ def rewrite_array(path, name, change):
     listed = manifest["segments"][0]["files"]
     for file in listed:
         at = path / "segment-0000" / file
-        listed[file] = {"bytes": at.stat().st_size, "sha256": file_digest(at)}
+        sums = {"crc32c": checksums(at)} if "crc32c" in listed[file] else {}
+        listed[file] = {"bytes": at.stat().st_size, "sha256": file_digest(at)} | sums
     for log in (path / "segment-0000" / "log").iterdir():
         entry = json.loads(log.read_text())
         entry["files"] = {file: listed[file] for file in entry["files"]}
@@ -330,6 +352,22 @@ def test_intervals_in_two_segments_are_found(built):
     (fault,) = check_repeats(tables)
     assert fault.file == "segment-0001/intervals"
     assert atlas.intervals.names()[40] in fault.what
+
+
+def test_segments_of_two_genomes_are_found(built):
+    """Each document is sound; together they contradict each other."""
+    manifest = json.loads((built / "manifest.json").read_text())
+    path = built / "segment-0001" / "plan.json"
+    plan = json.loads(path.read_text())
+    assert plan["genome"]["contigs"].keys() == {"chr1", "chr2"}
+    plan["genome"]["contigs"]["chr2"]["bp"] += 1
+    path.write_bytes(json_bytes(plan))
+    listed = {"bytes": path.stat().st_size, "sha256": file_digest(path)}
+    manifest["segments"][1]["files"]["plan.json"] = listed
+    (built / "manifest.json").write_bytes(json_bytes(seal_manifest(manifest)))
+    (fault,) = verify_atlas(built).faults
+    assert (fault.file, fault.kind) == ("segment-0001", "rows")
+    assert "1 contig(s) differ (chr2 50000 bp" in fault.what
 
 
 def test_rows_are_embedded_again(built, genome):

@@ -56,7 +56,7 @@ def test_a_merged_atlas_is_the_one_built_at_once(world, genome):
     assert merged.intervals == whole.intervals
     assert data_bytes(world / "m.zarr") == data_bytes(world / "whole.zarr")
     assert merged.info()["states"] == {"absent": 0, "embedded": 60, "masked": 1}
-    assert merged.info()["format_version"] == "1.0"
+    assert merged.info()["format_version"] == "1.1"
     report = verify_atlas(
         world / "m.zarr", deep=True, source=genome, embedder=ToyEmbedder(), reembed=61
     )

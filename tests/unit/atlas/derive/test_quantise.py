@@ -79,7 +79,7 @@ def test_it_takes_half_the_bytes_for_embeddings_and_says_its_version(built, tmp_
     quantise_atlas(built, tmp_path / "q.zarr")
     manifest = json.loads((tmp_path / "q.zarr" / "manifest.json").read_text())
     plan = json.loads((tmp_path / "q.zarr" / "segment-0000" / "plan.json").read_text())
-    assert manifest["format_version"] == plan["format_version"] == "2.0"
+    assert manifest["format_version"] == plan["format_version"] == "2.1"
     assert len(plan["embedding_scale"]) == len(plan["embedding_offset"]) == 8
     assert plan["derived"]["by"] == "quantise"
     files = manifest["segments"][0]["files"]
@@ -111,7 +111,7 @@ def test_rows_can_be_appended_to_it(built, genome, tmp_path):
     more = random_intervals(10, seed=3, extent=20_000)
     embedded = ToyEmbedder().embed(more, genome)
     atlas = append_rows(out, more, embedded, genome={"name": "toy.fa"})
-    assert atlas.info()["format_version"] == "2.0"
+    assert atlas.info()["format_version"] == "2.1"
     np.testing.assert_array_equal(atlas.gather(np.arange(61)), first)
     np.testing.assert_array_equal(
         atlas.gather(np.arange(61, 71)), embedded.values.astype(np.float16).astype(np.float32)

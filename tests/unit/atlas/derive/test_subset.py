@@ -83,7 +83,7 @@ def test_int8_codes_are_kept_as_they_are(built, tmp_path):
     subset = subset_atlas(tmp_path / "q.zarr", tmp_path / "s.zarr", REGIONS)
     rows = overlapping(quantised.intervals, REGIONS)
     np.testing.assert_array_equal(subset.gather(np.arange(len(subset))), quantised.gather(rows))
-    assert subset.info()["format_version"] == "2.0"
+    assert subset.info()["format_version"] == "2.1"
     assert verify_atlas(tmp_path / "s.zarr", deep=True).ok
 
 

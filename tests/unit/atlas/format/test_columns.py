@@ -15,7 +15,7 @@ from peakatlas.atlas.format.opening import manifest_of
 from peakatlas.atlas.format.schema import MASKED
 from peakatlas.atlas.storage.base import open_storage
 from peakatlas.engine.errors import AtlasError
-from tests.atlas_tools import begin_toy_atlas, random_intervals, toy_rows
+from tests.atlas_tools import begin_toy_atlas, random_intervals, toy_rows, write_toy_atlas
 
 N_ROWS, SHARD_ROWS, CHUNK_ROWS = 300, 64, 8
 
@@ -97,6 +97,7 @@ def _opened_whatever_the_sizes(path):
     storage = open_storage(path)
     manifest = manifest_of(storage)
     for name, file in manifest["segments"][0]["files"].items():
+        file.pop("crc32c", None)
         file["bytes"] = storage.size(f"segment-0000/{name}")
     return Atlas(storage, manifest)
 
@@ -160,6 +161,25 @@ def test_a_chunk_that_is_absent_is_not_read_as_fill(path):
         array[first : first + 8] = 1.0
     with pytest.raises(AtlasError, match="embedding/c/0/0 lacks chunk 1"):
         _opened_whatever_the_sizes(path).gather([9])
+
+
+def test_a_sound_shard_of_another_atlas_is_found(path, tmp_path):
+    write_toy_atlas(tmp_path / "b.zarr", random_intervals(N_ROWS, 1), shard_rows=SHARD_ROWS)
+    shard_path(tmp_path / "b.zarr").replace(shard_path(path))
+    with pytest.raises(AtlasError, match="embedding/c/2/0 rows 128-136 are not those that the man"):
+        Atlas.open(path).gather([130])
+
+
+def test_an_atlas_replaced_while_it_is_open_is_found(path, tmp_path):
+    atlas = Atlas.open(path)
+    atlas.gather([130])
+    write_toy_atlas(tmp_path / "b.zarr", random_intervals(N_ROWS, 1), shard_rows=SHARD_ROWS)
+    path.rename(tmp_path / "old.zarr")
+    (tmp_path / "b.zarr").rename(path)
+    with pytest.raises(AtlasError, match="or the atlas was replaced while it was open"):
+        atlas.gather([130])
+    with pytest.raises(AtlasError, match="intervals/contig/c/0 rows 0-300 are not those"):
+        atlas.intervals  # noqa: B018
 
 
 def test_a_segment_is_opened_without_reading_rows(path, monkeypatch):
