@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from .classifier.counts.matrix import read_counts
     from .classifier.explain.dna import enriched_kmers
     from .classifier.explain.elements import marker_elements
+    from .classifier.name import name
     from .classifier.report.page import write_report
     from .classifier.train import train
     from .engine.dna.genome import open_genome
@@ -46,6 +47,7 @@ __all__ = [
     "build_atlas",
     "enriched_kmers",
     "marker_elements",
+    "name",
     "open_genome",
     "parse_names",
     "read_bed",
@@ -65,6 +67,7 @@ _MODULE_OF = {
     "build_atlas": ".atlas.build.local",
     "enriched_kmers": ".classifier.explain.dna",
     "marker_elements": ".classifier.explain.elements",
+    "name": ".classifier.name",
     "open_genome": ".engine.dna.genome",
     "parse_names": ".engine.intervals.readers",
     "read_bed": ".engine.intervals.readers",

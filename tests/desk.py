@@ -59,6 +59,9 @@ def write_beds(folder: Path) -> int:
     (folder / "more_peaks.bed").write_text("".join(bed[N_PEAKS : N_PEAKS + 10]))
     (folder / "others.bed").write_text("".join(bed[-10:]))
     stop = int(bed[N_PEAKS].split("\t")[1])
+    terms = ("CL:0000788", "CL:0000860", "CL:0000623")
+    elements = (f"{line.rstrip()}\t{terms[i % 3]}\n" for i, line in enumerate(bed[:N_PEAKS]))
+    (folder / "elements.tsv").write_text("".join(elements))
     (folder / "regions.bed").write_text(f"chr20\t42500000\t{stop}\n")
     chain = "chain 1 chr20 64000000 + 0 64000000 chr20 64000000 + 0 64000000 1\n64000000\n\n"
     (folder / "hg19ToHg38.over.chain.gz").write_bytes(gzip.compress(chain.encode()))

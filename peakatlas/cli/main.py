@@ -24,6 +24,7 @@ from .commands import (
     doctor,
     explain,
     machine,
+    name,
     pretrain,
     report,
     train,
@@ -57,6 +58,7 @@ for part in (atlas_build, atlas_search, atlas_upkeep, atlas_cluster):
 app.add_typer(count.app)
 app.add_typer(train.app)
 app.add_typer(cells.app)
+app.add_typer(name.app)
 app.add_typer(report.app)
 app.add_typer(explain.app)
 app.add_typer(atlas_app, name="atlas", rich_help_panel="Atlases")
@@ -87,8 +89,8 @@ def main() -> None:
     An error is one line, after a traceback with --debug.
     """
     arguments, level, debug = _without_global_options(sys.argv[1:])
-    for name, value in THREAD_DEFAULTS.items():
-        os.environ.setdefault(name, value)
+    for variable, value in THREAD_DEFAULTS.items():
+        os.environ.setdefault(variable, value)
     with verbosity(level), warnings.catch_warnings(), stoppable():
         warnings.showwarning = _show_warning
         try:

@@ -1,0 +1,1 @@
+"""Cell types in the words of the Cell Ontology. Imports errors only."""
