@@ -11,8 +11,13 @@ atlas nobody disturbed, but for the time in the manifest.
 ``scenarios``: full disk, read-only folder, two writers on one shard, jumping clock; each with the
 error that the writer gave and how the fault was made.
 
-A killed process leaves what it wrote in the system's cache: this tests the order of the steps, not
-a disk that loses power.
+A killed process leaves what it wrote in the system's cache: this tests the order of the steps.
+``--power-loss N`` lets the power fail N times under every writer of lasting files, on a disk that
+forgets what was not flushed (``fault_power.py``):
+
+``power_cuts`` / ``power_cuts_by_writer``: how many, and under which writer.
+``power_lost_rows`` / ``power_wrong_rows``: rows (or whole files) that were called finished, or can
+be read, and are gone or different; ``power_faults`` names the first of them.
 """
 
 from __future__ import annotations
@@ -32,6 +37,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from fault_power import cut_power
 from fault_scenarios import SCENARIOS
 from fault_writer import Job, write_all
 from provenance import provenance
@@ -223,6 +229,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--kills", type=int, default=200)
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--power-loss", type=int, default=0, metavar="N", help="power failures")
     parser.add_argument("--quick", action="store_true", help="few kills")
     parser.add_argument("--json", action="store_true")
     args = parser.parse_args()
@@ -234,6 +241,7 @@ def main() -> None:
         tally = kill_writers(6 if args.quick else args.kills, args.seed, job, Path(scratch))
         scenarios = run_scenarios(job, Path(scratch))
     result = tally.to_json() | {"scenarios": scenarios, "seconds": time.monotonic() - began}
+    result |= cut_power(args.power_loss, args.seed).to_json() if args.power_loss else {}
     result |= {"seed": args.seed, "provenance": provenance()}
     if args.json:
         print(json.dumps(result))
@@ -245,6 +253,8 @@ def main() -> None:
 
 def is_clean(result: dict[str, Any]) -> bool:
     """Whether nothing was lost, wrong or different anywhere."""
+    if result.get("power_lost_rows") or result.get("power_wrong_rows"):
+        return False
     outcomes = [result, *(o for o in result["scenarios"].values() if "skipped" not in o)]
     return all(
         not o["lost_rows"] and not o["wrong_rows"] and o["identical_to_uninterrupted"]

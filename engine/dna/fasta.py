@@ -6,7 +6,6 @@ import base64
 import contextlib
 import hashlib
 import os
-import tempfile
 import time
 import zlib
 from collections import Counter
@@ -14,22 +13,20 @@ from pathlib import Path
 from typing import IO, TYPE_CHECKING
 
 import numpy as np
-from filelock import SoftFileLease
 
 from peakatlas.engine.errors import GenomeError
 
 from .fasta_index import FastaIndex, UntidyFastaError, index_fasta, write_tidy
+from .genome_cache import PART, alone, read_texts, write_texts, written_whole
 from .gzip_stream import copy_gunzipped, is_gzip
 from .sequences import Sequences
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable
 
     from numpy.typing import NDArray
 
-_PART = ".part"
 _INDEX, _COPY_INDEX = ".index", ".copy.index"
-_POLL_S = 0.1
 _LEFT_OVER_S = 86_400.0
 """Age at which a part of a file belongs to nobody any more."""
 _FAI_FIELDS = 5
@@ -96,8 +93,26 @@ class IndexedFasta:
             )
         return Sequences.from_lengths(letters, end - start)
 
-    def refget_digest(self, record: int, size: int) -> str:
-        """GA4GH refget digest of one whole record of `size` bp: ``SQ.`` + sha512t24u.
+    def refget_digests(self, names: Iterable[str]) -> dict[str, str]:
+        """GA4GH refget digest of whole records; kept in the cache, as reading a genome takes long.
+
+        Parameters
+        ----------
+        names : iterable of str
+            Names of records.
+        """
+        wanted, path = list(names), self._cached(".digests.json")
+        kept = read_texts(path)
+        rows = {name: row for row, name in enumerate(self.sizes)}
+        made = {
+            name: self._digest(rows[name], self.sizes[name]) for name in wanted if name not in kept
+        }
+        if made:
+            write_texts(path, made)
+        return {name: (kept | made)[name] for name in wanted}
+
+    def _digest(self, record: int, size: int) -> str:
+        """``SQ.`` + sha512t24u of one whole record of `size` bp.
 
         References
         ----------
@@ -127,11 +142,12 @@ class IndexedFasta:
             return found
         if self.path.stat().st_size == 0:
             raise GenomeError(f"{self.path.name}: the file is empty. Give a FASTA file.")
-        with SoftFileLease(self._cached(".lock"), thread_local=False, poll_interval=_POLL_S):
+        with alone(self._cached(".lock")) as is_alone:
             found = self._found()
             if found is not None:
                 return found
-            _sweep(self._cached("").name)
+            if is_alone:
+                _sweep(self._cached("").name)
             return self._made()
 
     def _found(self) -> tuple[Path, FastaIndex] | None:
@@ -235,24 +251,9 @@ def cache_folder() -> Path:
     return folder
 
 
-@contextlib.contextmanager
-def written_whole(path: Path) -> Iterator[IO[bytes]]:
-    """A file that takes its name only when the block ends well."""
-    with tempfile.NamedTemporaryFile(
-        dir=path.parent, prefix=path.name, suffix=_PART, delete=False
-    ) as out:
-        try:
-            yield out
-            out.flush()
-            Path(out.name).replace(path)
-        except BaseException:
-            Path(out.name).unlink(missing_ok=True)
-            raise
-
-
 def _sweep(key: str) -> None:
     """Remove parts of files that processes which were killed left: of a key, and old ones."""
-    for part in cache_folder().glob(f"*{_PART}"):
+    for part in cache_folder().glob(f"*{PART}"):
         with contextlib.suppress(OSError):
             if part.name.startswith(key) or time.time() - part.stat().st_mtime > _LEFT_OVER_S:
                 part.unlink()

@@ -114,8 +114,7 @@ class Genome:
         absent = [name for name in names if name not in self._records]
         if absent:
             raise ContigError(f"{self._file} has no contigs {absent[:_SHOWN]}. Check the names.")
-        sizes = self.contig_sizes
-        return {name: self._fasta.refget_digest(self._records[name], sizes[name]) for name in names}
+        return self._fasta.refget_digests(names)
 
     def _limits(self, intervals: Intervals) -> NDArray[np.int64]:
         sizes = np.array([self.contig_sizes.get(name, 0) for name in intervals.contigs], np.int64)

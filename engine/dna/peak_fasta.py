@@ -102,8 +102,7 @@ class PeakFasta:
         absent = [name for name in names if name not in rows]
         if absent:
             raise ContigError(f"{self._file} has no records {absent[:_SHOWN]}. Check the names.")
-        sizes = self._fasta.sizes
-        return {name: self._fasta.refget_digest(rows[name], sizes[name]) for name in names}
+        return self._fasta.refget_digests(names)
 
     def _check_lengths(self) -> None:
         found = np.fromiter(self._fasta.sizes.values(), np.int64)
