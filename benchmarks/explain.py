@@ -51,10 +51,12 @@ class Shuffled:
     peaks: Intervals
     seed: int
 
-    def fetch(self, intervals: Intervals) -> Sequences:
+    def fetch(self, intervals: Intervals, peaks: Intervals | None = None) -> Sequences:
         """Sequences of the intervals in another order."""
         order: NDArray[np.int64] = np.random.default_rng(self.seed).permutation(len(intervals))
-        return self.source.fetch(intervals.take(order))
+        return self.source.fetch(
+            intervals.take(order), None if peaks is None else peaks.take(order)
+        )
 
 
 def figures(table: pd.DataFrame, prefix: str) -> dict[str, object]:

@@ -10,7 +10,7 @@ import torch
 
 from peakatlas.engine.dna.sequences import Sequences
 from peakatlas.engine.dna.windows import combine_digests, parse_window
-from peakatlas.engine.forward.pooling import mean_by_owner
+from peakatlas.engine.forward.pooling import mean_by_owner, mean_of_strands, rows_without_tokens
 from peakatlas.engine.models.loading import config_digest, find_model, load_model, weights_digest
 from peakatlas.engine.run.distributed import default_device
 from peakatlas.engine.run.packs import PackRunner
@@ -267,12 +267,12 @@ class Embedder(Summary):
         Raises
         ------
         ModelError
-            If a sequence is longer than the model's context.
+            If a sequence is longer than the model's context, or the model gives NaN or infinity.
         """
         rows = np.arange(len(sequences)) if owner is None else np.asarray(owner, np.int64)
         size = n if n is not None else int(rows.max(initial=-1)) + 1
         launched = tuple(map(self._runner.launch, self._plan(sequences)))
-        return self._collect(launched, rows, size)
+        return self._collect(launched, rows, size)[0]
 
     def count_tokens(self, peaks: Intervals, source: SequenceSource) -> int:
         """Tokens that the model would read for peaks, the first 1024 of them at most."""
@@ -308,11 +308,12 @@ class Embedder(Summary):
         GenomeError
             If a peak ends past its contig, or is in no record of a FASTA of peaks.
         ModelError
-            If a window is longer than the model's context.
+            If a window is longer than the model's context, or the model gives NaN or infinity.
         """
         source.check(peaks)
         out = PeakEmbeddings(
             values=np.empty((len(peaks), self.spec.dim), np.float32),
+            masked=np.empty(len(peaks), np.bool_),
             digests=np.empty((len(peaks), 16), np.uint8),
             n_fraction=np.empty(len(peaks), np.float32),
         )
@@ -320,7 +321,8 @@ class Embedder(Summary):
         def store(launched: tuple[_Block, tuple[Launched, ...]]) -> None:
             block, strands = launched
             n = block.rows.stop - block.rows.start
-            out.values[block.rows] = self._collect(strands, block.owner, n)
+            made = self._collect(strands, block.owner, n)
+            out.values[block.rows], out.masked[block.rows] = made
             out.digests[block.rows] = block.digests
             out.n_fraction[block.rows] = block.n_fraction
             if progress is not None:
@@ -351,7 +353,7 @@ class Embedder(Summary):
     def _prepare(self, peaks: Intervals, source: SequenceSource, rows: slice) -> _Block:
         block = peaks.take(np.arange(rows.start, rows.stop))
         cut = self._window.cut(block, source.contig_sizes)
-        dna = source.fetch(cut.intervals)
+        dna = source.fetch(cut.intervals, block.take(cut.owner))
         unknown = dna.n_fraction()
         n_letters = np.bincount(cut.owner, dna.lengths, len(block))
         n_unknown = np.bincount(cut.owner, unknown * dna.lengths, len(block))
@@ -371,16 +373,29 @@ class Embedder(Summary):
 
     def _collect(
         self, launched: tuple[Launched, ...], owner: NDArray[np.int64], n: int
-    ) -> NDArray[np.float32]:
-        """Vectors of launched packs, brought to the host and averaged by strand and owner."""
+    ) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
+        """Vectors of launched packs, averaged by strand and owner, and which rows have none."""
         values = [self._runner.collect(strand) for strand in launched]
         tokens = [strand.tokens for strand in launched]
         self.peaks_done += n
         self.tokens_done += sum(len(strand.ids) for strand in tokens)
         self.flops_done += sum(self._runner.flops(strand) for strand in tokens)
-        mean = values[0] if len(values) == 1 else (values[0] + values[1]) * np.float32(0.5)
-        weights = np.sum([self._runner.n_real(strand) for strand in tokens], axis=0)
-        return mean_by_owner(mean, weights, owner, n)
+        mean, weights = mean_of_strands(values, list(map(self._runner.n_real, tokens)))
+        masked = rows_without_tokens(weights, owner, n)
+        rows = mean_by_owner(mean, weights, owner, n)
+        _require_finite(rows[~masked], self.card.name)
+        return rows, masked
+
+
+def _require_finite(values: NDArray[np.float32], model: str) -> None:
+    """Refuse vectors of known DNA that hold NaN or infinity."""
+    wrong = int((~np.isfinite(values).all(axis=1)).sum())
+    if wrong:
+        raise ModelError(
+            f"{model} gave NaN or infinity for {wrong:,} of {len(values):,} sequences of known "
+            "DNA: its weights are damaged, or too large for this precision. Use --precision fp32, "
+            "or fetch the model again."
+        )
 
 
 def _check_options(layer: int, pooling: Pooling, model: LoadedModel) -> None:

@@ -18,8 +18,10 @@ class PeakEmbeddings(Summary):
     """Embeddings of a table of peaks, in its order."""
 
     values: NDArray[np.float32]
-    """Shape (n, dim); a row of NaN where every window is richer in N than the spec allows, or
-    holds no token of A, C, G, T at all."""
+    """Shape (n, dim); a row of NaN where `masked`, finite elsewhere."""
+    masked: NDArray[np.bool_]
+    """Peaks of which every window is richer in N than the spec allows, or holds no token of A, C,
+    G, T at all, shape (n,)."""
     digests: NDArray[np.uint8]
     """BLAKE2b-128 of the peak's forward window sequence(s), shape (n, 16)."""
     n_fraction: NDArray[np.float32]
@@ -27,5 +29,5 @@ class PeakEmbeddings(Summary):
 
     def _summary(self) -> tuple[str, dict[str, object]]:
         peaks, dim = self.values.shape
-        empty = int(np.isnan(self.values[:, :1]).sum())
+        empty = int(self.masked.sum())
         return f"Embeddings of {peaks:,} peaks", {"dimensions": dim, "without a vector": empty}

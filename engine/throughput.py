@@ -97,7 +97,7 @@ class RandomGenome:
     def check(self, intervals: Intervals) -> None:
         """Accept all intervals that `draw` makes."""
 
-    def fetch(self, intervals: Intervals) -> Sequences:
+    def fetch(self, intervals: Intervals, peaks: Intervals | None = None) -> Sequences:
         """DNA of each interval."""
         past = np.cumsum(intervals.widths)
         shift = np.repeat(intervals.start - (past - intervals.widths), intervals.widths)

@@ -32,6 +32,10 @@ class ToyEmbeddings:
     digests: np.ndarray
     n_fraction: np.ndarray
 
+    @property
+    def masked(self) -> np.ndarray:
+        return np.isnan(self.values).all(axis=1)
+
 
 def toy_spec(**changes) -> EmbeddingSpec:
     values = {

@@ -149,12 +149,11 @@ def write_rows(
 
 
 def _rows_of(embeddings: PeakEmbeddings, rows: NDArray[np.int64]) -> ShardRows:
-    values = embeddings.values[rows]
     return ShardRows(
-        values=values,
+        values=embeddings.values[rows],
         digests=embeddings.digests[rows],
         n_fraction=embeddings.n_fraction[rows],
-        state=np.where(np.isnan(values).all(axis=1), MASKED, EMBEDDED),
+        state=np.where(embeddings.masked[rows], MASKED, EMBEDDED),
     )
 
 

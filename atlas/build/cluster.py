@@ -21,7 +21,7 @@ from peakatlas.engine.intervals.table import Intervals
 
 from .compatibility import check_same_spec
 from .inputs import read_inputs
-from .local import begin_atlas, take_shard
+from .local import begin_atlas, take_shard, warned_if_empty
 from .model_of_atlas import own_embedder
 from .provenance import genome_provenance
 from .shard_lists import shown_shards
@@ -143,7 +143,7 @@ def finalise_atlas(out: str | Path) -> Atlas:
     writer = AtlasWriter.open(out)
     with locked(writer.root, LOCK_NAME, wait=True):
         writer.finalise()
-    return Atlas.open(out)
+    return warned_if_empty(Atlas.open(out))
 
 
 def load_embedder(

@@ -9,13 +9,14 @@ after any crash, the same command writes what is missing.
 from __future__ import annotations
 
 import time
+import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from peakatlas.atlas.atlas import Atlas
-from peakatlas.atlas.format.schema import PLAN_NAME, segment_name
+from peakatlas.atlas.format.schema import MASKED, PLAN_NAME, segment_name
 from peakatlas.atlas.format.segment import Segment
 from peakatlas.atlas.storage.locks import locked
 from peakatlas.engine.dna.windows import parse_window
@@ -100,7 +101,7 @@ def build_atlas(
     inputs = read_inputs(genome, peaks, match_contigs=match_contigs)
     writer = _write(inputs, out, embedder, Partition(), shard_rows, progress or (lambda _: None))
     _finalise(writer)
-    return Atlas.open(out)
+    return warned_if_empty(Atlas.open(out))
 
 
 def build_partition(  # noqa: PLR0913 (the options of build_atlas)
@@ -144,6 +145,17 @@ def build_partition(  # noqa: PLR0913 (the options of build_atlas)
     if not missing:
         _finalise(writer)
     return missing
+
+
+def warned_if_empty(atlas: Atlas) -> Atlas:
+    """The same atlas, with a warning where none of its rows has an embedding."""
+    if (atlas.state == MASKED).all():
+        warnings.warn(
+            f"{atlas.name} has no embedding: none of its {len(atlas):,} windows holds enough known "
+            "DNA. Check that the genome is DNA and not hard-masked, and see --max-n-fraction.",
+            stacklevel=3,
+        )
+    return atlas
 
 
 def begin_atlas(

@@ -38,8 +38,12 @@ class SequenceSource(Protocol):
     def check(self, intervals: Intervals) -> None:
         """Raise ContigError or GenomeError unless every interval can be fetched."""
 
-    def fetch(self, intervals: Intervals) -> Sequences:
-        """DNA of each interval, upper case, clipped at the end of the contig or record."""
+    def fetch(self, intervals: Intervals, peaks: Intervals | None = None) -> Sequences:
+        """DNA of each interval, upper case, clipped at the end of the contig or record.
+
+        `peaks` are those that the intervals are windows of, row by row; where records are peaks, a
+        window is cut from the record of its peak.
+        """
 
     def digests(self, contigs: Iterable[str] | None = None) -> dict[str, str]:
         """Refget digest (``SQ.…``) of each contig or record, all when none are named."""
@@ -86,8 +90,8 @@ class Genome:
         if len(bad):
             raise GenomeError(self._past_the_end(intervals, bad))
 
-    def fetch(self, intervals: Intervals) -> Sequences:
-        """DNA of each interval, upper case, clipped at the contig's end.
+    def fetch(self, intervals: Intervals, peaks: Intervals | None = None) -> Sequences:
+        """DNA of each interval, upper case, clipped at the contig's end; `peaks` do not matter.
 
         Raises
         ------

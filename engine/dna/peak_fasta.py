@@ -31,8 +31,9 @@ _RECORD_NAME = re.compile(r".+:\d{1,18}-\d{1,18}", re.ASCII)
 class PeakFasta:
     """A FASTA whose records are peaks (``>chr1:100-600``, 0-based half-open).
 
-    An interval is served by the record that equals or contains it, otherwise it is clipped to
-    the record that it overlaps most (ties: the narrower record, then the earlier one).
+    A peak is served by the record that equals it, else by the narrowest that contains it (ties: the
+    earlier one). A window is cut from the record of its peak and clipped to it, whatever other
+    records hold.
 
     Parameters
     ----------
@@ -65,29 +66,36 @@ class PeakFasta:
         self._index = NCLS64(*self._on_axis(self.records), np.arange(len(self.records)))
 
     def check(self, intervals: Intervals) -> None:
-        """Raise unless every interval overlaps a record.
+        """Raise unless every interval lies within a record.
 
         Raises
         ------
         ContigError
             If a contig is absent; says so when only the naming style differs.
         GenomeError
-            If an interval overlaps no record.
+            If an interval lies within no record.
         """
         self._serving(intervals)
 
-    def fetch(self, intervals: Intervals) -> Sequences:
-        """DNA of each interval, upper case, clipped to the record that serves it.
+    def fetch(self, intervals: Intervals, peaks: Intervals | None = None) -> Sequences:
+        """DNA of each interval, upper case, clipped to the record of its peak.
+
+        Parameters
+        ----------
+        intervals : Intervals
+            Windows, each of which overlaps its peak.
+        peaks : Intervals, optional
+            Peak of each window; the windows themselves if not given.
 
         Raises
         ------
         ContigError, GenomeError
-            As `check`.
+            As `check`, of the peaks.
         """
-        record = self._serving(intervals)
+        record = self._serving(intervals if peaks is None else peaks)
         first, past = self.records.start[record], self.records.end[record]
-        start = np.maximum(intervals.start, first) - first
-        return self._fasta.fetch(record, start, np.minimum(intervals.end, past) - first)
+        start = np.clip(intervals.start, first, past) - first
+        return self._fasta.fetch(record, start, np.clip(intervals.end, first, past) - first)
 
     def digests(self, contigs: Iterable[str] | None = None) -> dict[str, str]:
         """Refget digest (``SQ.…``) of each record by its name, all when none are named.
@@ -122,27 +130,28 @@ class PeakFasta:
         shift, limit = self._shift[intervals.contig_ids], self._ends[intervals.contig_ids]
         return shift + np.minimum(intervals.start, limit), shift + np.minimum(intervals.end, limit)
 
-    def _serving(self, intervals: Intervals) -> NDArray[np.int64]:
-        """Record that serves each interval, shape (n,)."""
-        check_contigs(intervals, self.contig_sizes, self._file)
-        same = intervals.recoded(self.records.contigs)
+    def _serving(self, peaks: Intervals) -> NDArray[np.int64]:
+        """Record that serves each peak, shape (n,)."""
+        check_contigs(peaks, self.contig_sizes, self._file)
+        same = peaks.recoded(self.records.contigs)
         rows = np.arange(len(same), dtype=np.int64)
         query, record = self._index.all_overlaps_both(*self._on_axis(same), rows)
-        overlap = np.minimum(same.end[query], self.records.end[record]) - np.maximum(
-            same.start[query], self.records.start[record]
+        holds = (self.records.start[record] <= same.start[query]) & (
+            self.records.end[record] >= same.end[query]
         )
-        order = np.lexsort((record, self.records.widths[record], -overlap, query))
+        query, record = query[holds], record[holds]
+        order = np.lexsort((record, self.records.widths[record], query))
         served, first = np.unique(query[order], return_index=True)
         if len(served) < len(same):
-            raise GenomeError(self._unserved(intervals, np.setdiff1d(rows, served)))
+            raise GenomeError(self._unserved(peaks, np.setdiff1d(rows, served)))
         return np.asarray(record[order][first], np.int64)
 
-    def _unserved(self, intervals: Intervals, missing: NDArray[np.int64]) -> str:
-        names = intervals.take(missing[:_SHOWN]).names()
+    def _unserved(self, peaks: Intervals, missing: NDArray[np.int64]) -> str:
+        names = peaks.take(missing[:_SHOWN]).names()
         shown = ", ".join(f"row {row} {n}" for row, n in zip(missing, names, strict=False))
         return (
-            f"{len(missing)} of {len(intervals)} interval(s) overlap no record of {self._file}: "
-            f"{shown}. Give a FASTA that holds these peaks, or a genome."
+            f"{len(missing)} of {len(peaks)} interval(s) lie within no record of {self._file}: "
+            f"{shown}. Give a FASTA that holds these peaks whole, or a genome."
         )
 
 

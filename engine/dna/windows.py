@@ -183,7 +183,7 @@ def window_digests(
     ContigError
         If a contig is not in `source`.
     GenomeError
-        If a peak lies past the end of its contig.
+        If a peak lies past the end of its contig or record.
     """
     rule = parse_window(window) if isinstance(window, str) else window
     source.check(peaks)
@@ -191,7 +191,8 @@ def window_digests(
     for first in range(0, len(peaks), _BLOCK_PEAKS):
         block = peaks.take(np.arange(first, min(first + _BLOCK_PEAKS, len(peaks))))
         cut = rule.cut(block, source.contig_sizes)
-        parts.append(combine_digests(source.fetch(cut.intervals).digests(), cut.owner, len(block)))
+        dna = source.fetch(cut.intervals, block.take(cut.owner))
+        parts.append(combine_digests(dna.digests(), cut.owner, len(block)))
     return np.concatenate(parts)
 
 

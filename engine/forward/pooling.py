@@ -102,3 +102,37 @@ def mean_by_owner(
     averaged = counts > 1
     out[averaged] = sums[averaged] / total[averaged, None].astype(np.float32)
     return out
+
+
+def mean_of_strands(
+    values: Sequence[NDArray[np.float32]], weights: Sequence[NDArray[np.int64]]
+) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
+    """Mean vector of each sequence over its strands, and the real tokens behind it.
+
+    Parameters
+    ----------
+    values : one or two of float32, shape (m, dim)
+        Vectors by strand.
+    weights : as many of int64, shape (m,)
+        Real tokens behind each; a vector of 0 is left out, as N may leave the tokens of one strand
+        without a known base and not those of the other.
+
+    Returns
+    -------
+    float32, shape (m, dim)
+        Of no meaning where the weight is 0.
+    int64, shape (m,)
+    """
+    if len(values) == 1:
+        return values[0], weights[0]
+    (first, second), (of_first, of_second) = values, weights
+    mean = (first + second) * np.float32(0.5)
+    mean = np.where((of_second == 0)[:, None], first, mean)
+    return np.where((of_first == 0)[:, None], second, mean), of_first + of_second
+
+
+def rows_without_tokens(
+    weights: NDArray[np.int64], owner: NDArray[np.int64], n: int
+) -> NDArray[np.bool_]:
+    """Which of n rows have no sequence with a real token, shape (n,)."""
+    return np.asarray(np.bincount(owner[weights > 0], minlength=n) == 0, np.bool_)

@@ -71,6 +71,7 @@ def test_order_and_company_do_not_change_a_byte(embedder, source):
 def test_a_window_of_n_only_is_a_row_of_nan(embedder, source):
     done = embedder.embed(parse_names(["chr1:1200-1300", "chr1:0-9"]), source)
     assert np.isnan(done.values[0]).all()
+    assert done.masked[:2].tolist() == [True, False]
     assert not np.isnan(done.values[1]).any()
     assert done.n_fraction.tolist() == [1, 0]
 
@@ -222,3 +223,31 @@ def test_a_centre_window_longer_than_the_model_reads_is_refused_at_once(toy_abso
     with pytest.raises(ModelError, match=r"of 999999 bp is \d+ tokens, the most are"):
         Embedder.load(str(toy_absolute), window="centre:999999")
     Embedder.load(str(toy_absolute), window="peak:999999:0")  # an upper bound only
+
+
+@pytest.mark.parametrize("wrong", [float("nan"), float("inf")])
+def test_nan_out_of_a_model_is_an_error_and_no_mask(toy_esm, source, monkeypatch, wrong):
+    embedder = Embedder.load(str(toy_esm), precision="fp32", window="centre:120")
+    encoder = type(embedder._model.encoder)
+    hidden = encoder.hidden
+    monkeypatch.setattr(encoder, "hidden", lambda *given, **more: hidden(*given, **more) * wrong)
+    only_n = parse_names(["chr1:1200-1500"])
+    assert embedder.embed(only_n, source).masked.tolist() == [True]
+    with pytest.raises(ModelError, match="gave NaN or infinity for 1 of 1 sequences of known DNA"):
+        embedder.embed(parse_names(["chr1:1200-1500", "chr1:500-620"]), source)
+
+
+def test_a_strand_without_known_tokens_is_left_out(toy_esm):
+    # Of seven letters, k-mers stand at the begin: N leaves no whole one on one of the strands.
+    both = Embedder.load(str(toy_esm), precision="fp32", window="centre:120", strand="both",
+                         max_n_fraction=0.9)  # fmt: skip
+    reader, real = both._reader, both._model.real
+    texts = [f"{'A' * left}N{'C' * right}" for left in range(1, 9) for right in range(1, 9)]
+    sequences = Sequences.from_strings(texts)
+    weights = [
+        [int(real[tokens[row]].sum()) for row in range(len(texts))]
+        for tokens in reader.read(sequences)
+    ]
+    values = both.embed_sequences(sequences)
+    expected = np.array(weights).sum(axis=0) > 0
+    assert np.isfinite(values).all(axis=1).tolist() == expected.tolist()

@@ -60,6 +60,12 @@ def test_a_window_of_n_is_masked(tmp_path, genome):
     assert atlas.info()["states"] == {"absent": 0, "embedded": 1, "masked": 1}
 
 
+def test_an_atlas_without_one_embedding_warns(tmp_path, genome):
+    peaks = Intervals.from_columns(["chr1", "chr1"], [20, 25], [80, 85])
+    with pytest.warns(UserWarning, match=r"a\.zarr has no embedding: none of its 2 windows"):
+        build_atlas(genome, peaks, tmp_path / "a.zarr", ToyEmbedder())
+
+
 def test_the_same_command_again_embeds_only_what_is_missing(tmp_path, genome, peaks):
     class Dies(ToyEmbedder):
         def embed(self, peaks, source, progress=None):

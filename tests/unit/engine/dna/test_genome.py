@@ -10,6 +10,8 @@ import pytest
 
 from peakatlas.engine.dna.genome import Genome, PeakFasta, open_genome
 from peakatlas.engine.dna.gzip_stream import BGZF_EOF
+from peakatlas.engine.dna.sequences import Sequences
+from peakatlas.engine.dna.windows import parse_window, window_digests
 from peakatlas.engine.errors import ContigError, GenomeError
 from peakatlas.engine.intervals.contig_names import match_contigs
 from peakatlas.engine.intervals.readers import parse_names
@@ -185,23 +187,35 @@ def peak_fasta(tmp_path):
     return open_genome(path)
 
 
-def test_a_fasta_of_peaks_serves_equal_contained_and_clipped_intervals(peak_fasta):
+def test_a_fasta_of_peaks_serves_equal_and_contained_intervals(peak_fasta):
     assert isinstance(peak_fasta, PeakFasta)
-    asked = parse_names(
-        ["chr1:10-20", "chr1:25-30", "chr1:12-15", "chr1:5-21", "chr2:1-99", "chr1:18-90"]
-    )
+    asked = parse_names(["chr1:10-20", "chr1:25-30", "chr1:12-15", "chr1:16-19", "chr2:1-4"])
     fetched = peak_fasta.fetch(asked)
-    assert [fetched[i] for i in range(6)] == [
-        "ACGTACGTAA", "TTTTT", "GTA", "ACGTACGTAA", "CGT", "CCGGGGGTTTTTAAAAA",
-    ]  # fmt: skip
+    assert [fetched[i] for i in range(5)] == ["ACGTACGTAA", "TTTTT", "GTA", "GTA", "CGT"]
     assert dict(peak_fasta.contig_sizes) == {"chr1": 35, "chr2": 4}
+
+
+def test_a_window_is_cut_from_the_record_of_its_peak(tmp_path):
+    path = tmp_path / "peaks.fa"
+    path.write_text(">c:40-50\nAAAAACCCCC\n>c:0-100\n" + "G" * 100 + "\n>c:90-120\n" + "T" * 30)
+    peaks = parse_names(["c:40-50", "c:0-100", "c:90-120", "c:42-48"])
+    rule = parse_window("centre:60")
+    fetched = open_genome(path).fetch(rule.cut(peaks).intervals, peaks)
+    assert [fetched[i] for i in range(4)] == ["AAAAACCCCC", "G" * 60, "T" * 30, "AAAAACCCCC"]
+    assert window_digests(peaks, open_genome(path), rule)[3].tolist() == digest("AAAAACCCCC")
+
+
+def digest(text: str) -> list[int]:
+    return Sequences.from_strings([text]).digests()[0].tolist()
 
 
 def test_a_fasta_of_peaks_refuses_what_it_does_not_have(peak_fasta):
     with pytest.raises(
-        GenomeError, match=r"1 of 2 interval\(s\) overlap no record of peaks.fa: row 1 chr1:35-40"
+        GenomeError, match=r"2 of 3 interval\(s\) lie within no record of peaks.fa: row 1 chr1:5-21"
     ):
-        peak_fasta.check(parse_names(["chr1:10-20", "chr1:35-40"]))
+        peak_fasta.check(parse_names(["chr1:10-20", "chr1:5-21", "chr1:35-40"]))
+    with pytest.raises(GenomeError, match=r"row 0 chr1:10-35\. Give a FASTA that holds"):
+        peak_fasta.check(parse_names(["chr1:10-35"]))
     with pytest.raises(ContigError, match=r"'1' here, 'chr1' there"):
         peak_fasta.check(parse_names(["1:10-20"]))
 

@@ -6,7 +6,13 @@ import torch
 
 from peakatlas.engine.forward.packing import pack
 from peakatlas.engine.forward.plan import group_lengths, make_plan
-from peakatlas.engine.forward.pooling import first_token, reduced_mean, segment_mean
+from peakatlas.engine.forward.pooling import (
+    first_token,
+    mean_of_strands,
+    reduced_mean,
+    rows_without_tokens,
+    segment_mean,
+)
 
 
 def test_packs_go_from_long_to_short_within_the_budget():
@@ -63,3 +69,17 @@ def test_mean_of_many_tokens_counts_in_float32():
     """In bfloat16 the count 257 would become 256."""
     pooled = segment_mean(torch.ones(257, 1), torch.ones(257, dtype=torch.bool), [(1, 257)])
     assert pooled.item() == 1.0
+
+
+def test_the_mean_of_strands_leaves_out_one_without_tokens():
+    forward, reverse = (np.array([[2.0], [np.nan], [4.0]], np.float32),
+                        np.array([[6.0], [8.0], [np.nan]], np.float32))  # fmt: skip
+    mean, weights = mean_of_strands([forward, reverse], [np.array([3, 0, 2]), np.array([3, 1, 0])])
+    assert (mean[:, 0].tolist(), weights.tolist()) == ([4.0, 8.0, 4.0], [6, 1, 2])
+    alone, of_one = mean_of_strands([forward], [np.array([3, 0, 2])])
+    assert alone is forward and of_one.tolist() == [3, 0, 2]
+
+
+def test_rows_without_tokens_are_those_of_which_no_sequence_has_any():
+    weights, owner = np.array([0, 3, 0, 0]), np.array([0, 0, 1, 3])
+    assert rows_without_tokens(weights, owner, 4).tolist() == [False, True, True, True]
