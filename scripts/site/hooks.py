@@ -1,9 +1,4 @@
-"""What mkdocs calls while it builds the site: generated pages, tables and figures.
-
-A page may hold ``<!-- table: NAME -->``, replaced by a table of `tables.TABLES`, and
-``{{ FILE/KEY | FORMAT }}``, replaced by a figure of ``benchmarks/results/FILE.json``. A name that
-is not there ends the build.
-"""
+"""What mkdocs calls while it builds the site: generated pages, and links between pages."""
 
 from __future__ import annotations
 
@@ -16,9 +11,8 @@ for folder in (HERE, HERE.parents[1]):
     if str(folder) not in sys.path:
         sys.path.insert(0, str(folder))
 
-from fill import filled  # noqa: E402 - mkdocs loads this file by its path
-from mkdocs.structure.files import File  # noqa: E402 - as above
-from pages import PAGES  # noqa: E402 - as above
+from mkdocs.structure.files import File  # noqa: E402 - mkdocs loads this file by its path
+from pages import PAGES, relinked  # noqa: E402 - as above
 
 if TYPE_CHECKING:
     from mkdocs.config.defaults import MkDocsConfig
@@ -34,5 +28,6 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
 
 
 def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, files: Files) -> str:
-    """Put tables and figures in their places."""
-    return filled(markdown, page.file.src_uri)
+    """Links to files beside `docs/` lead to their pages."""
+    name = page.file.src_uri
+    return markdown if name in PAGES else relinked(markdown, f"docs/{name}")

@@ -34,6 +34,7 @@ _PLACES = {
     "CHANGELOG.md": "changelog.md",
     "atlas/FORMAT.md": "format.md",
     "engine/models/peaklm-v3/README.md": "model-card.md",
+    "benchmarks/README.md": "benchmarks.md",
 }
 """Pages of the site by the file that they are made of."""
 _SOURCES = {"pbmc_walk": "chromatinhd-0.4.3.tar.gz"}
@@ -182,6 +183,10 @@ PAGES: dict[str, Callable[[], str]] = {
     "api.md": api_page,
     "commands.md": commands_page,
     "benchmarks.md": benchmarks_page,
-    **{page: partial(included, name) for name, page in _PLACES.items() if name != "README.md"},
+    **{
+        page: partial(included, name)
+        for name, page in _PLACES.items()
+        if name not in ("README.md", "benchmarks/README.md")
+    },
 }
 """Makers of pages by name."""
