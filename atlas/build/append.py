@@ -16,7 +16,14 @@ from peakatlas.atlas.storage.locks import locked
 
 from .compatibility import check_same_genome, check_same_spec
 from .provenance import genome_provenance
-from .writer import CHUNK_ROWS, LOCK_NAME, SHARD_ROWS, AtlasWriter, default_shard_rows
+from .writer import (
+    CHUNK_ROWS,
+    LOCK_NAME,
+    SHARD_ROWS,
+    AtlasWriter,
+    default_shard_rows,
+    refuse_links,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -165,6 +172,7 @@ def _append(
     write: Callable[[AtlasWriter, list[int], NDArray[np.int64]], None],
 ) -> Atlas:
     """Lay a segment out for the rows that are new, let its missing shards be written, list it."""
+    refuse_links(root)
     with locked(root, LOCK_NAME, wait=True):
         atlas = Atlas.open(root)
         _check_genome(atlas, provenance["genome"])

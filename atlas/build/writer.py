@@ -7,6 +7,7 @@ flushed and renamed; only then does its log entry appear, and only the log entry
 
 from __future__ import annotations
 
+import os
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -131,6 +132,7 @@ class AtlasWriter:
             As `create`.
         """
         refuse_foreign(root)
+        refuse_links(root)
         with locked(root, LOCK_NAME, wait=True):
             if not (root / segment_name(0)).exists():
                 lay_out(root, segment_name(0), intervals, plan)
@@ -150,6 +152,7 @@ class AtlasWriter:
             If there is no atlas at `path`.
         """
         root = Path(path)
+        refuse_links(root)
         begun = begun_segments(root)
         if not begun:
             raise AtlasError(f"{root} is not an atlas that was begun; build it first.")
@@ -347,6 +350,28 @@ def check_same_source(plan: Plan, genome: Mapping[str, Any], where: str) -> None
             f"{where} was begun with the records of {plan.genome.get('name')}; those of "
             f"{genome.get('name')} differ. Give the same FASTA, or another output path."
         )
+
+
+def refuse_links(root: Path) -> None:
+    """Refuse to write into a folder with links by which what is written would land elsewhere.
+
+    Linked shards are read, and replaced by files. Linked folders, locks and files written aside
+    would be followed.
+
+    Raises
+    ------
+    AtlasError
+        Names the first of them.
+    """
+    for folder, folders, names in os.walk(root):
+        hidden = [name for name in names if name.startswith(".")]
+        for name in (*folders, *hidden):
+            path = Path(folder) / name
+            if path.is_symlink():
+                raise AtlasError(
+                    f"{path} is a link to {path.readlink()}: what is written there would land "
+                    "outside of the atlas. Replace it by what it points to, or remove it."
+                )
 
 
 def refuse_foreign(root: Path) -> None:

@@ -12,7 +12,7 @@ from zarr.storage import MemoryStore
 from peakatlas.atlas.build.append import write_rows
 from peakatlas.atlas.build.compatibility import check_same_genome, check_same_spec
 from peakatlas.atlas.build.provenance import genome_provenance
-from peakatlas.atlas.build.writer import LOCK_NAME, AtlasWriter
+from peakatlas.atlas.build.writer import LOCK_NAME, AtlasWriter, refuse_links
 from peakatlas.atlas.format.digests import bytes_digest
 from peakatlas.atlas.format.schema import (
     MANIFEST_NAME,
@@ -77,6 +77,7 @@ def repair_atlas(
         If model or genome are not those of the atlas.
     """
     root = Path(path)
+    refuse_links(root)
     with locked(root, LOCK_NAME, wait=True):
         done = _repair_manifest(root)
         faults = verify_atlas(root, deep=True).faults

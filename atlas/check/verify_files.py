@@ -123,7 +123,7 @@ def check_segment_files(
     except AtlasError as error:
         what = f"does not fit a plan ({error})"
         return None, [*faults, Fault(file=MANIFEST_NAME, what=what, kind="manifest")]
-    faults += _log_faults(storage, entry, plan)
+    faults += [*_unlisted_faults(plan, entry), *_log_faults(storage, entry, plan)]
     faults += _checksum_faults(storage, entry, plan) if deep and not faults else ()
     return CheckedSegment(name=name, plan=plan, faults=tuple(faults)), faults
 
@@ -207,6 +207,9 @@ def _plan_faults(
     if version_key(manifest["format_version"]) < version_key(plan.format_version):
         what = f"is of format {manifest['format_version']}, {entry['name']} {plan.format_version}"
         yield Fault(file=MANIFEST_NAME, what=what, kind="manifest")
+
+
+def _unlisted_faults(plan: Plan, entry: Mapping[str, Any]) -> Iterator[Fault]:
     absent = sorted(set(plan.laid_out) - entry["files"].keys())
     if absent:
         what = f"does not list {len(absent)} file(s) of {entry['name']} ({', '.join(absent[:5])})"

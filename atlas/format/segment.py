@@ -140,10 +140,7 @@ class Segment:
         for shard in range(self.plan.n_shards):
             listed |= self.logged_files(shard)
         for name in self.plan.laid_out:
-            path = self.folder / name
-            listed[name] = {"bytes": path.stat().st_size, "sha256": file_digest(path)}
-            if self.plan.lists_checksums and name.startswith(tuple(INTERVAL_COLUMNS)):
-                listed[name] |= {} if name.endswith(GROUP_NAME) else {"crc32c": last_checksum(path)}
+            listed[name] = self._described(name)
         return {
             "name": self.name,
             "n_rows": self.plan.n_rows,
@@ -151,6 +148,20 @@ class Segment:
             "software": software_versions(),
             "files": listed,
         }
+
+    def _described(self, name: str) -> dict[str, Any]:
+        """What is listed of a file that was laid out before the first shard."""
+        path = self.folder / name
+        try:
+            found = {"bytes": path.stat().st_size, "sha256": file_digest(path)}
+            rows = name.startswith(INTERVAL_COLUMNS) and not name.endswith(GROUP_NAME)
+            sums = {"crc32c": last_checksum(path)} if rows and self.plan.lists_checksums else {}
+        except OSError as error:
+            raise AtlasError(
+                f"{path} cannot be read ({error.strerror}): the atlas is damaged. Restore the file "
+                "from a copy."
+            ) from error
+        return found | sums
 
 
 def make_plan(
