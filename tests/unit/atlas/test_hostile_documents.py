@@ -201,5 +201,8 @@ def test_sizes_are_not_believed(kept, tmp_path):
     *lines, peak = done.stdout.strip().splitlines()
     found = {line.split("\t")[0]: line for line in lines}
     assert found.keys() == HUGE.keys()
-    assert {case for case, line in found.items() if line.split("\t")[1] == "0"} == {"array", "deep log"}
+    assert {case for case, line in found.items() if line.split("\t")[1] == "0"} == {
+        "array",
+        "deep log",
+    }
     assert int(peak) < 1_000_000  # KiB

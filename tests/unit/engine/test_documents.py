@@ -54,7 +54,9 @@ def test_what_does_not_fit_is_refused_naming_the_place(text, said):
         read(text)
 
 
-def test_length_and_depth_are_bounded():
+def test_length_depth_and_number_are_bounded():
+    with pytest.raises(AtlasError, match="holds 1,100,002 objects and lists"):
+        read('{"a": [' + "{}," * 1_100_000 + "1]}")
     with pytest.raises(BundleError, match="x has 9 bytes; such a document has 8 at most"):
         parse_object(b'{"a": 12}', "x", BundleError, most=8)
     for depth, good in ((MOST_DEPTH - 1, True), (MOST_DEPTH, False)):
