@@ -6,6 +6,7 @@ import base64
 import contextlib
 import hashlib
 import os
+import shutil
 import time
 import zlib
 from collections import Counter
@@ -16,7 +17,7 @@ import numpy as np
 
 from peakatlas.engine.errors import GenomeError
 
-from .fasta_index import FastaIndex, UntidyFastaError, index_fasta, write_tidy
+from .fasta_index import FastaIndex, UntidyFastaError, index_fasta, read_fai, write_tidy
 from .genome_cache import PART, alone, read_texts, write_texts, written_whole
 from .gzip_stream import copy_gunzipped, is_gzip
 from .sequences import Sequences
@@ -26,7 +27,8 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-_INDEX, _COPY_INDEX = ".index", ".copy.index"
+_INDEX, _COPY_INDEX = ".tidy.fai", ".copy.fai"
+_NAMES_PYFAIDX_REFUSES = (".gz", ".bgz", ".bz2", ".zip")
 _LEFT_OVER_S = 86_400.0
 """Age at which a part of a file belongs to nobody any more."""
 _FAI_FIELDS = 5
@@ -60,9 +62,11 @@ class IndexedFasta:
             raise GenomeError(f"{self.path}: no such file. Check the path.")
         plain, index = self._indexed()
         self.sizes: dict[str, int] = dict(zip(index.names, index.size.tolist(), strict=True))
-        self._check_records(index)
+        beside = Path(f"{self.path}.fai")
+        if beside.is_file():
+            self._check_against(beside)
         self._offset, self._line, self._line_bytes = (
-            index.offset, np.maximum(index.line, 1), index.line_bytes
+            index.offset, index.line, index.line_bytes
         )  # fmt: skip
         self._bytes: NDArray[np.uint8] = np.memmap(plain, np.uint8, "r")
 
@@ -154,8 +158,8 @@ class IndexedFasta:
         """What the cache has: the index of the file, or of a copy with that copy."""
         copy = self._cached(".fa")
         for plain, suffix in ((self.path, _INDEX), (copy, _COPY_INDEX)):
-            index = _read_index(self._cached(suffix))
-            if index is not None and plain.exists():
+            index = read_fai(self._cached(suffix), plain)
+            if index is not None:
                 return plain, index
         return None
 
@@ -163,6 +167,7 @@ class IndexedFasta:
         copy = self._cached(".fa")
         copy.unlink(missing_ok=True)
         index = self._made_index(copy)
+        self._check_records(index)
         plain, suffix = (copy, _COPY_INDEX) if copy.exists() else (self.path, _INDEX)
         with written_whole(self._cached(suffix)) as out:
             out.write(index.to_text().encode())
@@ -173,6 +178,9 @@ class IndexedFasta:
         if is_gzip(self.path):
             with written_whole(copy) as out:
                 self._decompress(out)
+        elif self.path.name.lower().endswith(_NAMES_PYFAIDX_REFUSES):
+            with written_whole(copy) as out, self.path.open("rb") as source:
+                shutil.copyfileobj(source, out)
         plain = copy if copy.exists() else self.path
         try:
             return index_fasta(plain)
@@ -199,20 +207,18 @@ class IndexedFasta:
         name = self.path.name
         if not index.names:
             raise GenomeError(f"{name}: no record in the file. Give a FASTA file.")
-        if "" in self.sizes or any("\ufffd" in record for record in self.sizes):
+        sizes = dict(zip(index.names, index.size.tolist(), strict=True))
+        if "" in sizes or any("\ufffd" in record for record in sizes):
             raise GenomeError(f"{name}: a record has no name that can be read. Mend its header.")
-        if len(self.sizes) < len(index.names):
+        if len(sizes) < len(index.names):
             twice, _ = Counter(index.names).most_common(1)[0]
             raise GenomeError(f"{name}: record {twice!r} occurs more than once. Keep one of them.")
-        empty = [record for record, size in self.sizes.items() if size == 0]
+        empty = [record for record, size in sizes.items() if size == 0]
         if empty:
             raise GenomeError(
                 f"{name}: record {empty[0]!r} has no bases ({len(empty)} such record(s)): the file "
                 "is truncated or damaged. Fetch it again."
             )
-        beside = Path(f"{self.path}.fai")
-        if beside.is_file():
-            self._check_against(beside)
 
     def _check_against(self, beside: Path) -> None:
         """A .fai made from the whole file shows that bases are missing now."""
@@ -257,11 +263,3 @@ def _sweep(key: str) -> None:
         with contextlib.suppress(OSError):
             if part.name.startswith(key) or time.time() - part.stat().st_mtime > _LEFT_OVER_S:
                 part.unlink()
-
-
-def _read_index(path: Path) -> FastaIndex | None:
-    """An index of the cache; None if there is none, or it is damaged."""
-    try:
-        return FastaIndex.from_text(path.read_bytes().decode())
-    except (OSError, ValueError, OverflowError):
-        return None

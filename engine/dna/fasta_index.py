@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import IO, TYPE_CHECKING
 
 import numpy as np
+from pyfaidx import Faidx
 
 from peakatlas.engine.errors import GenomeError
 from peakatlas.engine.intervals.text_files import UTF8_MARK
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 _BLOCK_BYTES = 1 << 25
+_TAIL_BYTES = 1 << 16
 _NEWLINE, _RETURN, _HEADER = b"\n\r>"
 _LETTERS = bytes(range(65, 91)) + bytes(range(97, 123)) + b"*-"
 _BLANKS = b" \t\v\f"
@@ -49,26 +51,39 @@ class FastaIndex:
     line_bytes: NDArray[np.int64]
 
     def to_text(self) -> str:
-        """A line a record, tabs between, after a line with their number."""
+        """As a ``.fai`` file, a line a record."""
         columns = zip(self.names, *(getattr(self, name).tolist() for name in _FIELDS), strict=True)
-        lines = ["\t".join(map(str, row)) for row in columns]
-        return "\n".join([f"{len(lines)} records", *lines, ""])
+        return "".join("\t".join(map(str, row)) + "\n" for row in columns)
 
-    @classmethod
-    def from_text(cls, text: str) -> FastaIndex:
-        """What `to_text` wrote.
 
-        Raises
-        ------
-        ValueError
-            If it is not whole.
-        """
-        head, *lines = text.split("\n")
-        rows = [line.split("\t") for line in lines[:-1]]
-        if head != f"{len(rows)} records" or any(len(row) != 5 for row in rows) or lines[-1]:
-            raise ValueError("not a whole index")
-        numbers = np.array([row[1:] for row in rows], dtype=object).astype(np.int64)
-        return cls([row[0] for row in rows], *numbers.reshape(len(rows), 4).T)
+def read_fai(index: Path, fasta: Path) -> FastaIndex | None:
+    """What an index made of `index_fasta` says; None if there is none, or it is not whole.
+
+    Parameters
+    ----------
+    index, fasta : Path
+    """
+    if not index.is_file() or not fasta.is_file():
+        return None
+    try:
+        with Faidx(str(fasta), indexname=str(index), rebuild=False) as faidx:
+            rows = [(r.rlen, r.offset, r.lenc, r.lenb) for r in faidx.index.values()]
+            found = FastaIndex(list(faidx.index), *np.array(rows, np.int64).reshape(-1, 4).T)
+    except Exception:  # whatever is wrong with it, it is made again
+        return None
+    return found if _reaches_end(found, fasta) else None
+
+
+def _reaches_end(index: FastaIndex, fasta: Path) -> bool:
+    """Whether nothing but ends of lines follows the last record of an index."""
+    if not index.names or (index.line <= 0).any() or (index.size <= 0).any():
+        return False
+    last = int(index.size[-1]) - 1
+    line, line_bytes = int(index.line[-1]), int(index.line_bytes[-1])
+    end = int(index.offset[-1]) + last // line * line_bytes + last % line + 1
+    with fasta.open("rb") as file:
+        file.seek(end)
+        return not file.read(_TAIL_BYTES).strip(b"\r\n") and not file.read(1)
 
 
 def index_fasta(path: Path) -> FastaIndex:

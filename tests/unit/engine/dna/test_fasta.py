@@ -9,10 +9,11 @@ from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
+from pyfaidx import Faidx
 
 from peakatlas.engine.dna import fasta, fasta_index
 from peakatlas.engine.dna.fasta import IndexedFasta, cache_folder
-from peakatlas.engine.dna.fasta_index import FastaIndex
+from peakatlas.engine.dna.fasta_index import index_fasta
 from peakatlas.engine.dna.sequences import Sequences
 from peakatlas.engine.errors import GenomeError
 
@@ -116,7 +117,7 @@ def test_a_damaged_index_of_the_cache_is_made_anew(tmp_path, monkeypatch, damage
     path = tmp_path / "g.fa"
     path.write_text(TIDY)
     IndexedFasta(path)
-    (index,) = cache_folder().glob("*.index")
+    (index,) = cache_folder().glob("*.fai")
     index.write_bytes(damage)
     assert letters(path) == UPPER
 
@@ -158,18 +159,23 @@ def test_what_killed_processes_left_is_swept(tmp_path, monkeypatch):
     for part in (own, old, new):
         part.write_bytes(b"half")
     os.utime(old, (0, 0))
-    (index,) = cache_folder().glob("*.index")
+    (index,) = cache_folder().glob("*.fai")
     index.unlink()
     IndexedFasta(path)
     assert [part.name for part in cache_folder().glob("*.part")] == ["n.part"]
 
 
-def test_an_index_survives_being_written():
-    columns = (np.array([values, values]) for values in (5, 2**40, 60, 61))
-    index = FastaIndex(["a", "b|c é"], *columns)
-    again = FastaIndex.from_text(index.to_text())
-    assert again.names == index.names and again.offset.tolist() == [2**40] * 2
-    assert FastaIndex.from_text("0 records\n").names == []
+def test_a_plain_file_that_is_called_gz(tmp_path):
+    path = tmp_path / "g.fa.gz"
+    path.write_text(TIDY)
+    assert letters(path) == letters(path) == UPPER
+
+
+def test_the_index_is_that_of_pyfaidx(tmp_path):
+    path = tmp_path / "g.fa"
+    path.write_text(TIDY)
+    Faidx(str(path)).close()
+    assert index_fasta(path).to_text() == path.with_name("g.fa.fai").read_text()
 
 
 def test_letters_and_lengths_must_agree():
