@@ -17,7 +17,7 @@ from peakatlas.engine.run.packs import PackRunner
 from peakatlas.engine.run.pipeline import run_pipeline
 from peakatlas.engine.tokens.reader import Reader
 
-from .embeddings import PeakEmbeddings
+from .embeddings import PeakEmbeddings, require_finite
 from .errors import ModelError, SpecMismatchError
 from .spec import MAX_N_FRACTION, EmbeddingSpec
 from .summary import Summary
@@ -383,19 +383,8 @@ class Embedder(Summary):
         mean, weights = mean_of_strands(values, list(map(self._runner.n_real, tokens)))
         masked = rows_without_tokens(weights, owner, n)
         rows = mean_by_owner(mean, weights, owner, n)
-        _require_finite(rows[~masked], self.card.name)
+        require_finite(rows[~masked], self.card.name)
         return rows, masked
-
-
-def _require_finite(values: NDArray[np.float32], model: str) -> None:
-    """Refuse vectors of known DNA that hold NaN or infinity."""
-    wrong = int((~np.isfinite(values).all(axis=1)).sum())
-    if wrong:
-        raise ModelError(
-            f"{model} gave NaN or infinity for {wrong:,} of {len(values):,} sequences of known "
-            "DNA: its weights are damaged, or too large for this precision. Use --precision fp32, "
-            "or fetch the model again."
-        )
 
 
 def _check_options(layer: int, pooling: Pooling, model: LoadedModel) -> None:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from .errors import ModelError
 from .summary import Summary
 
 if TYPE_CHECKING:
@@ -31,3 +32,20 @@ class PeakEmbeddings(Summary):
         peaks, dim = self.values.shape
         empty = int(self.masked.sum())
         return f"Embeddings of {peaks:,} peaks", {"dimensions": dim, "without a vector": empty}
+
+
+def require_finite(values: NDArray[np.float32], model: str) -> None:
+    """Refuse vectors of known DNA, float32, shape (n, dim), that hold NaN or infinity.
+
+    Raises
+    ------
+    ModelError
+        Names the model.
+    """
+    wrong = int((~np.isfinite(values).all(axis=1)).sum())
+    if wrong:
+        raise ModelError(
+            f"{model} gave NaN or infinity for {wrong:,} of {len(values):,} sequences of known "
+            "DNA: its weights are damaged, or too large for this precision. Use --precision fp32, "
+            "or fetch the model again."
+        )
