@@ -225,6 +225,14 @@ MIX_UPS = {
         ("atlas", "lookup", ATLAS, PEAKS, "-o", "none/t.tsv"), "there is no folder ",
     ),
     "folder for a file": ((*ANNOTATE, "-o", BUNDLE), "bundle is a folder; a file is wanted"),
+    "another kind of output": (
+        (*ANNOTATE, "-o", "out.zarr"), "out.zarr is not the name of what is written",
+    ),
+    "output that is the input": ((*ANNOTATE, "-o", QUERY), "it would be overwritten"),
+    "output in the bundle": ((*ANNOTATE, "-o", f"{BUNDLE}/o.h5ad"), "there is no folder"),
+    "one path for two outputs": (
+        (*ANNOTATE, "-o", "o", "--report", "o"), "o is named for two outputs",
+    ),
     "bundle over other things": (
         ("train", QUERY, "--labels", "cell_type", "--atlas", ATLAS, "-o", ATLAS),
         "atlas.zarr exists and is not a bundle",

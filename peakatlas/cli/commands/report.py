@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -12,6 +12,10 @@ from peakatlas.cli.kinds import wants
 from peakatlas.cli.options import JsonOption, SeedOption
 from peakatlas.cli.outputs import check_apart, writable, written_whole
 from peakatlas.cli.terminal import print_facts, say, working
+from peakatlas.engine.errors import CountsError
+
+if TYPE_CHECKING:
+    import anndata as ad
 
 app = typer.Typer()
 
@@ -57,13 +61,24 @@ def report(
     as_json: JsonOption = False,
 ) -> None:
     """Write the report of an annotated file, without annotating again."""
-    import anndata as ad  # noqa: PLC0415 - keeps the help fast
-
     from peakatlas.classifier.report.page import write_report  # noqa: PLC0415
 
     check_apart([out], [annotated])
-    cells = ad.read_h5ad(annotated, backed="r")
+    cells = _opened(annotated)
     with working(f"writing {out}"), written_whole(out) as path:
         write_report(cells, path, labels_key=labels, batch_keys=batch or (), title=title, seed=seed)
     say(f"wrote {out}")
     print_facts({"path": str(out), "cells": cells.n_obs}, as_json=as_json)
+
+
+def _opened(annotated: Path) -> ad.AnnData:
+    """An h5ad, its counts left on the disk."""
+    import anndata as ad  # noqa: PLC0415 - keeps the help fast
+
+    try:
+        return ad.read_h5ad(annotated, backed="r")
+    except Exception as error:  # h5py and anndata raise many kinds
+        raise CountsError(
+            f"{annotated} cannot be read as an h5ad ({' '.join(str(error).split())}). Give what "
+            "`peakatlas annotate` wrote."
+        ) from error
