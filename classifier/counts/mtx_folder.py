@@ -5,11 +5,12 @@ Several samples may lie in one folder, each with its own beginning of the three 
 
 from __future__ import annotations
 
+import csv
 import gzip
 import re
-import shutil
-import tempfile
 import zlib
+from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, TYPE_CHECKING
 
@@ -17,14 +18,13 @@ import anndata as ad
 import numpy as np
 import pandas as pd
 import scipy.sparse as sp
-from scipy.io import mmread
 
 from peakatlas.engine.dna.gzip_stream import is_gzip, read_maybe_gzip
 from peakatlas.engine.errors import CountsError, IntervalError
 from peakatlas.engine.intervals.readers import read_bed
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
 MATRIX = "matrix.mtx"
 _BARCODES = ("barcodes.tsv",)
@@ -32,6 +32,7 @@ _BEDS = ("peaks.bed",)
 _FEATURES = ("features.tsv", "genes.tsv", "peaks.tsv", "regions.tsv")
 _HEADERS = frozenset({"barcode", "barcodes", "cell", "cells", "cell_id", "x", "v1"})
 _LINES = re.compile(r"\r\n|\n|\r")
+_FIELDS = ("real", "integer", "pattern", "double", "unsigned-integer")
 _LONGEST_LINE = 1 << 16
 _BYTES_AN_ENTRY = 4
 """Of the shortest line of a matrix, ``1 1`` and its end."""
@@ -114,6 +115,11 @@ def _features(file: Path, start: str) -> pd.DataFrame:
     table = _need(file, start, (*_FEATURES, *_BEDS))
     names, kinds = _column(table, 0), _column(table, 2)
     var = pd.DataFrame(index=pd.Index(names, dtype=object))
+    if any(kinds) and not all(kinds):
+        raise CountsError(
+            f"{table}: {kinds.count(''):,} features of {len(kinds):,} have no type in the third "
+            "column, the others have. It is not whole: fetch it again."
+        )
     if all(kinds) and kinds and not _numbers(kinds):
         var["feature_types"] = np.asarray(kinds, dtype=object)
     places = [_column(table, column) for column in (3, 4, 5)]
@@ -126,53 +132,87 @@ def _numbers(texts: Sequence[str]) -> bool:
     return all(text.isdigit() for text in texts)
 
 
-def _declared(file: Path) -> tuple[int, int]:
-    """Rows and columns that the head of a matrix declares.
+@dataclass(frozen=True)
+class _Head:
+    """What the first lines of a Matrix Market file declare."""
+
+    shape: tuple[int, int]
+    entries: int
+    pattern: bool
+    """Whether entries have no values; they count 1 each."""
+
+
+def _read_head(text: IO[bytes], file: Path) -> _Head:
+    """Read the lines before the entries.
 
     Raises
     ------
     CountsError
-        If it is no Matrix Market file of counts, or declares more entries than it can hold.
+        If they are not those of counts, or declare more entries than the file can hold.
     """
-    try:
-        with _text(file) as text:
-            words = text.readline(_LONGEST_LINE).decode("ascii").lower().split()
-            line = b"%"
-            while line.startswith(b"%") or line.isspace():
-                line = text.readline(_LONGEST_LINE)
-        _, _, layout, field, _ = words
-        sizes = [int(word) for word in line.decode("ascii").split()]
-    except (EOFError, OSError, zlib.error, ValueError) as fault:
-        raise _damaged(file, fault) from fault
+    words = text.readline(_LONGEST_LINE).decode("ascii").lower().split()
+    line = b"%"
+    while line.startswith(b"%") or line.isspace():
+        line = text.readline(_LONGEST_LINE)
+    _, _, layout, field, symmetry = words
+    rows, columns, *rest = (int(word) for word in line.decode("ascii").split())
     if layout != "coordinate":
         raise CountsError(f"{file}: a dense matrix. Write it in the coordinate format.")
-    if field == "complex":
-        raise CountsError(f"{file}: holds complex numbers, not counts. Give raw counts.")
+    if field not in _FIELDS or symmetry != "general":
+        raise CountsError(f"{file}: holds {field} {symmetry} values, not counts. Give raw counts.")
     room = file.stat().st_size * (_GZIP_TIMES if is_gzip(file) else 1) // _BYTES_AN_ENTRY
-    if len(sizes) != 3 or not 0 <= sizes[2] <= room:
+    if len(rest) != 1 or not 0 <= rest[0] <= room:
         raise CountsError(
             f"{file}: declares {line.decode('ascii').strip()!r} as rows, columns and entries, but "
             f"has room for {room:,} entries. It is not whole: fetch it again."
         )
-    return sizes[0], sizes[1]
+    return _Head((rows, columns), rest[0], field == "pattern")
+
+
+def _declared(file: Path) -> tuple[int, int]:
+    """Rows and columns that the head of a matrix declares."""
+    with _named(file), _text(file) as text:
+        return _read_head(text, file).shape
 
 
 def _matrix(file: Path) -> sp.coo_matrix:
-    """The matrix; SciPy reads a file by its path, since it may crash on streams."""
+    """The matrix, its entries checked; `scipy.io.mmread` may crash where a line is damaged."""
+    with _named(file), _text(file) as text:
+        head = _read_head(text, file)
+        if head.entries == 0 and not text.read(_LONGEST_LINE).strip():
+            return sp.coo_matrix(head.shape, dtype=np.float64)
+        table = pd.read_csv(
+            text,
+            sep=r"\s+",
+            header=None,
+            comment="%",
+            dtype={0: np.int64, 1: np.int64, 2: np.float64},
+            quoting=csv.QUOTE_NONE,
+            na_filter=False,
+            low_memory=False,
+        )
+        if table.shape != (head.entries, 2 if head.pattern else 3):
+            raise ValueError(f"{head.entries:,} entries are declared, {len(table):,} are there")
+        places = table[0].to_numpy() - 1, table[1].to_numpy() - 1
+        for each, most in zip(places, head.shape, strict=True):
+            if len(each) and not 0 <= each.min() <= each.max() < most:
+                raise ValueError("an entry lies outside of the matrix")
+        values = np.ones(len(table)) if head.pattern else table[2].to_numpy()
+        return sp.coo_matrix((values, places), shape=head.shape)
+
+
+@contextmanager
+def _named(file: Path) -> Iterator[None]:
+    """Say of a damaged matrix which file it is."""
     try:
-        if not is_gzip(file):
-            return sp.coo_matrix(mmread(str(file), spmatrix=True))
-        with tempfile.NamedTemporaryFile(prefix="peakatlas-", suffix=".mtx") as unpacked:
-            with gzip.open(file, "rb") as text:
-                shutil.copyfileobj(text, unpacked, 1 << 22)
-            unpacked.flush()
-            return sp.coo_matrix(mmread(unpacked.name, spmatrix=True))
+        yield
+    except CountsError:
+        raise
     except (EOFError, OSError, zlib.error, ValueError, OverflowError) as fault:
-        raise _damaged(file, fault) from fault
-
-
-def _damaged(file: Path, fault: Exception) -> CountsError:
-    return CountsError(f"{file}: not a whole Matrix Market file ({fault}). Fetch it again.")
+        raise CountsError(
+            f"{file}: not a whole Matrix Market file ({' '.join(str(fault).split())}). Fetch it "
+            "again."
+        ) from fault
 
 
 def _text(file: Path) -> IO[bytes]:
@@ -186,7 +226,7 @@ def _column(file: Path, column: int) -> list[str]:
     except (EOFError, OSError, zlib.error, UnicodeDecodeError) as fault:
         raise CountsError(f"{file}: no readable text ({fault}). Fetch it again.") from fault
     fields = [line.split("\t") for line in _LINES.split(text) if line.strip()]
-    return [line[column].strip().strip('"') if column < len(line) else "" for line in fields]
+    return [line[column].strip(" ").strip('"') if column < len(line) else "" for line in fields]
 
 
 def _matrices(folder: Path) -> list[Path]:

@@ -181,7 +181,9 @@ def plain_mtx(path: Path) -> Found:
         for name in ("barcodes.tsv", "features.tsv")
     )
     peaks = {
-        row for row, words in enumerate(features) if words[2:] and words[2].strip() == "Peaks"
+        row
+        for row, words in enumerate(features)
+        if words[2:] and words[2].strip(" ").lower() in ("peaks", "peak", "atac")
     } or set(range(len(features)))
     lines = [line for line in path.read_text().splitlines() if line.strip()]
     pattern = lines[0].lower().split()[3] == "pattern"
@@ -192,7 +194,9 @@ def plain_mtx(path: Path) -> Found:
         row, column = int(words[0]) - 1, int(words[1]) - 1
         peak, cell = (column, row) if turned else (row, column)
         if peak in peaks:
-            key = tuple(names[0].strip().strip('"') for names in (barcodes[cell], features[peak]))
+            key = tuple(
+                names[0].strip(" ").strip('"') for names in (barcodes[cell], features[peak])
+            )
             found[key] += 1 if pattern else float(words[2])
     return {key: value for key, value in found.items() if value}
 

@@ -120,7 +120,9 @@ def test_a_header_of_the_barcodes_is_none_of_them(tmp_path):
         ("3 2 2\n1 1 1", "not a whole Matrix Market file"),
         ("3 2 1\n1 1 x", "not a whole Matrix Market file"),
         ("3 2 1\n1 1 -4", "negative"),
-        ("3 2 1\n1 1 .5", "not a whole Matrix Market file"),
+        ("3 2 1\n1 1 .5", "fractional"),
+        ("3 2 3\n1 1 1\n2 1 1 9 9 9 1", "not a whole Matrix Market file"),
+        ("3 2 0\n1 1 1", "not a whole Matrix Market file"),
     ],
 )
 def test_a_matrix_that_is_not_whole_is_refused(text, says, tmp_path):
@@ -130,3 +132,9 @@ def test_a_matrix_that_is_not_whole_is_refused(text, says, tmp_path):
     mine.with_suffix(".mtx.gz").write_bytes(gzip.compress(mine.read_bytes()))
     mine.unlink()
     assert says in refusal(mine.with_suffix(".mtx.gz")) or says == "has room for"
+
+
+def test_features_of_which_some_have_no_type_are_refused(tmp_path):
+    lines = f"{NAMES[0]}\tp\tPeaks\n{NAMES[1]}\tp\n{NAMES[2]}\tp\tPeaks\n"
+    mine = sample(tmp_path, barcodes_tsv="A-1\nC-1\n", features_tsv=lines)
+    assert "1 features of 3 have no type in the third column" in refusal(mine)
