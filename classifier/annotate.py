@@ -12,19 +12,21 @@ import pandas as pd
 
 from peakatlas.atlas.atlas import Atlas
 from peakatlas.atlas.search.lookup import TIERS
-from peakatlas.classifier.bundle.bundle import Bundle
+from peakatlas.classifier.bundle.bundle import METHODS, Bundle
+from peakatlas.classifier.bundle.statistics_file import read_statistics, write_statistics
 from peakatlas.classifier.bundle.versions import versions
 from peakatlas.classifier.counts.matrix import CellCounts, read_counts
-from peakatlas.classifier.counts.peak_table import PeakTable
-from peakatlas.classifier.counts.registry import Sources, registry_rows, resolve
+from peakatlas.classifier.counts.registry import Sources, resolve
 from peakatlas.classifier.counts.written import fresh_copy
 from peakatlas.classifier.explain.elements import marker_elements
+from peakatlas.classifier.training.labeller import LabellerOptions, fit_labeller
 from peakatlas.classifier.trust.advice import warnings_of
+from peakatlas.classifier.trust.rejection import Rejection, Rule
 from peakatlas.engine.run.progress import counter
 
-from .align import Alignment
-from .predict import Prediction, predict
-from .rejection import Rejection, Rule, set_names
+from .cell_labels import N_AXES, CellLabels, label_cells
+from .query import Query, check_shared
+from .results import Results
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -33,22 +35,29 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from peakatlas.classifier.counts.registry import ResolvedValues
+    from peakatlas.classifier.training.labeller import FittedLabeller
     from peakatlas.engine.dna.genome import SequenceSource
     from peakatlas.engine.embedder import Embedder
+    from peakatlas.engine.intervals.table import Intervals
+
+MOST_BEHIND = 4_000
+"""Reference cells that are kept for maps."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class AnnotateOptions:
     """How a query is annotated."""
 
-    alignment: Alignment = "adaptive"
-    """Adaptation to the query: ``adaptive``, ``none``, a named loss or ``self-training``."""
     reject: bool = True
     """Whether uncertain and novel cells are left "Unassigned"."""
     rule: Rule = "limits"
     """What makes a cell uncertain: ``limits`` or ``sets``; see `Rejection`."""
     alpha: float = 0.1
-    """Error rate of the sets of types, from 0.001 to 0.5; see `Conformal`."""
+    """Error rate of the sets of types, from 0.001 to 0.5."""
+    statistics: str | None = None
+    """File with what was learnt from a whole query, of which this one is a part."""
+    write_statistics: str | None = None
+    """File to write what is learnt from this query to."""
     max_offset: int | None = None
     """Largest offset of centres (bp) at which an overlapping atlas row gives a peak's embedding."""
     append: bool = False
@@ -58,7 +67,7 @@ class AnnotateOptions:
     chain: str | None = None
     """Chain file by which the peaks are first lifted to the genome build of the atlas."""
     seed: int = 0
-    """Of the alignment."""
+    """Of the labeller."""
 
     def __post_init__(self) -> None:
         Rejection(rule=self.rule, alpha=self.alpha)
@@ -67,6 +76,20 @@ class AnnotateOptions:
     def rejection(self) -> Rejection:
         """When a cell is left "Unassigned"."""
         return Rejection(rule=self.rule if self.reject else "none", alpha=self.alpha)
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Annotation:
+    """Results, beside the counts that they belong to."""
+
+    counts: CellCounts
+    results: Results
+
+    def to_anndata(self) -> ad.AnnData:
+        """A copy of the query with the results, in memory."""
+        held = fresh_copy(self.counts.adata)
+        self.results.put_into(held)
+        return held
 
 
 def annotate(  # noqa: PLR0913 - options are keyword-only
@@ -91,7 +114,7 @@ def annotate(  # noqa: PLR0913 - options are keyword-only
         Counts, cells × peaks, in any format of `read_counts`. Not modified.
     bundle : Bundle, or path of one
     atlas : Atlas, or path of one, optional
-        Needed when the bundle was trained with one.
+        The one that the bundle was trained with; without it DNA is not read.
     genome : path of a FASTA, or SequenceSource, optional
         For peaks that miss the atlas; without it they are used by their coordinates only.
     embedder : Embedder, optional
@@ -110,13 +133,15 @@ def annotate(  # noqa: PLR0913 - options are keyword-only
     AnnData
         A copy of the query with ``obs["peakatlas_label"]``, ``["peakatlas_confidence"]``,
         ``["peakatlas_best"]``, ``["peakatlas_uncertainty"]``, ``["peakatlas_novelty"]``,
-        ``["peakatlas_reason"]``, ``["peakatlas_types"]`` (the set of types that the cell may be
-        of, ``|`` between them), ``["peakatlas_n_types"]`` (how many these are),
-        ``var["peakatlas_tier"]`` (what served each peak), ``obsm["X_peakatlas"]`` (aligned
-        embedding), for a bundle of several levels ``obs["peakatlas_label_<column>"]`` and
-        ``["peakatlas_confidence_<column>"]`` of each, and ``uns["peakatlas"]`` (provenance as JSON
-        text: ``"record"``, and under ``"inputs"`` the paths that were given; and a sample of the
-        reference in the same embedding; ``"markers"``: the `marker_elements` of each type).
+        ``["peakatlas_novelty_p"]``, ``["peakatlas_reason"]``, ``["peakatlas_set"]`` (the set of
+        types that the cell may be of, ``|`` between them), ``["peakatlas_set_size"]``,
+        ``var["peakatlas_tier"]`` (what served each peak), ``obsm["X_peakatlas"]`` (axes that
+        reference and query share), ``obsm["peakatlas_probabilities"]`` (one column a type, in the
+        order of the record's ``types``), for a bundle of several levels
+        ``obs["peakatlas_label_<column>"]`` and ``["peakatlas_confidence_<column>"]`` of each, and
+        ``uns["peakatlas"]`` (provenance as JSON text: ``"record"``, and under ``"inputs"`` the
+        paths that were given; reference cells on the same axes; ``"markers"``: the
+        `marker_elements` of each type). Columns of an earlier annotation are replaced.
 
     Raises
     ------
@@ -136,6 +161,32 @@ def annotate(  # noqa: PLR0913 - options are keyword-only
     >>> set(cells.obs["peakatlas_label"]) <= {*peakatlas.Bundle.load("bundle").types, "Unassigned"}
     True
     """
+    return annotation_of(
+        query,
+        bundle,
+        atlas,
+        genome,
+        embedder=embedder,
+        layer=layer,
+        use_raw=use_raw,
+        options=options,
+        progress=progress,
+    ).to_anndata()
+
+
+def annotation_of(  # noqa: PLR0913 - as above
+    query: str | Path | ad.AnnData | CellCounts,
+    bundle: Bundle | str | Path,
+    atlas: Atlas | str | Path | None = None,
+    genome: str | Path | SequenceSource | None = None,
+    *,
+    embedder: Embedder | None = None,
+    layer: str | None = None,
+    use_raw: bool = False,
+    options: AnnotateOptions | None = None,
+    progress: Callable[[str], None] | None = None,
+) -> Annotation:
+    """The results alone; takes and raises the same as `annotate`."""
     options, say = options or AnnotateOptions(), progress or (lambda _: None)
     model = bundle if isinstance(bundle, Bundle) else Bundle.load(bundle)
     store = Atlas.open(atlas) if isinstance(atlas, str | Path) else atlas
@@ -152,24 +203,51 @@ def annotate(  # noqa: PLR0913 - options are keyword-only
         chain=options.chain,
         report=say,
     )
-    named = sources.named(counts.peaks, store, model.registry)
+    named = sources.named(counts.peaks, store, model.peaks)
     found = resolve(named, store, sources, counter(progress))
     say(f"peaks: {found.describe(named)}")
-    peaks = PeakTable(found.values, registry_rows(named, model.registry))
-    said = predict(
-        model,
-        counts.rows,
-        peaks,
-        alignment=options.alignment,
-        rejection=options.rejection,
-        seed=options.seed,
-        progress=progress,
-    )
-    annotated = _written(counts, model, said, _record(counts, model, found, said, options))
-    annotated.var["peakatlas_tier"] = pd.Categorical(found.tier_names(), categories=TIERS)
+    matched = Query.match(counts, named, found.values, model)
+    say("fitting the labeller to it")
+    fitted = _fitted(matched, named, model, options)
+    say("labelling its cells")
+    cells = label_cells(matched, fitted, model, options.rejection)
+    obs = cells.columns(model, counts.adata.obs_names)
     inputs = {"query": query, "bundle": bundle, "atlas": atlas, "genome": genome}
-    annotated.uns["peakatlas"]["inputs"] = json.dumps({k: _path(v) for k, v in inputs.items()})
-    return annotated
+    record = {
+        **_record(counts, model, found, cells),
+        "options": asdict(options),
+        "labeller": fitted.diagnostics,
+    }
+    record["warnings"] = warnings_of(record)
+    uns = {
+        "record": json.dumps(record, sort_keys=True),
+        "inputs": json.dumps({name: _path(value) for name, value in inputs.items()}),
+        "markers": marker_elements(model),
+        **_behind(fitted, model),
+    }
+    results = Results(
+        obs=obs,
+        tiers=pd.Categorical(found.tier_names(), categories=TIERS),
+        embedding=cells.axes,
+        probabilities=cells.probabilities,
+        uns=uns,
+    )
+    return Annotation(counts=counts, results=results)
+
+
+def _fitted(
+    query: Query, named: Intervals, bundle: Bundle, options: AnnotateOptions
+) -> FittedLabeller:
+    """The labeller, fitted to the query or to what was learnt from the whole of it before."""
+    asked = LabellerOptions(members=METHODS[bundle.method], seed=options.seed)
+    if options.statistics is None:
+        learnt = query.statistics(asked.max_query, options.seed)
+    else:
+        learnt = read_statistics(options.statistics, named, bundle.peaks)
+    check_shared(query.counts.source, learnt, named, bundle)
+    if options.write_statistics is not None:
+        write_statistics(options.write_statistics, learnt, named, bundle.peaks)
+    return fit_labeller(bundle.reference, learnt, options=asked)
 
 
 def _path(given: object) -> str | None:
@@ -180,66 +258,40 @@ def _path(given: object) -> str | None:
     return str(given) if isinstance(given, str | Path) else None
 
 
+def _behind(fitted: FittedLabeller, bundle: Bundle) -> dict[str, Any]:
+    """Reference cells on the axes of the query's cells, for maps."""
+    axes, codes = fitted.reference_axes(N_AXES), fitted.reference_codes
+    rows = np.sort(np.random.default_rng(0).permutation(len(codes))[:MOST_BEHIND])
+    return {
+        "reference_embedding": axes[rows].astype(np.float16),
+        "reference_types": np.asarray(bundle.types)[codes[rows]],
+    }
+
+
 def _record(
-    counts: CellCounts,
-    bundle: Bundle,
-    found: ResolvedValues,
-    said: Prediction,
-    options: AnnotateOptions,
+    counts: CellCounts, bundle: Bundle, found: ResolvedValues, cells: CellLabels
 ) -> dict[str, Any]:
-    record: dict[str, Any] = {
+    return {
         "software": versions(),
         "query": counts.source,
         "cells": counts.n_cells,
         "peaks": counts.n_peaks,
-        "median_depth": float(np.median(said.depth)),
+        "median_depth": float(np.median(cells.depth)),
         "types": list(bundle.types),
-        "labels": _counted(said.labels),
+        "labels": _counted(cells.named(bundle)),
         "levels": bundle.levels.to_json(),
-        "labels_by_level": {level: _counted(told.labels) for level, told in said.levels.items()},
-        "unassigned": _counted(said.reason[said.reason != ""]),
-        "route": said.route,
-        "shared_counts": said.shared,
+        "labels_by_level": {name: _counted(each.labels) for name, each in cells.levels.items()},
+        "unassigned": _counted(cells.reason[cells.reason != ""]),
+        "shared_counts": cells.matched / cells.counted if cells.counted else 0.0,
         "tiers": found.tiers(),
-        "alignment": said.adaptation.to_json(),
-        "options": asdict(options),
         "spec": None if bundle.spec is None else bundle.spec.to_json(),
         "spec_digest": None if bundle.spec is None else bundle.spec.digest,
+        "method": bundle.method,
         "bundle": bundle.provenance,
-        "validation": bundle.validation,
+        "held_out": bundle.held_out,
     }
-    return {**record, "warnings": warnings_of(record)}
 
 
 def _counted(labels: NDArray[np.str_]) -> dict[str, int]:
     names, sizes = np.unique(labels, return_counts=True)
     return dict(zip(map(str, names), sizes.tolist(), strict=True))
-
-
-def _written(
-    counts: CellCounts, bundle: Bundle, said: Prediction, record: dict[str, Any]
-) -> ad.AnnData:
-    annotated = fresh_copy(counts.adata)
-    categories = [*bundle.types, "Unassigned"]
-    obs = annotated.obs
-    obs["peakatlas_label"] = pd.Categorical(said.labels, categories=categories)
-    obs["peakatlas_confidence"] = said.confidence
-    obs["peakatlas_best"] = pd.Categorical(said.best, categories=list(bundle.types))
-    obs["peakatlas_uncertainty"] = said.uncertainty
-    obs["peakatlas_novelty"] = said.novelty
-    obs["peakatlas_reason"] = pd.Categorical(said.reason)
-    obs["peakatlas_types"] = pd.Categorical(set_names(said.sets, bundle.types))
-    obs["peakatlas_n_types"] = said.sets.sum(axis=1).astype(np.int32)
-    for level, types in zip(said.levels, bundle.levels.types, strict=False):
-        labels = pd.Categorical(said.levels[level].labels, categories=[*types, "Unassigned"])
-        obs[f"peakatlas_label_{level}"] = labels
-        obs[f"peakatlas_confidence_{level}"] = said.levels[level].confidence
-    annotated.obsm["X_peakatlas"] = said.latent
-    markers = {"markers": marker_elements(bundle)} if "shared" in bundle.routes else {}
-    annotated.uns["peakatlas"] = {
-        **markers,
-        "record": json.dumps(record, sort_keys=True),
-        "reference_embedding": said.reference_latent.astype(np.float16),
-        "reference_types": np.asarray(bundle.types)[bundle.routes[said.route].sample_types],
-    }
-    return annotated

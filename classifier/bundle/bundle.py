@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 from safetensors import SafetensorError
 from safetensors.numpy import load as load_arrays
 from safetensors.numpy import save as save_arrays
 
-from peakatlas.classifier.cells import CellEncoder
 from peakatlas.classifier.counts.levels import Levels
 from peakatlas.engine.errors import BundleError, SpecMismatchError
 from peakatlas.engine.intervals.table import Intervals
@@ -19,39 +18,48 @@ from peakatlas.engine.spec import EmbeddingSpec
 from peakatlas.engine.summary import Summary, listed
 
 from .folder import FORMAT_VERSION, read_bundle_files, write_bundle_files
-from .route_files import restore_route, route_arrays, route_settings, under
+from .reference_files import reference_arrays, reference_cells
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from peakatlas.atlas.atlas import Atlas
-    from peakatlas.classifier.route import Route, RouteName
+    from numpy.typing import NDArray
 
-    from .route_files import Arrays
+    from peakatlas.atlas.atlas import Atlas
+    from peakatlas.classifier.models.protocol import Cells
+
+Method = Literal["default", "network"]
+METHODS: dict[Method, tuple[str, ...] | None] = {"default": None, "network": ("network",)}
+"""Members of the labeller by method; None for all."""
 
 
 @dataclass(frozen=True, eq=False, kw_only=True, repr=False)
 class Bundle(Summary):
-    """Everything that annotation needs.
+    """Everything that annotation needs: the reference cells, and how well they can be labelled.
+
+    The labeller itself is fitted to each query.
 
     Examples
     --------
     >>> bundle = Bundle.load("bundle")
-    >>> bundle.levels.columns, len(bundle.registry)
-    (('cell_type',), 89)
-    >>> sorted(bundle.validation)  # scores of each route on held-out reference cells
-    ['sequence', 'shared']
+    >>> bundle.levels.columns, len(bundle.peaks) == bundle.reference.n_peaks
+    (('cell_type',), True)
+    >>> 0 < bundle.held_out["accuracy"] <= 1  # of reference cells that were held out
+    True
     """
 
     levels: Levels
     """Cell types, coarse to fine."""
-    registry: Intervals
+    peaks: Intervals
     """Intervals to which counts are carried."""
+    reference: Cells
+    """Reference cells over `peaks`, with labels (of the finest level) and batches."""
     spec: EmbeddingSpec | None
     """Identity of the embeddings; None when trained without an atlas."""
-    encoder: CellEncoder
-    routes: dict[RouteName, Route]
-    """``shared``, ``sequence`` or both."""
+    method: Method
+    """Which members the labeller has."""
+    held_out: dict[str, Any]
+    """How well held-out reference cells were labelled; see `held_out_scores`."""
     provenance: dict[str, Any]
     """What the bundle was trained on, how, and with which software."""
 
@@ -62,22 +70,17 @@ class Bundle(Summary):
             "levels": listed(self.levels.columns) if len(self.levels.columns) > 1 else None,
             "reference": made.get("reference"),
             "cells": made.get("cells"),
-            "elements": len(self.registry),
+            "peaks": len(self.peaks),
             "embeddings": "none, DNA is not read"
             if spec is None
             else f"{spec.model} ({spec.digest[:12]})",
-            **{f"route {name}": _held_out(scores) for name, scores in self.validation.items()},
+            "held-out accuracy": f"{self.held_out['accuracy']:.3f}",
         }
 
     @property
     def types(self) -> tuple[str, ...]:
         """Cell types of the finest level, sorted."""
         return self.levels.finest
-
-    @property
-    def validation(self) -> dict[str, dict[str, Any]]:
-        """Scores of each route on held-out reference cells."""
-        return {name: route.validation for name, route in self.routes.items()}
 
     def check_atlas(self, atlas: Atlas | None) -> None:
         """Refuse an atlas whose embeddings the bundle was not trained on.
@@ -86,18 +89,9 @@ class Bundle(Summary):
         ------
         SpecMismatchError
             If the specs differ; the text names both.
-        BundleError
-            If the bundle needs an atlas and none is given.
         """
-        if self.spec is None:
+        if self.spec is None or atlas is None:
             return
-        if atlas is None:
-            if "shared" in self.routes and self.encoder.representation == "reindexed":
-                return
-            raise BundleError(
-                f"the bundle reads embeddings of {self.spec.model} ({self.spec.digest[:12]}). "
-                "Give the atlas that it was trained with."
-            )
         if atlas.spec.digest != self.spec.digest:
             raise SpecMismatchError(
                 f"the bundle was trained on embeddings of {self.spec.model} "
@@ -146,23 +140,18 @@ class Bundle(Summary):
             ) from error
 
 
-def _held_out(scores: Mapping[str, Any]) -> str:
-    """Accuracy on held-out cells in words; none for a bundle that kept no such score."""
-    whole = scores.get("fused_full_depth")
-    return "fitted" if whole is None else f"accuracy {whole['accuracy']:.3f} on held-out cells"
+def _batches(bundle: Bundle) -> list[str]:
+    batches = bundle.reference.batches
+    return [] if batches is None else np.unique(batches).tolist()
 
 
-def _arrays(bundle: Bundle) -> Arrays:
-    registry = bundle.registry
-    found: Arrays = {
-        "registry.contig_ids": registry.contig_ids,
-        "registry.start": registry.start,
-        "registry.end": registry.end,
+def _arrays(bundle: Bundle) -> dict[str, NDArray[Any]]:
+    return {
+        "peaks.contig_ids": bundle.peaks.contig_ids,
+        "peaks.start": bundle.peaks.start,
+        "peaks.end": bundle.peaks.end,
+        **reference_arrays(bundle.reference, bundle.types, _batches(bundle)),
     }
-    found.update({f"encoder.{k}": v for k, v in bundle.encoder.arrays().items()})
-    for name, route in bundle.routes.items():
-        found.update({f"{name}.{k}": v for k, v in route_arrays(route).items()})
-    return found
 
 
 def _settings(bundle: Bundle) -> dict[str, Any]:
@@ -170,32 +159,32 @@ def _settings(bundle: Bundle) -> dict[str, Any]:
         "format": "peakatlas-bundle",
         "format_version": FORMAT_VERSION,
         "levels": bundle.levels.to_json(),
-        "contigs": list(bundle.registry.contigs),
+        "batches": _batches(bundle),
+        "contigs": list(bundle.peaks.contigs),
         "spec": None if bundle.spec is None else bundle.spec.to_json(),
         "spec_digest": None if bundle.spec is None else bundle.spec.digest,
-        "encoder": bundle.encoder.settings(),
-        "routes": {name: route_settings(route) for name, route in bundle.routes.items()},
+        "method": bundle.method,
+        "held_out": bundle.held_out,
         "provenance": bundle.provenance,
     }
 
 
-def _restore(settings: Mapping[str, Any], arrays: Arrays) -> Bundle:
-    encoder = CellEncoder.restore(under(arrays, "encoder"), settings["encoder"])
+def _restore(settings: Mapping[str, Any], arrays: Mapping[str, NDArray[Any]]) -> Bundle:
     levels = Levels.from_json(settings["levels"])
-    n_types = len(levels.finest)
+    peaks = Intervals(
+        tuple(settings["contigs"]),
+        arrays["peaks.contig_ids"],
+        arrays["peaks.start"],
+        arrays["peaks.end"],
+    )
+    if settings["method"] not in METHODS:
+        raise ValueError(f"unknown method {settings['method']!r}")
     return Bundle(
         levels=levels,
-        registry=Intervals(
-            tuple(settings["contigs"]),
-            arrays["registry.contig_ids"],
-            arrays["registry.start"],
-            arrays["registry.end"],
-        ),
+        peaks=peaks,
+        reference=reference_cells(arrays, levels.finest, settings["batches"], len(peaks)),
         spec=None if settings["spec"] is None else EmbeddingSpec.from_json(settings["spec"]),
-        encoder=encoder,
-        routes={
-            name: restore_route(name, encoder, under(arrays, name), values, n_types)
-            for name, values in settings["routes"].items()
-        },
-        provenance=settings["provenance"],
+        method=settings["method"],
+        held_out=dict(settings["held_out"]),
+        provenance=dict(settings["provenance"]),
     )

@@ -14,7 +14,7 @@ from peakatlas.engine.errors import BundleError
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-FORMAT_VERSION = 4
+FORMAT_VERSION = 5
 SETTINGS_FILE = "bundle.json"
 ARRAYS_PATTERN = "arrays*.safetensors"
 _ORPHAN_S = 3600.0
@@ -125,6 +125,6 @@ def _is_old(path: Path) -> bool:
 def _check_version(folder: Path, settings: Mapping[str, Any]) -> None:
     if settings.get("format_version") != FORMAT_VERSION:
         raise BundleError(
-            f"{folder}: format version {settings.get('format_version')} is not the one that this "
-            f"peakatlas reads ({FORMAT_VERSION}). Train again."
+            f"{folder}: a bundle of format version {settings.get('format_version')}, and this "
+            f"peakatlas reads version {FORMAT_VERSION}. Train it again on its reference."
         )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import asdict, dataclass
 from itertools import pairwise
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -14,8 +14,6 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from numpy.typing import NDArray
-
-First = Literal["fine", "coarse"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -79,12 +77,14 @@ class Levels:
         """Type of a level that each of the finest types lies under, shape (n_finest,)."""
         return np.asarray(self.members[level], np.int64)
 
-    def sums(self, probabilities: NDArray[np.float32], level: int) -> NDArray[np.float32]:
+    def sums(
+        self, probabilities: NDArray[np.float32] | NDArray[np.float64], level: int
+    ) -> NDArray[np.float32]:
         """Probability of each type of a level: the sum over what lies under it.
 
         Parameters
         ----------
-        probabilities : float32, shape (n_cells, n_finest)
+        probabilities : float, shape (n_cells, n_finest)
         level : int
 
         Returns
@@ -94,27 +94,6 @@ class Levels:
         under = np.zeros((len(self.finest), len(self.types[level])), np.float32)
         under[np.arange(len(self.finest)), self.parents(level)] = 1
         return np.asarray(probabilities @ under, np.float32)
-
-    def best(self, probabilities: NDArray[np.float32], first: First) -> NDArray[np.int64]:
-        """Code of the finest type of each cell, from which those of the other levels follow.
-
-        Parameters
-        ----------
-        probabilities : float32, shape (n_cells, n_finest)
-        first : {"fine", "coarse"}
-            Whether the likeliest finest type is taken, or the likeliest type of the coarsest level,
-            then the likeliest under it, and so on down.
-        """
-        if first == "fine" or len(self.columns) == 1:
-            return np.asarray(probabilities.argmax(axis=1))
-        open_to = np.ones(probabilities.shape, np.bool_)
-        for level in range(len(self.columns)):
-            allowed = np.where(open_to, probabilities, -1)
-            sums = self.sums(np.maximum(allowed, 0), level)
-            reachable = self.sums(open_to.astype(np.float32), level) > 0
-            chosen = np.where(reachable, sums, -1).argmax(axis=1)
-            open_to &= self.parents(level)[None, :] == chosen[:, None]
-        return np.asarray(np.where(open_to, probabilities, -1).argmax(axis=1))
 
 
 def _check_nested(upper: str, coarse: NDArray[np.str_], lower: str, fine: NDArray[np.str_]) -> None:

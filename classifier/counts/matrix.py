@@ -29,7 +29,6 @@ if TYPE_CHECKING:
 
     from peakatlas.engine.intervals.table import Intervals
 
-MIN_CELLS_PER_LABEL = 3
 SHOWN = 5
 UNKNOWN_NAMES = frozenset({"", "nan", "NaN", "None", "NA"})
 
@@ -148,29 +147,6 @@ def read_counts(
     return CellCounts(rows, peaks, adata.obs, adata, source, path)
 
 
-def labels_of(counts: CellCounts, labels_key: str) -> NDArray[np.str_]:
-    """Labels of reference cells.
-
-    Parameters
-    ----------
-    counts : CellCounts
-    labels_key : str
-        Column of `obs`.
-
-    Returns
-    -------
-    str, shape (n_cells,)
-
-    Raises
-    ------
-    LabelsError
-        If there is no such column, a cell has no label, or there are too few cells or labels.
-    """
-    labels = column_of(counts, labels_key, "--labels")
-    check_labels(labels, f"{counts.source}: obs[{labels_key!r}]")
-    return labels
-
-
 def column_of(counts: CellCounts, name: str, option: str) -> NDArray[np.str_]:
     """A column of `obs` as strings.
 
@@ -213,28 +189,6 @@ def column_of(counts: CellCounts, name: str, option: str) -> NDArray[np.str_]:
             "Remove these cells, or label them."
         )
     return values
-
-
-def check_labels(labels: NDArray[np.str_], where: str) -> None:
-    """Refuse labels that cannot be learnt.
-
-    Raises
-    ------
-    LabelsError
-        If a label has fewer than 3 cells, or there is only one label.
-    """
-    names, sizes = np.unique(labels, return_counts=True)
-    if len(names) < 2:
-        raise LabelsError(f"{where}: only one label ({names[0]}). Training needs at least two.")
-    few = sizes < MIN_CELLS_PER_LABEL
-    if few.any():
-        shown = ", ".join(
-            f"{n} ({s})" for n, s in zip(names[few][:SHOWN], sizes[few], strict=False)
-        )
-        raise LabelsError(
-            f"{where}: {int(few.sum())} label(s) have fewer than {MIN_CELLS_PER_LABEL} cells: "
-            f"{shown}. Merge or remove them."
-        )
 
 
 def _plain(name: str) -> str:

@@ -12,42 +12,56 @@ import anndata as ad
 import numpy as np
 import scipy.sparse as sp
 
-from peakatlas.engine.errors import LabelsError
+from peakatlas.engine.errors import CountsError, LabelsError
 from peakatlas.engine.intervals.contig_names import match_contigs
-from peakatlas.engine.intervals.table import Intervals
 
+from .labels import check_labels, clean_labels, n_stripped
 from .levels import Levels
-from .matrix import CellCounts, check_labels, column_of, read_counts
-from .measured_peaks import Measured
-from .peak_table import PeakTable
+from .matrix import CellCounts, column_of, read_counts
 from .registry import registry_rows, shared_registry
+from .sparse import carry
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
     from numpy.typing import NDArray
 
     from peakatlas.atlas.atlas import Atlas
+    from peakatlas.engine.intervals.table import Intervals
 
-    from .registry import ResolvedValues, Sources
+    from .registry import Sources
 
 Reference: TypeAlias = str | Path | ad.AnnData | CellCounts
+LEAST_SHARED = 0.5
+"""Share of the counts that must lie in peaks of all references for the others to be left out."""
+LEAST_OF_A_TYPE = 200
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class LabelledCells:
-    """One reference."""
+    """One reference; arrays have one row for each cell that has counts."""
 
     counts: CellCounts
+    rows: NDArray[np.int64]
+    """Rows of `counts` that have counts, ascending."""
+    depth: NDArray[np.float64]
+    """Counts a cell."""
     labels: tuple[NDArray[np.str_], ...]
-    """One a label column, shape (n_cells,)."""
+    """One a label column."""
     batches: NDArray[np.str_]
-    """Name of the batch of each cell, shape (n_cells,)."""
+    """Name of the batch of each cell."""
+    stripped: int
+    """Labels that had blanks around them."""
+
+    @property
+    def empty(self) -> int:
+        """Cells of the file without counts."""
+        return self.counts.n_cells - len(self.rows)
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class LabelledSet:
-    """All reference cells as one table; arrays have one row a cell."""
+    """All reference cells that have counts; arrays have one row a cell."""
 
     parts: tuple[LabelledCells, ...]
     levels: Levels
@@ -69,6 +83,8 @@ class LabelledSet:
     ) -> LabelledSet:
         """Read references and check their labels.
 
+        Cells without counts are left out.
+
         Parameters
         ----------
         data : one or several of path, AnnData
@@ -86,7 +102,8 @@ class LabelledSet:
         CountsError, IntervalError
             If a reference cannot be used.
         LabelsError
-            If labels are absent, too few, or not nested; if a reference lacks a column.
+            If labels are absent, too few, not nested or called like peakatlas's own; if a
+            reference lacks a column.
         """
         given = [data] if isinstance(data, str | Path | ad.AnnData | CellCounts) else list(data)
         if not given:
@@ -110,8 +127,13 @@ class LabelledSet:
 
     @property
     def n_cells(self) -> int:
-        """Number of cells."""
+        """Number of cells that have counts."""
         return len(self.types)
+
+    @property
+    def depth(self) -> NDArray[np.float64]:
+        """Counts a cell, shape (n_cells,)."""
+        return np.concatenate([part.depth for part in self.parts])
 
     def named(self, sources: Sources, atlas: Atlas | None) -> list[Intervals]:
         """Peaks of each reference, lifted and renamed as asked for; see `Sources.named`."""
@@ -120,6 +142,23 @@ class LabelledSet:
             return [named[0], *(match_contigs(peaks, named[0].contigs) for peaks in named[1:])]
         return named
 
+    def sample(self, most: int, seed: int) -> NDArray[np.int64]:
+        """Rows of at most `most` cells, ascending.
+
+        Of each type at least 200 where there are so many (fewer of each where there are many
+        types), beyond that in proportion.
+        """
+        if self.n_cells <= most:
+            return np.arange(self.n_cells)
+        sizes = np.bincount(self.types)
+        least = np.minimum(sizes, min(LEAST_OF_A_TYPE, most // (2 * len(sizes))))
+        share = (most - least.sum()) / (sizes - least).sum()
+        wanted = least + np.floor((sizes - least) * share).astype(np.int64)
+        order = np.random.default_rng(seed).permutation(self.n_cells)
+        by_type = order[np.argsort(self.types[order], kind="stable")]
+        place = np.arange(self.n_cells) - np.repeat(np.cumsum(sizes) - sizes, sizes)
+        return np.sort(by_type[place < np.repeat(wanted, sizes)])
+
     def cells_by_batch(self) -> dict[str, dict[str, int]]:
         """Cells by batch and finest type; types that a batch lacks are left out."""
         return {
@@ -127,76 +166,79 @@ class LabelledSet:
             for b, name in enumerate(self.batch_names)
         }
 
-    def record(self, found: Sequence[ResolvedValues]) -> list[dict[str, Any]]:
+    def record(self) -> list[dict[str, Any]]:
         """What each reference is, for provenance."""
         return [
             {
                 "source": part.counts.source,
-                "cells": part.counts.n_cells,
+                "cells": len(part.rows),
+                "empty_cells": part.empty,
                 "peaks": part.counts.n_peaks,
-                "median_depth": float(np.median(part.counts.depth)),
-                "tiers": each.tiers(),
-                "types": sorted({str(name) for labels in part.labels[-1:] for name in labels}),
+                "median_depth": float(np.median(part.depth)),
+                "types": sorted(set(part.labels[-1].tolist())),
             }
-            for part, each in zip(self.parts, found, strict=True)
+            for part in self.parts
         ]
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class JoinedCounts:
-    """Counts of all references over the union of their peaks."""
+    """Counts of some cells of all references over one set of peaks."""
 
     matrix: sp.csr_matrix
     """Float32, shape (n_cells, n_peaks)."""
-    peaks: PeakTable
-    registry: Intervals
-    measured: Measured | None
-    """None where all references counted the same peaks."""
+    peaks: Intervals
+    measured: NDArray[np.bool_] | None
+    """Peaks that every reference counted, shape (n_peaks,); None where all are to be used."""
 
 
 def join(
-    counts: Sequence[CellCounts],
-    named: Sequence[Intervals],
-    found: Sequence[ResolvedValues],
-    atlas: Atlas | None,
+    labelled: LabelledSet, named: Sequence[Intervals], rows: NDArray[np.int64]
 ) -> JoinedCounts:
-    """Carry references to one set of peaks and one registry.
+    """Carry cells of all references to the peaks of the first, and those that it lacks.
 
-    A peak that several references have, to the base, is one column; others stay apart, and meet
-    in the registry where they overlap.
+    What only some references counted is left out of use, unless the peaks that all have hold less
+    than half of the counts.
 
     Parameters
     ----------
-    counts : sequence of CellCounts
+    labelled : LabelledSet
     named : sequence of Intervals
-        Their peaks by the names of the atlas.
-    found : sequence of ResolvedValues
-        Of these peaks.
-    atlas : Atlas or None
+        Peaks of each reference, by the names of the atlas.
+    rows : int64
+        Cells wanted, ascending.
     """
-    registry = shared_registry(named, found, atlas)
-    if len(counts) == 1:
-        table = PeakTable(found[0].values, registry_rows(named[0], registry))
-        return JoinedCounts(matrix=counts[0].matrix, peaks=table, registry=registry, measured=None)
-    every = Intervals.concatenate(named)
-    first, column = _columns(every)
-    union = every.take(first)
-    bounds = np.cumsum([0, *(len(peaks) for peaks in named)])
-    own = [column[a:b] for a, b in pairwise(bounds)]
-    values = np.concatenate([each.values for each in found])[first]
-    shown = np.zeros((len(counts), len(union)), np.bool_)
-    for row, columns in zip(shown, own, strict=True):
-        row[columns] = True
-    experiment = np.repeat(np.arange(len(counts)), [each.n_cells for each in counts])
-    return JoinedCounts(
-        matrix=sp.vstack(
-            [_spread(each.matrix, c, len(union)) for each, c in zip(counts, own, strict=True)],
-            format="csr",
-        ),
-        peaks=PeakTable(values, registry_rows(union, registry)),
-        registry=registry,
-        measured=None if shown.all() else Measured(experiment.astype(np.int64), shown),
-    )
+    peaks = shared_registry(named)
+    columns = [registry_rows(each, peaks) for each in named]
+    ends = np.cumsum([0, *(len(part.rows) for part in labelled.parts)])
+    blocks = []
+    for part, column, (start, stop) in zip(labelled.parts, columns, pairwise(ends), strict=True):
+        inside = rows[(rows >= start) & (rows < stop)] - start
+        blocks += _carried(part.counts, part.rows[inside], column, len(peaks))
+    matrix = sp.csr_matrix(sp.vstack(blocks, format="csr"), dtype=np.float32)
+    return JoinedCounts(matrix=matrix, peaks=peaks, measured=_in_all(columns, matrix))
+
+
+def _carried(
+    counts: CellCounts, rows: NDArray[np.int64], column: NDArray[np.int64], n_peaks: int
+) -> Iterator[sp.csr_matrix]:
+    """Counts of some cells of a reference, over all peaks, block by block."""
+    for start, block in counts.rows.blocks():
+        inside = rows[(rows >= start) & (rows < start + block.shape[0])] - start
+        if len(inside):
+            yield carry(sp.csr_matrix(block[inside]), column, np.arange(n_peaks))
+
+
+def _in_all(
+    columns: Sequence[NDArray[np.int64]], matrix: sp.csr_matrix
+) -> NDArray[np.bool_] | None:
+    every = np.ones(matrix.shape[1], np.bool_)
+    for column in columns:
+        every &= np.isin(np.arange(matrix.shape[1]), column)
+    if every.all():
+        return None
+    counts = np.asarray(matrix.sum(axis=0)).ravel()
+    return every if counts[every].sum() >= LEAST_SHARED * counts.sum() else None
 
 
 def _labelled(
@@ -207,8 +249,25 @@ def _labelled(
         batches = column_of(counts, batch_key, "--batch-key")
         if several:
             batches = np.asarray([f"{counts.source}: {name}" for name in batches])
-    labels = tuple(column_of(counts, column, "--labels") for column in columns)
-    return LabelledCells(counts=counts, labels=labels, batches=batches)
+    raw = [column_of(counts, column, "--labels") for column in columns]
+    labels = [
+        clean_labels(values, f"{counts.source}: obs[{column!r}]")
+        for column, values in zip(columns, raw, strict=True)
+    ]
+    depth = np.concatenate(
+        [np.asarray(block.sum(axis=1), np.float64).ravel() for _, block in counts.rows.blocks()]
+    )
+    rows = np.flatnonzero(depth)
+    if not len(rows):
+        raise CountsError(f"{counts.source}: no cell has a count. Give the raw counts.")
+    return LabelledCells(
+        counts=counts,
+        rows=rows,
+        depth=depth[rows],
+        labels=tuple(values[rows] for values in labels),
+        batches=batches[rows],
+        stripped=sum(n_stripped(values) for values in raw),
+    )
 
 
 def _distinct(counts: list[CellCounts]) -> list[CellCounts]:
@@ -222,23 +281,3 @@ def _distinct(counts: list[CellCounts]) -> list[CellCounts]:
         name = f"{each.source} ({seen[each.source]})" if many else each.source
         found.append(replace(each, source=name))
     return found
-
-
-def _columns(every: Intervals) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """First row of each distinct interval, in order of first occurrence; column of each row."""
-    keys = np.stack([every.contig_ids.astype(np.int64), every.start, every.end])
-    _, first, inverse = np.unique(keys, axis=1, return_index=True, return_inverse=True)
-    order = np.argsort(first, kind="stable")
-    rank = np.empty(len(order), np.int64)
-    rank[order] = np.arange(len(order))
-    return first[order], rank[inverse.ravel()]
-
-
-def _spread(matrix: sp.csr_matrix, columns: NDArray[np.int64], n_columns: int) -> sp.csr_matrix:
-    """Columns moved to their places among all; two that fall together are summed."""
-    shape = (matrix.shape[1], n_columns)
-    ones = np.ones(len(columns), np.float32)
-    move = sp.csr_matrix((ones, (np.arange(len(columns)), columns)), shape=shape)
-    moved = sp.csr_matrix(matrix @ move, dtype=np.float32)
-    moved.sort_indices()
-    return moved

@@ -174,29 +174,16 @@ def resolve(
     return ResolvedValues(np.asarray(found.values, np.float32), found.lookup)
 
 
-def shared_registry(
-    named: Sequence[Intervals], found: Sequence[ResolvedValues], atlas: Atlas | None
-) -> Intervals:
-    """Intervals to which counts are carried: the atlas rows that peaks overlap, else the peaks.
-
-    A peak of a later reference is not added if it is carried to what is there already.
+def shared_registry(named: Sequence[Intervals]) -> Intervals:
+    """Peaks of the first reference, and those of each later one that are carried to none so far.
 
     Parameters
     ----------
     named : sequence of Intervals
         Peaks of each reference.
-    found : sequence of ResolvedValues
-        Of the same peaks.
-    atlas : Atlas or None
     """
-    parts = []
-    own = list(named)
-    if atlas is not None:
-        rows = [np.asarray(each.lookup.overlap_row) for each in found if each.lookup is not None]
-        parts.append(atlas.intervals.take(np.unique(np.concatenate([r[r >= 0] for r in rows]))))
-        own = [peaks.take(np.flatnonzero(r < 0)) for peaks, r in zip(named, rows, strict=True)]
-    registry = Intervals.concatenate([*parts, own[0]])
-    for peaks in own[1:]:
+    registry = named[0]
+    for peaks in named[1:]:
         new = np.flatnonzero(registry_rows(peaks, registry) < 0)
         registry = Intervals.concatenate([registry, peaks.take(new)])
     return registry

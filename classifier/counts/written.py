@@ -22,13 +22,14 @@ OBS_COLUMNS = (
     "peakatlas_best",
     "peakatlas_uncertainty",
     "peakatlas_novelty",
+    "peakatlas_novelty_p",
     "peakatlas_reason",
-    "peakatlas_types",
-    "peakatlas_n_types",
+    "peakatlas_set",
+    "peakatlas_set_size",
 )
 """Columns of `obs` that every annotation writes."""
 VAR_COLUMNS = ("peakatlas_tier",)
-OBSM_KEYS = ("X_peakatlas", "X_peakatlas_map")
+OBSM_KEYS = ("X_peakatlas", "X_peakatlas_map", "peakatlas_probabilities")
 UNS_KEY = "peakatlas"
 _OF_LEVEL = ("peakatlas_label_", "peakatlas_confidence_")
 _RESERVED = "_index"

@@ -118,7 +118,6 @@ def enriched_kmers(
     Parameters
     ----------
     bundle : Bundle
-        With a route for shared peaks.
     genome : path of a FASTA (a genome, or one record a peak), or SequenceSource
         Of the bundle's elements.
     k : int
@@ -140,8 +139,6 @@ def enriched_kmers(
 
     Raises
     ------
-    BundleError
-        If the bundle reads nothing but DNA.
     GenomeError
         If the genome lacks an element.
     ValueError
@@ -166,9 +163,9 @@ def enriched_kmers(
         raise ValueError(f"top must be 1 or more, not {top}")
     scores, rng = element_scores(bundle), np.random.default_rng(seed)
     markers = [scores.best(code, top) for code in range(len(bundle.types))]
-    chosen = _with_others(markers, len(scores.rows), min(MOST_OTHERS, MOST_WORDS // 4**k), rng)
+    chosen = _with_others(markers, len(scores.weight), min(MOST_OTHERS, MOST_WORDS // 4**k), rng)
     source = genome if hasattr(genome, "fetch") else open_genome(genome)
-    elements = _Elements(source.fetch(bundle.registry.take(scores.rows[chosen])))
+    elements = _Elements(source.fetch(bundle.peaks.take(chosen)))
     found = _Patterns(elements, k)
     parts = []
     for code, name in enumerate(bundle.types):

@@ -1,4 +1,4 @@
-"""Which elements carry a type: what opening each adds to its log-odds, and how often it is open."""
+"""Which peaks carry a type: how much oftener its cells open them than other cells do."""
 
 from __future__ import annotations
 
@@ -7,15 +7,18 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
+import scipy.sparse as sp
+from scipy.special import logit
 
-from peakatlas.engine.errors import BundleError
+from peakatlas.classifier.counts.sparse import binary
 
 if TYPE_CHECKING:
-    import scipy.sparse as sp
+    from collections.abc import Sequence
+
     from numpy.typing import NDArray
 
     from peakatlas.classifier.bundle.bundle import Bundle
-    from peakatlas.classifier.route import Route
+    from peakatlas.classifier.models.protocol import Cells
 
 ELEMENT_COLUMNS = (
     "chrom",
@@ -30,25 +33,23 @@ ELEMENT_COLUMNS = (
 )
 
 
+LEAST = 1e-4
+"""Of shares, for their odds."""
+SHRINKAGE = 10.0
+"""Cells with the mean openness over types that are added to each type."""
+
+
 @dataclass(frozen=True, eq=False, kw_only=True)
 class ElementScores:
-    """What every element of a bundle says of every type; arrays have shape (n_elements, n_types).
+    """What every peak of a bundle says of every type; arrays have shape (n_peaks, n_types).
 
-    `weight` is what opening an element adds to the log-odds of a type against the mean of the
-    others, in natural units, in the median reference cell: coefficient × inverse document frequency
-    of the fitted linear member, over how many elements that cell opens (for a discriminant, over
-    the length of its row). `contribution` is that
-    times how much more often cells of the type open it, which is the part of the mean difference
-    in log-odds between the type and the others that the element carries (the mean Shapley value
-    of a linear model). The network, the other member of the ensemble, is not in it.
-
-    References
-    ----------
-    Lundberg and Lee (2017), A unified approach to interpreting model predictions, Corollary 1.
+    `weight` is the logarithm of the odds that a cell of the type opens the peak, over the odds
+    that a cell of another type does (each other type counting the same), in natural units. Ten
+    cells of mean openness are added to each type, so that a peak seen open in few cells has a
+    weight near 0. `contribution` is that times how much more often cells of the type open it. It
+    describes the reference cells, not the inside of the labeller.
     """
 
-    rows: NDArray[np.int64]
-    """Registry row of each element, shape (n_elements,)."""
     weight: NDArray[np.float32]
     contribution: NDArray[np.float32]
     open_in_type: NDArray[np.float32]
@@ -67,32 +68,23 @@ class ElementScores:
 
 
 def element_scores(bundle: Bundle) -> ElementScores:
-    """Score every element of a bundle for every type.
+    """Score every peak of a bundle for every type.
 
     Parameters
     ----------
     bundle : Bundle
-
-    Raises
-    ------
-    BundleError
-        If the bundle reads nothing but DNA, so that it has no weights on elements.
     """
-    route = bundle.routes.get("shared")
-    if route is None or route.sample_open is None:
-        raise BundleError(
-            f"the bundle ({bundle.encoder.representation}) reads only the DNA of peaks and has no "
-            'weights on elements. Train with representation="hybrid" or "reindexed".'
-        )
-    weight = _weights(route, route.sample_open)
-    inside = _open_shares(route.sample_open, route.sample_types, len(bundle.types))
+    reference = bundle.reference
+    inside, cells = _open_shares(reference, bundle.types)
+    mean = inside.mean(axis=1, keepdims=True)
+    shrunk = (inside * cells + SHRINKAGE * mean) / (cells + SHRINKAGE)
+    weight = _log_odds(shrunk) - _log_odds(_mean_of_others(shrunk))
     elsewhere = _mean_of_others(inside)
     return ElementScores(
-        rows=route.encoder.rows,
-        weight=weight,
-        contribution=weight * (inside - elsewhere),
-        open_in_type=inside,
-        open_elsewhere=elsewhere,
+        weight=weight.astype(np.float32),
+        contribution=(weight * (inside - elsewhere)).astype(np.float32),
+        open_in_type=inside.astype(np.float32),
+        open_elsewhere=elsewhere.astype(np.float32),
     )
 
 
@@ -102,7 +94,6 @@ def marker_elements(bundle: Bundle, *, top: int = 20) -> pd.DataFrame:
     Parameters
     ----------
     bundle : Bundle
-        With a route for shared peaks.
     top : int
         Elements a type, at most.
 
@@ -114,8 +105,6 @@ def marker_elements(bundle: Bundle, *, top: int = 20) -> pd.DataFrame:
 
     Raises
     ------
-    BundleError
-        If the bundle reads nothing but DNA.
     ValueError
         If `top` is below 1.
 
@@ -168,7 +157,7 @@ def marker_table(bundle: Bundle, scores: ElementScores, top: int) -> pd.DataFram
 def _of_type(bundle: Bundle, scores: ElementScores, code: int, top: int) -> pd.DataFrame:
     chosen = scores.best(code, top)
     return (
-        bundle.registry.take(scores.rows[chosen])
+        bundle.peaks.take(chosen)
         .to_frame()
         .assign(
             type=bundle.types[code],
@@ -181,31 +170,22 @@ def _of_type(bundle: Bundle, scores: ElementScores, code: int, top: int) -> pd.D
     )
 
 
-def _weights(route: Route, opened: sp.csr_matrix) -> NDArray[np.float32]:
-    scale = np.float32(_usual_length(route, opened))
-    weights = route.linear.coefficients - _mean_of_others(route.linear.coefficients)
-    weights *= (route.encoder.idf / scale)[:, None]
-    return np.asarray(weights, np.float32)
-
-
-def _usual_length(route: Route, opened: sp.csr_matrix) -> float:
-    """What the linear member divides inverse document frequencies by, in the median cell."""
-    if route.linear.unit:
-        return max(1e-12, float(np.median(np.sqrt(opened @ np.square(route.encoder.idf)))))
-    return float(route.encoder.tfidf_scale) * max(1.0, float(np.median(np.diff(opened.indptr))))
-
-
 def _open_shares(
-    opened: sp.csr_matrix, types: NDArray[np.int64], n_types: int
-) -> NDArray[np.float32]:
-    """Share of each type's cells that open an element, shape (n_elements, n_types)."""
-    shares = np.zeros((opened.shape[1], n_types), np.float32)
-    for code in np.unique(types):
-        shares[:, code] = np.asarray(opened[types == code].mean(axis=0)).ravel()
-    return shares
+    reference: Cells, types: Sequence[str]
+) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
+    """Share of each type's cells that open a peak, shape (n_peaks, n_types), and its cells."""
+    codes = np.searchsorted(np.asarray(types), reference.labels)
+    cells = np.bincount(codes, minlength=len(types))
+    place = (codes, np.arange(len(codes)))
+    member = sp.csr_matrix((np.ones(len(codes)), place), shape=(len(types), len(codes)))
+    return np.asarray((member @ binary(reference.counts)).todense()).T / cells, cells
 
 
-def _mean_of_others(values: NDArray[np.float32]) -> NDArray[np.float32]:
+def _log_odds(share: NDArray[np.float64]) -> NDArray[np.float64]:
+    return np.asarray(logit(np.clip(share, LEAST, 1 - LEAST)))
+
+
+def _mean_of_others(values: NDArray[np.float64]) -> NDArray[np.float64]:
     """For each column the mean of the other columns."""
     total = values.sum(axis=1, keepdims=True)
-    return np.asarray((total - values) / max(1, values.shape[1] - 1), np.float32)
+    return np.asarray((total - values) / max(1, values.shape[1] - 1))

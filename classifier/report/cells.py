@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from peakatlas.classifier.trust.metrics import UNASSIGNED
+from peakatlas.classifier.counts.labels import UNASSIGNED
 from peakatlas.engine.errors import LabelsError
 
 from .cell_map import cell_map
@@ -124,8 +124,8 @@ def _labels(obs: pd.DataFrame, types: Sequence[str], payload: Payload) -> list[d
     for level in levels_of(obs):
         column = payload.categories(obs[LEVEL + level])
         found.append(_named(f"level:{level}", f"label, {level}", column))
-    if "peakatlas_types" in obs:
-        column = payload.categories(obs["peakatlas_types"])
+    if "peakatlas_set" in obs:
+        column = payload.categories(obs["peakatlas_set"])
         found.append(_named("types", "possible types", column))
     return found
 

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from peakatlas.classifier.rejection import BETWEEN
-from peakatlas.classifier.trust.metrics import UNASSIGNED, confusion, per_type, score
+from peakatlas.classifier.counts.labels import BETWEEN, UNASSIGNED
+from peakatlas.classifier.trust.metrics import confusion, per_type, score
 from peakatlas.classifier.trust.reliability import reliability
 
 from .cells import LEVEL, column_of, levels_of
@@ -99,9 +99,9 @@ def truth_data(obs: pd.DataFrame, labels_key: str, types: Sequence[str]) -> dict
 
 def _covered(obs: pd.DataFrame, truth: NDArray[np.object_]) -> float | None:
     """Share of cells whose set of possible types holds the known one; None without sets."""
-    if "peakatlas_types" not in obs or not len(obs):
+    if "peakatlas_set" not in obs or not len(obs):
         return None
-    sets = obs["peakatlas_types"].astype(str).str.split(BETWEEN, regex=False)
+    sets = obs["peakatlas_set"].astype(str).str.split(BETWEEN, regex=False)
     return round(float(np.mean([name in each for name, each in zip(truth, sets, strict=True)])), 4)
 
 
@@ -139,9 +139,9 @@ def _wilson(share: float, cells: int) -> dict[str, float]:
 
 def set_data(obs: pd.DataFrame) -> dict[str, Any] | None:
     """How many types cells may be of, and the commonest sets; None where none were made."""
-    if "peakatlas_types" not in obs:
+    if "peakatlas_set" not in obs:
         return None
-    sets = Counter(obs["peakatlas_types"].astype(str))
+    sets = Counter(obs["peakatlas_set"].astype(str))
     sizes: Counter[int] = Counter()
     for text, cells in sets.items():
         sizes[len(text.split(BETWEEN)) if text else 0] += cells
@@ -179,12 +179,12 @@ def marker_data(kept: Mapping[str, Any]) -> list[dict[str, Any]]:
 
 
 def held_out_types(record: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """How well reference cells of each type were told by models that had not seen them."""
-    found = record["validation"].get(record["route"], {}).get("by_type", {})
+    """How well held-out reference cells of each type were labelled."""
+    found = record["held_out"].get("by_type", {})
     return [{"type": name, **scores} for name, scores in found.items()]
 
 
 def held_out_reliability(record: Mapping[str, Any]) -> dict[str, Any] | None:
     """Reliability on held-out reference cells with intervals; None for older objects."""
-    found = record["validation"].get(record["route"], {}).get("reliability")
+    found = record["held_out"].get("reliability")
     return with_intervals(found) if found else None

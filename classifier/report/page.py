@@ -27,7 +27,7 @@ from .figures import (
     truth_data,
 )
 from .payload import Payload, packed
-from .words import advice_html, alignment_words, inputs_of, rerun, summary_of
+from .words import advice_html, inputs_of, labeller_words, member_weights, rerun, summary_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -91,7 +91,7 @@ def write_report(
     }
     blocks = {
         "advice": advice_html(record["warnings"]),
-        "alignment": "".join(f"<p>{html.escape(said)}</p>" for said in facts["alignment"]),
+        "labeller": "".join(f"<p>{html.escape(said)}</p>" for said in facts["labeller"]),
         "style": _file("style.css"),
         "script": "\n".join(_file(f"{name}.js") for name in SCRIPTS),
         "payload": payload.packed(facts),
@@ -132,7 +132,8 @@ def report_data(
         "cells": cell_data(annotated, record["types"], payload, asked),
         "record": record,
         "summary": summary_of(record, obs["peakatlas_confidence"].to_numpy(np.float32)),
-        "alignment": alignment_words(record["alignment"]),
+        "labeller": labeller_words(record["labeller"]),
+        "weights": member_weights(record["labeller"]),
         "composition": composition(record),
         "confidence": confidence_by_type(obs),
         "held_out": held_out_types(record),

@@ -9,20 +9,22 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from peakatlas.classifier.trust.metrics import UNASSIGNED
+from peakatlas.classifier.counts.labels import UNASSIGNED
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from numpy.typing import NDArray
 
-ALIKE, SOMEWHAT, DIFFERENT = 0.6, 0.75, 0.9
-LOSS_WORDS = {
-    "coral": "CORAL (covariances)",
-    "mmd": "MMD (whole distributions)",
-    "adversarial": "adversarial",
-    "class-conditional": "class-conditional (type by type)",
+MEMBER_WORDS = {
+    "noise_aware": "discriminant that knows its noise",
+    "lda": "linear discriminant",
+    "logistic": "logistic regression",
+    "multinomial": "multinomial over peaks",
+    "dna": "profiles from DNA",
+    "network": "alignment network",
 }
+LEAST_WEIGHT = 0.01
 
 
 def summary_of(record: Mapping[str, Any], confidence: NDArray[np.float32]) -> str:
@@ -54,9 +56,9 @@ def _reasons(record: Mapping[str, Any]) -> str:
 
 
 def _means(record: Mapping[str, Any]) -> str:
-    if record["spec"] is None:
-        return "by their accessibility, without sequence,"
-    return "by their accessibility and sequence" if record["route"] == "shared" else "by sequence"
+    if record["labeller"]["weights"].get("dna", 0) > LEAST_WEIGHT:
+        return "by their accessibility and the DNA of their peaks"
+    return "by their accessibility"
 
 
 def _evidence(record: Mapping[str, Any]) -> str:
@@ -83,62 +85,46 @@ def advice_html(warnings: list[str]) -> str:
     return f'<ul class="warnings">{"".join(items)}</ul>'
 
 
-def alignment_words(told: Mapping[str, Any]) -> list[str]:
-    """How reference and query differ, what was done about it and why; one sentence each.
+def labeller_words(found: Mapping[str, Any]) -> list[str]:
+    """How the cells were labelled and how well that is expected to work; one sentence each.
 
     Parameters
     ----------
-    told : mapping
-        ``record["alignment"]``.
+    found : mapping
+        ``record["labeller"]``.
     """
-    before, after, shift = (
-        told.get(name) for name in ("separability", "separability_after", "shift")
-    )
-    said = []
-    if before is not None:
-        said.append(
-            f"Before any adaptation, a classifier tells reference cells from query cells with an "
-            f"AUC of {before:.2f}, where 0.50 is guessing and 1.00 is always right: the two sets "
-            f"{_difference(before)}."
-        )
-    if after is not None and told.get("used"):
-        said.append(f"In the space that labelled the cells it is {after:.2f}: {_left(after)}.")
-    if shift is not None:
-        said.append(
-            f"The proportions of types differ by {shift:.0%} (the share of cells that would have "
-            "to change their type to make them equal)."
-        )
-    return [*said, *_done(told)]
-
-
-def _done(told: Mapping[str, Any]) -> list[str]:
-    losses = told.get("losses") or {}
-    parts = [
-        f"{LOSS_WORDS.get(name, name)} {weight:.2f}" for name, weight in losses.items() if weight
+    by = "whole batches" if found["pseudo_queries"].get("by") == "batch" else "random parts"
+    said = [
+        f"Reference cells were held out ({by}), made as shallow as the query and shown on its "
+        f"peaks alone. Of these {found['accuracy']:.0%} were labelled rightly (macro-F1 "
+        f"{found['macro_f1']:.2f}), and confidence was off by {found['ece']:.2f} in the mean.",
+        _members(found),
     ]
-    how = f" by {', '.join(parts)}" if parts else ""
-    network = "was pulled towards the query" + how if told.get("used") else "was left as trained"
-    said = [f"The network {network}, because {_reason(told.get('reason', ''))}."]
-    if told.get("self_reason"):
-        verb = "was trained" if told.get("self_trained") else "was not trained"
-        said.append(
-            f"The labelling {verb} on the query's own surer cells, because "
-            f"{_reason(told['self_reason'])}."
-        )
+    if found["composition"].get("used"):
+        said.append("The proportions of types were estimated from the query itself.")
+    if not found.get("converged", True):
+        said.append("The fit of the weights did not converge: treat the confidence with care.")
     return said
 
 
-def _reason(text: str) -> str:
-    return text.replace(" -> ", " → ").rstrip(".")
+def member_weights(found: Mapping[str, Any]) -> list[tuple[str, float]]:
+    """Members in words and their shares of the weight, the heaviest first.
+
+    Parameters
+    ----------
+    found : mapping
+        ``record["labeller"]``.
+    """
+    total = sum(found["weights"].values()) or 1.0
+    shares = [
+        (MEMBER_WORDS.get(name, name), weight / total) for name, weight in found["weights"].items()
+    ]
+    return sorted(shares, key=lambda item: -item[1])
 
 
-def _difference(auc: float) -> str:
-    words = ((ALIKE, "are alike"), (SOMEWHAT, "differ a little"), (DIFFERENT, "differ clearly"))
-    return next((said for limit, said in words if auc < limit), "differ strongly")
-
-
-def _left(auc: float) -> str:
-    return "hardly any difference is left" if auc < ALIKE else "some difference is left"
+def _members(found: Mapping[str, Any]) -> str:
+    named = [f"{name} {share:.0%}" for name, share in member_weights(found) if share > LEAST_WEIGHT]
+    return f"What labelled the cells, by weight: {', '.join(named) or 'none'}."
 
 
 def rerun(record: Mapping[str, Any], inputs: Mapping[str, str | None]) -> dict[str, str]:

@@ -11,6 +11,8 @@ MANY_OPEN = 0.3
 FEW_SHARED = 0.3
 SHALLOW = 0.5
 MANY_MISSING = 0.5
+WIDE_GAP = 0.1
+"""Expected calibration error from which a warning is due."""
 
 
 def warnings_of(record: Mapping[str, Any]) -> list[str]:
@@ -21,22 +23,39 @@ def warnings_of(record: Mapping[str, Any]) -> list[str]:
     record : mapping
         What `annotate` keeps in ``uns["peakatlas"]``.
     """
-    found = (_route(record), _missing(record), _depth(record), _open(record), _empty(record))
+    found = (
+        _shared(record),
+        _missing(record),
+        _depth(record),
+        _calibration(record),
+        _open(record),
+        _empty(record),
+    )
     return [text for text in found if text]
 
 
-def _route(record: Mapping[str, Any]) -> str:
+def _shared(record: Mapping[str, Any]) -> str:
     if record["shared_counts"] >= FEW_SHARED:
         return ""
     share = f"{record['shared_counts']:.0%} of the query's counts lie in peaks that the reference"
-    if record["route"] == "sequence":
+    if record["labeller"]["weights"].get("dna", 0) > 0:
         return (
-            f"Only {share} knows, so cells were labelled by the DNA of their peaks alone, which "
-            "is less accurate. Count the query on the reference's peaks if you have its fragments."
+            f"Only {share} knows, so labels rest on the DNA of peaks, which is less accurate. "
+            "Count the query on the reference's peaks if you have its fragments."
         )
     return (
-        f"Only {share} knows, and there was no sequence to fall back on: treat all labels with "
-        "care. Give an atlas and --genome, or count the query on the reference's peaks."
+        f"Only {share} knows, and DNA says nothing of the rest: treat all labels with care. Count "
+        "the query on the reference's peaks, or train and annotate with an atlas."
+    )
+
+
+def _calibration(record: Mapping[str, Any]) -> str:
+    gap = record["labeller"]["ece"]
+    if gap <= WIDE_GAP:
+        return ""
+    return (
+        f"The confidence of held-out reference cells, made like the query, is off by {gap:.2f} in "
+        "the mean. Read it as an order, not as a probability."
     )
 
 

@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
+from peakatlas.classifier.counts.labels import UNASSIGNED
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from numpy.typing import ArrayLike, NDArray
-
-UNASSIGNED = "Unassigned"
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -17,9 +17,7 @@ CELLS_PANEL = "Annotate cells"
 FORMATS = "h5ad, h5mu, AnnData-Zarr, 10x h5 or folder"
 """What counts of cells x peaks are read from."""
 
-AlignmentName = Literal[
-    "adaptive", "none", "coral", "mmd", "adversarial", "class-conditional", "self-training"
-]
+MethodName = Literal["default", "network"]
 RuleName = Literal["limits", "sets"]
 AtlasArgument = Annotated[
     Path, typer.Argument(metavar="ATLAS", help="Folder of the atlas.", callback=wants("atlas"))

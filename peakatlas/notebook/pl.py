@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
+from peakatlas.classifier.counts.labels import UNASSIGNED
 from peakatlas.classifier.report.cells import column_of
 from peakatlas.classifier.report.figures import composition as _composition
 from peakatlas.classifier.report.figures import held_out_reliability, truth_data
-from peakatlas.classifier.trust.metrics import UNASSIGNED
 from peakatlas.engine.errors import CountsError, LabelsError
 
 from .drawing import (

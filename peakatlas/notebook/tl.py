@@ -10,8 +10,7 @@ from typing import TYPE_CHECKING, Literal, overload
 
 import numpy as np
 
-from peakatlas.classifier.annotate import annotate as _annotate
-from peakatlas.classifier.counts.written import result_columns
+from peakatlas.classifier.annotate import annotation_of
 from peakatlas.classifier.report.cell_map import cell_map as _cell_map
 from peakatlas.engine.errors import CountsError
 
@@ -85,7 +84,7 @@ def annotate(  # noqa: PLR0913 - options are keyword-only
         Raw counts, cells × peaks.
     bundle : Bundle, or path of one
     atlas : Atlas, or path of one, optional
-        Needed when the bundle was trained with one.
+        The one that the bundle was trained with; without it DNA is not read.
     genome : path of a FASTA, or SequenceSource, optional
         For peaks that miss the atlas.
     embedder : Embedder, optional
@@ -118,7 +117,7 @@ def annotate(  # noqa: PLR0913 - options are keyword-only
     >>> "peakatlas_label" in cells.obs, cells.obsm["X_peakatlas"].shape[0] == cells.n_obs
     (True, True)
     """
-    found = _annotate(
+    found = annotation_of(
         adata,
         bundle,
         atlas,
@@ -129,8 +128,9 @@ def annotate(  # noqa: PLR0913 - options are keyword-only
         options=options,
     )
     if copy:
-        return found
-    _carry(found, adata)
+        return found.to_anndata()
+    found.results.put_into(adata)
+    adata.obsm.pop(MAP_KEY, None)
     return None
 
 
@@ -200,15 +200,3 @@ def check_annotated(adata: ad.AnnData) -> None:
         raise CountsError(
             "the object holds no annotation. Run peakatlas.tl.annotate(adata, bundle) on it first."
         )
-
-
-def _carry(found: ad.AnnData, into: ad.AnnData) -> None:
-    """Bring the results of an annotation over, in place of those of an earlier one."""
-    for old in result_columns(into):
-        del into.obs[old]
-    for name in result_columns(found):
-        into.obs[name] = found.obs[name]
-    into.var["peakatlas_tier"] = found.var["peakatlas_tier"]
-    into.obsm.pop(MAP_KEY, None)
-    into.obsm["X_peakatlas"] = found.obsm["X_peakatlas"]
-    into.uns[KEY] = found.uns[KEY]

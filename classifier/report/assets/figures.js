@@ -7,7 +7,7 @@ const upwards = { autorange: "reversed", type: "category" };
 class Figures {
   constructor(data, shown, colourOf) { Object.assign(this, { data, shown, colourOf }); }
   draw() { this.composition(); this.histogram(); this.boxes(); this.drawFixed(); }
-  drawFixed() { this.calibration(); this.sets(); this.confusion(); this.tiers(); this.separability(); }
+  drawFixed() { this.calibration(); this.sets(); this.confusion(); this.tiers(); this.weights(); }
   type(name) { return { text: name, colour: this.colourOf({ key: "label" }, name) }; }
 
   composition() {
@@ -116,14 +116,9 @@ class Figures {
     table(el("tiers-table"), "Peaks by what served them", ["peaks", "number", "share"], found.map(([name, n]) => [name, count(n), percent(n / this.data.record.peaks)]));
   }
 
-  separability() {
-    const told = this.data.record.alignment, steps = [["before", told.separability], ["after", told.separability_after]].filter(([, auc]) => auc !== null && auc !== undefined);
-    el("separability").closest("figure").hidden = !steps.length;
-    if (!steps.length) return;
-    const names = steps.map(([name]) => name), at = steps.map(([, auc]) => auc), colours = [token("--quiet"), token("--accent")];
-    draw("separability", [
-      { type: "scatter", mode: "lines", x: at, y: names, line: { color: token("--line"), width: 3 }, hoverinfo: "skip" },
-      { type: "scatter", mode: "markers+text", x: at, y: names, marker: { size: 15, color: colours }, text: at.map(auc => `  ${fixed(auc, 2)}`), textposition: "middle right", cliponaxis: false, hoverinfo: "none" },
-    ], { height: 90 + 44 * steps.length, showlegend: false, xaxis: { range: [.47, 1.06], title: { text: "AUC (0.5: not to be told apart; 1: always)" } }, yaxis: { ...upwards, range: [steps.length - .5, -.5], autorange: false } });
+  weights() {
+    const found = this.data.weights;
+    draw("weights", [bars(found.map(([name]) => name), found.map(([, share]) => share), "share of the weight", { marker: { color: token("--accent") }, hovertemplate: "%{x:.0%}<extra></extra>" })],
+      { height: 80 + 34 * found.length, xaxis: { tickformat: ".0%", title: { text: "share of the weight" } }, yaxis: upwards });
   }
 }

@@ -5,7 +5,7 @@ async function start() {
   const map = new CellMap(data, shown, colourOf), cells = new CellTable(data, shown), figures = new Figures(data, shown, colourOf);
   fillOverview(data);
   fillTruth(data, figures);
-  fillValidation(data, figures);
+  fillHeldOut(data, figures);
   fillLevels(data, colourOf);
   fillProvenance(data);
   new Markers(data, figures).start();

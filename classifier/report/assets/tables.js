@@ -25,16 +25,10 @@ function fillTruth(data, figures) {
   }));
 }
 
-function fillValidation(data, figures) {
-  const found = data.record.validation[data.record.route] ?? {}, rows = [];
-  const parts = { fused: "together (used)", network: "network alone", linear: "linear head alone" };
-  const looks = { full_depth: "full depth", thinned: "thinned", fewer_peaks: "fewer peaks" };
-  for (const [part, name] of Object.entries(parts)) for (const [look, words] of Object.entries(looks)) {
-    const scores = found[`${part}_${look}`];
-    if (scores?.accuracy !== undefined) rows.push([name, words, percent(scores.accuracy), fixed(scores.macro_f1)]);
-  }
-  if (rows.length) table(el("validation"), "Held-out reference cells", ["labelled by", "shown", "accuracy", "macro-F1"], rows, [0, 1]);
-  if (data.held_out.length) table(el("held-out"), "Held-out reference cells of each type, at full depth", ["type", "cells", "precision", "recall", "mistaken for"], data.held_out.map(row => [
+function fillHeldOut(data, figures) {
+  const scores = data.record.held_out;
+  el("held-out-words").textContent = `Reference cells that the labeller had not seen: ${percent(scores.accuracy)} of them were labelled rightly, macro-F1 ${fixed(scores.macro_f1)}.`;
+  if (data.held_out.length) table(el("held-out"), "Held-out reference cells of each type", ["type", "cells", "precision", "recall", "mistaken for"], data.held_out.map(row => [
     figures.type(row.type), count(row.cells), fixed(row.precision, 2), fixed(row.recall, 2), Object.entries(row.mistaken_for).map(([name, n]) => `${name} (${count(n)})`).join(", ") || "–",
   ]), [0, 4]);
 }
@@ -50,7 +44,7 @@ function fillLevels(data, colourOf) {
 function fillProvenance(data) {
   const { record } = data, spec = record.spec, bundle = record.bundle;
   table(el("versions"), "Software", ["package", "version"], Object.entries(record.software), [0, 1]);
-  const facts = [["reference", bundle.reference], ["labels of the reference", bundle.labels_key], ["embedding model", spec?.model], ["embedding spec (SHA-256)", record.spec_digest], ["route", record.route], ["alignment asked for", record.options.alignment], ["seed", record.options.seed]];
+  const facts = [["reference", bundle.reference], ["labels of the reference", bundle.labels_key], ["embedding model", spec?.model], ["embedding spec (SHA-256)", record.spec_digest], ["method", record.method], ["seed", record.options.seed]];
   table(el("facts"), "Inputs and choices", ["what", "value"], facts.filter(([, value]) => value !== undefined && value !== null).map(([name, value]) => [name, String(value).replace(/^([0-9a-f]{16})[0-9a-f]{48}$/, "$1…")]), [0, 1]);
   el("record").textContent = JSON.stringify(record, null, 2);
 }

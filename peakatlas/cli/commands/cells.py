@@ -15,7 +15,6 @@ from peakatlas.cli.opened import check_genome, opened_atlas
 from peakatlas.cli.options import (
     CELLS_PANEL,
     FORMATS,
-    AlignmentName,
     AtlasOption,
     ChainOption,
     GenomeOption,
@@ -93,10 +92,6 @@ def annotate(
             help="Column of obs with known types: compared in the report, else unread.",
         ),
     ] = None,
-    alignment: Annotated[
-        AlignmentName,
-        typer.Option("--alignment", help="How the network is pulled towards the query."),
-    ] = "adaptive",
     assign_all: Annotated[
         bool, typer.Option("--assign-all", help="Give every cell a type, however unsure.")
     ] = False,
@@ -118,6 +113,23 @@ def annotate(
             "that does not hold one type (sets).",
         ),
     ] = "limits",
+    statistics: Annotated[
+        Path | None,
+        typer.Option(
+            "--statistics",
+            metavar="FILE",
+            help="What was learnt from a whole query, to label a part of it as in the whole.",
+        ),
+    ] = None,
+    write_statistics: Annotated[
+        Path | None,
+        typer.Option(
+            "--write-statistics",
+            metavar="FILE",
+            help="File to write what is learnt from this query to, for --statistics.",
+            callback=writable(),
+        ),
+    ] = None,
     layer: LayerOfCountsOption = None,
     use_raw: UseRawOption = False,
     seed: SeedOption = 0,
@@ -134,17 +146,18 @@ def annotate(
     from peakatlas.classifier.annotate import AnnotateOptions  # noqa: PLC0415 - keeps the help fast
 
     options = AnnotateOptions(
-        alignment=alignment,
         reject=not assign_all,
         rule=rule,
         alpha=alpha,
+        statistics=None if statistics is None else str(statistics),
+        write_statistics=None if write_statistics is None else str(write_statistics),
         max_offset=max_offset,
         append=append,
         match_contigs=match_contigs,
         chain=None if chain is None else str(chain),
         seed=seed,
     )
-    check_apart([out, report], [query, bundle, atlas, genome, chain])
+    check_apart([out, report, write_statistics], [query, bundle, atlas, genome, chain, statistics])
     with opened_atlas(atlas) as opened, steps() as begin:
         begin("reading the query")
         counts = _read(query, labels, layer, use_raw)
@@ -186,7 +199,7 @@ def _query_facts(
     annotated: ad.AnnData, out: Path, report: Path | None, *, as_json: bool
 ) -> dict[str, Any]:
     record = json.loads(annotated.uns["peakatlas"]["record"])
-    names = ("cells", "peaks", "tiers", "labels", "unassigned", "route")
+    names = ("cells", "peaks", "tiers", "labels", "unassigned")
     facts: dict[str, Any] = {"path": str(out), "report": str(report) if report else None}
     facts |= {name: record[name] for name in names}
     if as_json:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 import peakatlas
-from peakatlas.cli.base import ResumableCommand
+from peakatlas.cli.base import Command
 from peakatlas.cli.kinds import wants
 from peakatlas.cli.opened import check_genome, opened_atlas
 from peakatlas.cli.options import (
@@ -21,11 +21,12 @@ from peakatlas.cli.options import (
     LayerOfCountsOption,
     MatchContigsOption,
     MaxOffsetOption,
+    MethodName,
     SeedOption,
     UseRawOption,
 )
 from peakatlas.cli.outputs import check_apart, writable_bundle
-from peakatlas.cli.terminal import print_facts, print_table, steps
+from peakatlas.cli.terminal import print_facts, print_table, steps, warn
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -36,14 +37,8 @@ MOST_BATCHES_SHOWN = 4
 MOST_MISTAKES_SHOWN = 2
 
 
-class TrainCommand(ResumableCommand):
-    """Keeps its finished stages until the bundle is saved."""
-
-    kept = "finished stages are kept; to go on"
-
-
 @app.command(
-    cls=TrainCommand,
+    cls=Command,
     rich_help_panel=CELLS_PANEL,
     epilog="peakatlas train reference.h5ad --labels cell_type --atlas atlas.zarr -o bundle/\n"
     "peakatlas train reference.h5ad --labels cell_type --atlas atlas.zarr --genome hg38.fa "
@@ -88,19 +83,27 @@ def train(
     max_offset: MaxOffsetOption = None,
     match_contigs: MatchContigsOption = False,
     chain: ChainOption = None,
+    method: Annotated[
+        MethodName,
+        typer.Option(
+            "--method",
+            help="All members of the labeller, weighed on held-out cells (default), or the "
+            "alignment network alone (network).",
+        ),
+    ] = "default",
     layer: LayerOfCountsOption = None,
     use_raw: UseRawOption = False,
     seed: SeedOption = 0,
     as_json: JsonOption = False,
 ) -> None:
-    """Learn to annotate from labelled references; run it again to go on after a stop."""
+    """Learn to annotate from labelled references."""
     check_genome(genome, atlas)
-    check_apart([out], [references, atlas, genome, chain])
     columns = [name.strip() for name in labels.split(",") if name.strip()]
     if not columns or len(set(columns)) < len(columns):
         raise typer.BadParameter("name each column once", param_hint="--labels")
+    check_apart([out], [references, atlas, genome, chain])
     from peakatlas.classifier.counts.registry import Sources  # noqa: PLC0415
-    from peakatlas.classifier.training.checkpoints import checkpoint_folder, remove_checkpoints  # noqa: PLC0415
+    from peakatlas.classifier.train import TrainOptions, calibration_warnings  # noqa: PLC0415
 
     with opened_atlas(atlas) as opened, steps() as begin:
         sources = Sources(
@@ -118,12 +121,13 @@ def train(
             layer=layer,
             use_raw=use_raw,
             sources=sources,
-            checkpoints=checkpoint_folder(out),
+            options=TrainOptions(method=method),
             seed=seed,
             progress=begin,
         )
+    for text in calibration_warnings(bundle.held_out):
+        warn(text)
     bundle.save(out)
-    remove_checkpoints(out)
     print_facts(_facts(bundle, out, as_json=as_json), as_json=as_json)
     if not as_json:
         _print_types(bundle)
@@ -133,40 +137,38 @@ def _facts(bundle: peakatlas.Bundle, out: Path, *, as_json: bool) -> dict[str, A
     known = bundle.provenance
     facts: dict[str, Any] = {"path": str(out), "types": list(bundle.types)}
     facts |= {name: known[name] for name in ("cells", "peaks", "tiers")}
+    if known["empty_cells"]:
+        facts["cells without counts, left out"] = known["empty_cells"]
     if as_json:
         levels = {"levels": dict(zip(bundle.levels.columns, bundle.levels.types, strict=True))}
         counted = {name: known[name] for name in ("cells_by_type", "cells_by_batch")}
-        return facts | counted | levels | {"validation": bundle.validation}
+        return facts | counted | levels | {"held_out": bundle.held_out}
     if bundle.spec is None:  # no peak was looked up
         del facts["tiers"]
-    held_out = {
-        f"held-out accuracy, {route} route": f"{scores['fused_full_depth']['accuracy']:.3f}"
-        for route, scores in bundle.validation.items()
-    }
-    by_level = {
-        f"held-out accuracy, {column}": f"{scores['accuracy']:.3f}"
-        for column, scores in _told(bundle).get("by_level", {}).items()
-    }
-    by_batch = {
-        f"held-out accuracy, {batch}": f"{scores['accuracy']:.3f}"
-        for batch, scores in _told(bundle).get("by_batch", {}).items()
-    }
-    return facts | {"types": len(bundle.types)} | held_out | by_level | by_batch
+    held = bundle.held_out
+    scores = {"held-out accuracy": f"{held['accuracy']:.3f}"}
+    scores |= {"held-out macro-F1": f"{held['macro_f1']:.3f}"}
+    for part in ("by_level", "by_batch"):
+        scores |= {
+            f"held-out accuracy, {name}": f"{found['accuracy']:.3f}"
+            for name, found in held.get(part, {}).items()
+        }
+    return facts | {"types": len(bundle.types)} | scores
 
 
 def _print_types(bundle: peakatlas.Bundle) -> None:
     """Print the types, the weakest first, with what they were mistaken for."""
-    told, by_batch = _told(bundle)["by_type"], bundle.provenance["cells_by_batch"]
+    by_type, by_batch = bundle.held_out["by_type"], bundle.provenance["cells_by_batch"]
     batches = list(by_batch) if 1 < len(by_batch) <= MOST_BATCHES_SHOWN else []
     rows = [
         [
             name,
-            f"{scores['cells']:,}",
+            f"{bundle.provenance['cells_by_type'][name]:,}",
             *(f"{by_batch[batch].get(name, 0):,}" for batch in batches),
             f"{scores['f1']:.2f}",
             _mistakes(scores),
         ]
-        for name, scores in sorted(told.items(), key=lambda item: item[1]["f1"])
+        for name, scores in sorted(by_type.items(), key=lambda item: item[1]["f1"])
     ]
     print()
     print_table(["type", "cells", *batches, "held-out F1", "mistaken for"], rows)
@@ -175,8 +177,3 @@ def _print_types(bundle: peakatlas.Bundle) -> None:
 def _mistakes(scores: Mapping[str, Any]) -> str:
     shares = [(name, n / scores["cells"]) for name, n in scores["mistaken_for"].items()]
     return ", ".join(f"{name} {share:.0%}" for name, share in shares[:MOST_MISTAKES_SHOWN])
-
-
-def _told(bundle: peakatlas.Bundle) -> dict[str, Any]:
-    """What held-out cells say of the route that labels queries with shared peaks, if there is."""
-    return bundle.validation.get("shared") or next(iter(bundle.validation.values()))

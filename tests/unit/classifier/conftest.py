@@ -15,12 +15,9 @@ from cell_tools import DIM, WIDTH, World, types_of
 from peakatlas.atlas.atlas import Atlas
 from peakatlas.atlas.build.writer import AtlasWriter
 from peakatlas.atlas.format.schema import EMBEDDED
-from peakatlas.classifier.network import NetworkOptions
-from peakatlas.classifier.train import TrainOptions, train
+from peakatlas.classifier.train import train
 from peakatlas.engine.intervals.table import Intervals
 from peakatlas.engine.spec import EmbeddingSpec
-
-FAST = TrainOptions(network=NetworkOptions(steps=60, hidden=32, latent=8), strengths=(1.0,))
 
 
 def toy_spec(model: str = "toy", weights: str = "0" * 64) -> EmbeddingSpec:
@@ -68,9 +65,4 @@ def reference(world):
 
 @pytest.fixture(scope="session")
 def bundle(reference, atlas):
-    return train(reference, "cell_type", atlas, options=FAST, seed=0)
-
-
-@pytest.fixture(scope="session")
-def fast():
-    return FAST
+    return train(reference, "cell_type", atlas, seed=0)

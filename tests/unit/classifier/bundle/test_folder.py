@@ -33,8 +33,8 @@ def test_a_save_cut_short_leaves_the_earlier_bundle(bundle, tmp_path, monkeypatc
     folder = tmp_path / "b"
     bundle.save(folder)
     before = arrays_path(folder)
-    encoder = replace(bundle.encoder, idf=bundle.encoder.idf + 1)
-    other = replace(bundle, encoder=encoder, provenance={"other": 1})
+    cells = replace(bundle.reference, counts=bundle.reference.counts * 2)
+    other = replace(bundle, reference=cells, provenance={"other": 1})
     with monkeypatch.context() as patch:
         cut_at(patch, n)
         with pytest.raises(Cut):

@@ -7,7 +7,6 @@ import pytest
 from sklearn.model_selection import StratifiedKFold
 
 from peakatlas.classifier.counts.batches import batch_weights, fold_of, folds
-from peakatlas.classifier.selection import sample_rows
 
 
 def test_weights_grow_with_the_root_of_a_batch_and_types_stay_equal():
@@ -38,11 +37,3 @@ def test_whole_batches_are_held_out_but_no_type_is_lost():
     assert sorted(np.bincount(fold[80:]).tolist()) == [3, 3, 3]
     both = fold_of(types, 0, np.minimum(batches, 1))
     assert both.max() == 1 and len(set(both[80:])) == 2
-
-
-def test_a_sample_takes_as_much_of_a_small_batch_as_of_a_large_one():
-    types = np.zeros(1010, np.int64)
-    batches = np.array([0] * 1000 + [1] * 10)
-    rows = sample_rows(types, 30, 0, batches)
-    assert np.bincount(batches[rows]).tolist() == [20, 10]
-    assert len(sample_rows(types, 2000, 0, batches)) == 1010

@@ -16,7 +16,7 @@ import scipy.sparse as sp
 from scipy.io import mmwrite
 
 from peakatlas.classifier.counts import anndata_groups
-from peakatlas.classifier.counts.matrix import labels_of, read_counts
+from peakatlas.classifier.counts.matrix import column_of, read_counts
 from peakatlas.engine.errors import CountsError
 
 COUNTS = [[1, 0, 2], [0, 3, 0]]
@@ -271,4 +271,6 @@ def test_labels_come_from_a_zarr_as_from_an_h5ad(tmp_path):
     obs = pd.DataFrame({"cell_type": list("aaabbb")}, index=[f"c{i}" for i in range(6)])
     given = ad.AnnData(sp.csr_matrix(np.ones((6, 3), int)), obs=obs, var=pd.DataFrame(index=PEAKS))
     given.write_zarr(tmp_path / "r.zarr")
-    assert labels_of(read_counts(tmp_path / "r.zarr"), "cell_type").tolist() == list("aaabbb")
+    assert column_of(read_counts(tmp_path / "r.zarr"), "cell_type", "--labels").tolist() == list(
+        "aaabbb"
+    )

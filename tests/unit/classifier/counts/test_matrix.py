@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 import scipy.sparse as sp
 
-from peakatlas.classifier.counts.matrix import labels_of, read_counts
+from peakatlas.classifier.counts.matrix import column_of, read_counts
 from peakatlas.engine.errors import CountsError, IntervalError, LabelsError
 
 NAMES = ["chr1:0-10", "chr1:20-30", "chr2:5-9"]
@@ -117,38 +117,25 @@ def test_not_an_h5ad(tmp_path):
         read_counts(path)
 
 
-def labels_refusal(labels, key="cell_type") -> str:
-    counts = read_counts(adata(np.ones((len(labels), 1)), cell_type=labels, donor="d"))
-    with pytest.raises(LabelsError) as caught:
-        labels_of(counts, key)
-    return str(caught.value)
-
-
-def test_labels():
+def test_a_column_as_text():
     counts = read_counts(adata(np.ones((6, 1)), cell_type=list("aaabbb")))
-    assert labels_of(counts, "cell_type").tolist() == list("aaabbb")
+    assert column_of(counts, "cell_type", "--labels").tolist() == list("aaabbb")
 
 
 def test_no_labels_column_names_those_there_are():
-    text = labels_refusal(list("aaabbb"), key="celltype")
-    assert text == (
+    counts = read_counts(adata(np.ones((6, 1)), cell_type=list("aaabbb"), donor="d"))
+    with pytest.raises(LabelsError) as caught:
+        column_of(counts, "celltype", "--labels")
+    assert str(caught.value) == (
         "AnnData: obs has no column 'celltype'; columns there are: cell_type, donor "
         "('cell_type' is like it). Name one of them with --labels."
     )
 
 
 def test_unlabelled_cells():
-    text = labels_refusal(["a", None, "a", "b", "b", "b"])
-    assert "obs['cell_type']: 1 cell(s) have no label: c1." in text
-
-
-def test_one_label():
-    assert "only one label (a). Training needs at least two." in labels_refusal(list("aaa"))
-
-
-def test_few_cells():
-    text = labels_refusal(list("aaabbbcd"))
-    assert "2 label(s) have fewer than 3 cells: c (1), d (1). Merge or remove them." in text
+    counts = read_counts(adata(np.ones((6, 1)), cell_type=["a", None, "a", "b", "b", "b"]))
+    with pytest.raises(LabelsError, match=r"obs\['cell_type'\]: 1 cell\(s\) have no label: c1\."):
+        column_of(counts, "cell_type", "--labels")
 
 
 def layered() -> ad.AnnData:

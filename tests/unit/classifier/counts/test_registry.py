@@ -44,15 +44,15 @@ def test_registry_without_atlas_is_the_peaks():
     peaks = Intervals.from_columns(["chr1", "chr1"], [0, 500], [200, 700])
     found = resolve(peaks, None, Sources())
     assert found.values.shape == (2, 0) and found.tiers() == {"missing": 2}
-    assert shared_registry([peaks], [found], None) == peaks
+    assert shared_registry([peaks]) == peaks
 
 
-def test_registry_holds_atlas_rows_and_peaks_that_miss_it(atlas, world):
-    start = np.array([world.start[5] + 20, world.start[5] + 40, 10_000_000])
-    peaks = Intervals.from_columns(["chr1"] * 3, start, start + 200)
-    registry = shared_registry([peaks], [resolve(peaks, atlas, Sources())], atlas)
-    assert registry.start.tolist() == [world.start[5], 10_000_000]
-    assert registry_rows(peaks, registry).tolist() == [0, 0, 1]
+def test_later_references_add_what_is_carried_to_none():
+    first = Intervals.from_columns(["chr1"] * 2, [0, 1000], [200, 1200])
+    second = Intervals.from_columns(["chr1"] * 3, [1030, 190, 5000], [1230, 390, 5200])
+    peaks = shared_registry([first, second])
+    assert peaks.start.tolist() == [0, 1000, 190, 5000]
+    assert registry_rows(second, peaks).tolist() == [1, 2, 3]
 
 
 def test_missing_peaks_have_nan_rows_unless_an_offset_is_allowed(atlas, world):

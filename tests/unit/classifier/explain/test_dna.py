@@ -1,9 +1,10 @@
 """Words and motifs of marker elements are those that were planted."""
 
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
 import pytest
-import scipy.sparse as sp
 from scipy.stats import fisher_exact
 
 import peakatlas
@@ -16,8 +17,7 @@ from peakatlas.classifier.explain.dna import (
     _named,
     enriched_kmers,
 )
-from peakatlas.classifier.network import NetworkOptions
-from peakatlas.classifier.train import TrainOptions, train
+from peakatlas.classifier.train import train
 from peakatlas.demo.elements import DATA
 from peakatlas.demo.simulate import REFERENCE_FILE
 from peakatlas.engine.dna.sequences import Sequences
@@ -35,8 +35,7 @@ DEFINES = {
 
 @pytest.fixture(scope="module")
 def demo_bundle():
-    options = TrainOptions(network=NetworkOptions(steps=20, hidden=8, latent=4), strengths=(1.0,))
-    return train(DATA / REFERENCE_FILE, "cell_type", options=options)
+    return train(DATA / REFERENCE_FILE, "cell_type")
 
 
 def test_the_motifs_that_made_the_demos_types_come_first(demo_bundle):
@@ -53,17 +52,9 @@ def test_the_motifs_that_made_the_demos_types_come_first(demo_bundle):
 
 
 def test_markers_of_permuted_elements_have_no_motif(demo_bundle):
-    from dataclasses import replace  # noqa: PLC0415 - used here alone
-
-    rng = np.random.default_rng(0)
-    route = demo_bundle.routes["shared"]
-    order = rng.permutation(len(route.encoder.rows))
-    mixed = replace(
-        route,
-        linear=replace(route.linear, coefficients=route.linear.coefficients[order]),
-        sample_open=sp.csr_matrix(route.sample_open[:, order]),
-    )
-    table = enriched_kmers(replace(demo_bundle, routes={"shared": mixed}), GENOME, top=150)
+    order = np.random.default_rng(0).permutation(len(demo_bundle.peaks))
+    cells = replace(demo_bundle.reference, counts=demo_bundle.reference.counts[:, order])
+    table = enriched_kmers(replace(demo_bundle, reference=cells), GENOME, top=150)
     assert len(table) <= 3
 
 

@@ -1,17 +1,18 @@
-"""Elements that carry a type: the planted ones come first, and the weights are the model's."""
+"""Elements that carry a type: the planted ones come first, and the weights are shrunken log-odds."""
 
 from dataclasses import replace
+from types import SimpleNamespace
 
 import anndata as ad
 import numpy as np
 import pandas as pd
 import pytest
-from scipy.special import log_softmax
+import scipy.sparse as sp
+from scipy.special import logit
 
 from peakatlas.classifier.annotate import annotate
-from peakatlas.classifier.counts.sparse import binary
 from peakatlas.classifier.explain.elements import element_scores, marker_elements
-from peakatlas.engine.errors import BundleError
+from peakatlas.classifier.models.protocol import Cells
 
 
 def peaks_of(table, world):
@@ -32,61 +33,39 @@ def test_planted_elements_come_first(bundle, world):
 
 
 def test_permuted_labels_have_no_planted_elements(bundle, world):
-    route = bundle.routes["shared"]
-    rng = np.random.default_rng(0)
-    mixed = replace(
-        route,
-        linear=replace(route.linear, coefficients=rng.permutation(route.linear.coefficients)),
-        sample_types=rng.permutation(route.sample_types),
-    )
-    table = marker_elements(replace(bundle, routes={"shared": mixed}), top=20)
+    labels = np.random.default_rng(0).permutation(bundle.reference.labels)
+    mixed = replace(bundle, reference=replace(bundle.reference, labels=labels))
+    table = marker_elements(mixed, top=20)
     codes = table["type"].cat.codes.to_numpy()
     assert np.mean(world.group[peaks_of(table, world)] == codes) < 0.45
 
 
-def test_weight_is_what_opening_an_element_adds(bundle):
-    """To the log-odds against the others, by the linear member itself, at fixed depth."""
-    route = bundle.routes["shared"]
-    route = replace(route, linear=replace(route.linear, unit=False))
-    scores = element_scores(replace(bundle, routes={"shared": route}))
-    depth = np.median(np.diff(route.sample_open.indptr))
-    element, code = int(scores.best(0, 1)[0]), 0
-    features = np.zeros((2, len(route.encoder.rows)), np.float32)
-    features[1, element] = route.encoder.idf[element] / route.encoder.tfidf_scale / depth
-    logs = log_softmax(route.linear.log_probabilities(features).astype(np.float64), axis=1)
-    odds = logs[:, code] - np.delete(logs, code, axis=1).mean(axis=1)
-    assert scores.weight[element, code] == pytest.approx(odds[1] - odds[0], rel=1e-4)
-
-
-def test_weight_in_a_discriminant_is_the_share_of_a_unit_row(bundle):
-    route = bundle.routes["shared"]
-    route = replace(route, linear=replace(route.linear, unit=True))
-    scores = element_scores(replace(bundle, routes={"shared": route}))
-    rows = route.sample_open.toarray() * route.encoder.idf
-    length = np.median(np.linalg.norm(rows, axis=1))
-    coefficients = route.linear.coefficients
-    gap = coefficients[:, 0] - np.delete(coefficients, 0, axis=1).mean(axis=1)
-    np.testing.assert_allclose(
-        scores.weight[:, 0], gap * route.encoder.idf / length, rtol=1e-3, atol=1e-5
-    )
-
-
-def test_shares_are_those_of_the_sample(bundle, reference):
-    route, scores = bundle.routes["shared"], element_scores(bundle)
+def test_scores_equal_a_formula(bundle):
+    scores = element_scores(bundle)
     element = int(scores.best(1, 1)[0])
-    opened = binary(route.sample_open).toarray()[:, element]
-    means = [opened[route.sample_types == code].mean() for code in range(4)]
+    opened = bundle.reference.counts.toarray()[:, element] > 0
+    labels = bundle.reference.labels
+    means = np.array([opened[labels == name].mean() for name in bundle.types])
+    cells = np.array([(labels == name).sum() for name in bundle.types])
     assert scores.open_in_type[element].tolist() == pytest.approx(means)
-    assert scores.open_elsewhere[element, 1] == pytest.approx(np.mean(np.delete(means, 1)))
+    elsewhere = np.mean(np.delete(means, 1))
+    assert scores.open_elsewhere[element, 1] == pytest.approx(elsewhere)
+    shrunk = (means * cells + 10 * means.mean()) / (cells + 10)
+    weight = logit(shrunk[1]) - logit(np.mean(np.delete(shrunk, 1)))
+    assert scores.weight[element, 1] == pytest.approx(weight, rel=1e-5)
     assert scores.contribution[element, 1] == pytest.approx(
-        scores.weight[element, 1] * (means[1] - np.mean(np.delete(means, 1)))
+        weight * (means[1] - elsewhere), rel=1e-5
     )
 
 
-def test_a_bundle_of_dna_alone_has_no_elements(bundle):
-    alone = replace(bundle, routes={"sequence": bundle.routes["sequence"]})
-    with pytest.raises(BundleError, match=r"reads only the DNA.*Train with"):
-        marker_elements(alone)
+def test_a_peak_open_in_few_cells_weighs_little():
+    def weight(n_cells):
+        counts = sp.csr_matrix(np.r_[np.ones((n_cells, 1)), np.zeros((n_cells, 1))])
+        labels = np.repeat(["a", "b"], n_cells)
+        one = SimpleNamespace(reference=Cells(counts=counts, labels=labels), types=("a", "b"))
+        return element_scores(one).weight[0, 0]
+
+    assert 0 < weight(2) < 1.5 < 4 < weight(500)
 
 
 def test_top_below_one_is_refused(bundle):

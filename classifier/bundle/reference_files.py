@@ -1,0 +1,102 @@
+"""The reference cells of a bundle as arrays: packed small, and checked when they are read."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import scipy.sparse as sp
+
+from peakatlas.classifier.models.protocol import Cells, DnaInput
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from numpy.typing import NDArray
+
+    Arrays = Mapping[str, NDArray[Any]]
+
+
+def reference_arrays(
+    cells: Cells, types: Sequence[str], batches: Sequence[str]
+) -> dict[str, NDArray[Any]]:
+    """Arrays that hold reference cells.
+
+    Parameters
+    ----------
+    cells : Cells
+        With labels and batches.
+    types, batches : sequence of str
+        Sorted names that labels and batches are coded by.
+    """
+    counts = cells.counts
+    most = int(counts.data.max(initial=1))
+    found = {
+        "counts.indptr": counts.indptr.astype(np.int64),
+        "counts.indices": counts.indices.astype(np.uint32),
+        "counts.data": counts.data.astype(np.min_scalar_type(most)),
+        "types": np.searchsorted(np.asarray(types), cells.labels).astype(np.int32),
+        "batches": np.searchsorted(np.asarray(batches), cells.batches).astype(np.int32),
+    }
+    if cells.measured is not None:
+        found["measured"] = cells.measured.astype(np.uint8)
+    if cells.dna is not None:
+        found["embeddings"] = cells.dna.embeddings.astype(np.float16)
+    return found
+
+
+def reference_cells(
+    arrays: Arrays, types: Sequence[str], batches: Sequence[str], n_peaks: int
+) -> Cells:
+    """Inverse of `reference_arrays`.
+
+    Raises
+    ------
+    ValueError
+        If the arrays do not fit each other.
+    """
+    labels, donors = arrays["types"], arrays["batches"]
+    counts = sp.csr_matrix(
+        (
+            arrays["counts.data"].astype(np.float32),
+            arrays["counts.indices"].astype(np.int32),
+            arrays["counts.indptr"],
+        ),
+        shape=(len(labels), n_peaks),
+    )
+    counts.check_format(full_check=True)
+    if len(donors) != len(labels):
+        raise ValueError(f"{len(labels)} types and {len(donors)} batches")
+    measured = arrays.get("measured")
+    if measured is not None and measured.shape != (n_peaks,):
+        raise ValueError(f"measured has shape {measured.shape}, there are {n_peaks} peaks")
+    embeddings = arrays.get("embeddings")
+    return Cells(
+        counts=counts,
+        measured=None if measured is None else measured.astype(np.bool_),
+        labels=np.asarray(types)[labels],
+        batches=np.asarray(batches)[donors],
+        dna=None if embeddings is None else own_dna(counts, embeddings),
+    )
+
+
+def own_dna(counts: sp.csr_matrix, embeddings: NDArray[Any]) -> DnaInput | None:
+    """DNA of reference cells: their own peaks are those of the reference.
+
+    Parameters
+    ----------
+    counts : csr_matrix of float32, shape (n_cells, n_peaks)
+    embeddings : float, shape (n_peaks, dim)
+        Rounded to what a bundle holds (float16); NaN where there is none.
+
+    Returns
+    -------
+    DnaInput or None
+        None where no peak has an embedding.
+    """
+    if len(embeddings) != counts.shape[1]:
+        raise ValueError(f"{len(embeddings)} embeddings for {counts.shape[1]} peaks")
+    values = embeddings.astype(np.float16).astype(np.float32)
+    if not np.isfinite(values).any():
+        return None
+    return DnaInput(counts=counts, embeddings=values, column=np.arange(len(values)))

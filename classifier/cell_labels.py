@@ -1,0 +1,174 @@
+"""What is said of each cell of a query, block by block."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pandas as pd
+
+from peakatlas.classifier.counts.labels import UNASSIGNED
+from peakatlas.classifier.trust.rejection import (
+    LevelLabels,
+    Limits,
+    Rejection,
+    label_levels,
+    reasons,
+    set_names,
+    uncertainty,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from numpy.typing import NDArray
+
+    from peakatlas.classifier.bundle.bundle import Bundle
+    from peakatlas.classifier.models.protocol import Cells
+    from peakatlas.classifier.training.labeller import FittedLabeller
+
+    from .query import Query
+
+N_AXES = 20
+"""Axes that are kept of each cell."""
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class CellLabels:
+    """Labels of cells, in the order of the query."""
+
+    best: NDArray[np.int64]
+    confidence: NDArray[np.float32]
+    """Of `best`; 0 for a cell without counts."""
+    novelty: NDArray[np.float32]
+    novelty_p: NDArray[np.float32]
+    reason: NDArray[np.str_]
+    """Why a cell is "Unassigned"; empty text if it is not."""
+    sets: NDArray[np.bool_]
+    probabilities: NDArray[np.float32]
+    levels: dict[str, LevelLabels]
+    axes: NDArray[np.float32]
+    depth: NDArray[np.float64]
+    """Counts in peaks that can be used."""
+    matched: float
+    """Counts in peaks of the reference, of all cells."""
+    counted: float
+    """All counts of all cells."""
+
+    def named(self, bundle: Bundle) -> NDArray[np.str_]:
+        """Label of each cell at the finest level, or "Unassigned"."""
+        return np.where(self.reason == "", np.asarray(bundle.types)[self.best], UNASSIGNED)
+
+    def columns(self, bundle: Bundle, names: pd.Index[str]) -> pd.DataFrame:
+        """The columns of `obs`; see `annotate`."""
+        types = list(bundle.types)
+        found = pd.DataFrame(
+            {
+                "peakatlas_label": pd.Categorical(self.named(bundle), [*types, UNASSIGNED]),
+                "peakatlas_best": pd.Categorical.from_codes(self.best, types),
+                "peakatlas_confidence": self.confidence,
+                "peakatlas_uncertainty": uncertainty(self.probabilities),
+                "peakatlas_novelty": self.novelty,
+                "peakatlas_novelty_p": self.novelty_p,
+                "peakatlas_reason": pd.Categorical(self.reason),
+                "peakatlas_set": pd.Categorical(set_names(self.sets, types)),
+                "peakatlas_set_size": self.sets.sum(axis=1).astype(np.int32),
+            },
+            index=names,
+        )
+        for level, kinds in zip(self.levels, bundle.levels.types, strict=False):
+            labels = pd.Categorical(self.levels[level].labels, [*kinds, UNASSIGNED])
+            found[f"peakatlas_label_{level}"] = labels
+            found[f"peakatlas_confidence_{level}"] = self.levels[level].confidence
+        return found
+
+
+def label_cells(
+    query: Query, fitted: FittedLabeller, bundle: Bundle, rejection: Rejection
+) -> CellLabels:
+    """Label the cells of a query.
+
+    Parameters
+    ----------
+    query : Query
+    fitted : FittedLabeller
+        To this query, or to a whole of which it is a part.
+    bundle : Bundle
+    rejection : Rejection
+    """
+    held = fitted.held_out
+    limits = Limits.fit(bundle.levels, held.codes, np.exp(held.log_probabilities), held.confidence)
+    return _joined(list(_blocks(query, fitted, bundle, rejection, limits)))
+
+
+def _blocks(
+    query: Query, fitted: FittedLabeller, bundle: Bundle, rejection: Rejection, limits: Limits
+) -> Iterator[CellLabels]:
+    matched = (query.column >= 0).astype(np.float32)
+    for own, cells in query.blocks():
+        depth = np.asarray(own @ query.usable, np.float64)
+        yield _labelled(
+            cells,
+            depth,
+            (float((own @ matched).sum()), float(own.sum())),
+            fitted,
+            bundle,
+            rejection,
+            limits,
+        )
+
+
+def _labelled(
+    cells: Cells,
+    depth: NDArray[np.float64],
+    counted: tuple[float, float],
+    fitted: FittedLabeller,
+    bundle: Bundle,
+    rejection: Rejection,
+    limits: Limits,
+) -> CellLabels:
+    said = fitted.predict(cells)
+    probabilities = np.exp(said.log_probabilities).astype(np.float32)
+    sets = fitted.sets(said, rejection.alpha)
+    reason = reasons(
+        empty=depth == 0,
+        confidence=said.confidence,
+        novelty_p=said.novelty_p,
+        sets=sets,
+        limits=limits,
+        rule=rejection.rule,
+    )
+    return CellLabels(
+        best=said.best,
+        confidence=np.where(depth > 0, said.confidence, 0).astype(np.float32),
+        novelty=said.novelty_score.astype(np.float32),
+        novelty_p=said.novelty_p.astype(np.float32),
+        reason=reason,
+        sets=sets,
+        probabilities=probabilities,
+        levels=label_levels(bundle.levels, limits, probabilities, said.best, reason),
+        axes=fitted.axes(cells, N_AXES),
+        depth=depth,
+        matched=counted[0],
+        counted=counted[1],
+    )
+
+
+def _joined(parts: list[CellLabels]) -> CellLabels:
+    def whole(name: str) -> NDArray[np.float32]:
+        return np.concatenate([getattr(part, name) for part in parts])
+
+    arrays = ("best", "confidence", "novelty", "novelty_p", "reason", "sets", "probabilities")
+    return CellLabels(
+        **{name: whole(name) for name in (*arrays, "axes", "depth")},
+        levels={
+            level: LevelLabels(
+                labels=np.concatenate([part.levels[level].labels for part in parts]),
+                confidence=np.concatenate([part.levels[level].confidence for part in parts]),
+            )
+            for level in parts[0].levels
+        },
+        matched=sum(part.matched for part in parts),
+        counted=sum(part.counted for part in parts),
+    )

@@ -1,0 +1,81 @@
+"""What an annotation writes: into an AnnData, or into a copy of an h5ad file."""
+
+from __future__ import annotations
+
+import shutil
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import anndata as ad
+import h5py  # type: ignore[import-untyped]
+
+from peakatlas.classifier.counts.written import UNS_KEY
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    import numpy as np
+    import pandas as pd
+    from numpy.typing import NDArray
+
+EMBEDDING_KEY = "X_peakatlas"
+PROBABILITIES_KEY = "peakatlas_probabilities"
+TIER_KEY = "peakatlas_tier"
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Results:
+    """All that is written of an annotation."""
+
+    obs: pd.DataFrame
+    """One row a cell; its columns are those of `OBS_COLUMNS`, then those of levels."""
+    tiers: pd.Categorical
+    """What served each peak, shape (n_peaks,)."""
+    embedding: NDArray[np.float32]
+    """Shape (n_cells, n_axes)."""
+    probabilities: NDArray[np.float32]
+    """Shape (n_cells, n_types)."""
+    uns: dict[str, Any]
+
+    def put_into(self, adata: ad.AnnData) -> None:
+        """Write into an AnnData, in place of an earlier annotation; the user's own stays.
+
+        Parameters
+        ----------
+        adata : AnnData
+            Of the same cells and peaks.
+        """
+        for name in set(written_before(adata.uns)) & set(adata.obs):
+            del adata.obs[name]
+        for name in self.obs:
+            adata.obs[name] = self.obs[name].array
+        adata.var[TIER_KEY] = self.tiers
+        adata.obsm[EMBEDDING_KEY] = self.embedding
+        adata.obsm[PROBABILITIES_KEY] = self.probabilities
+        adata.uns[UNS_KEY] = self.uns
+
+    def write_copy(self, source: Path, out: Path) -> None:
+        """Write a copy of an h5ad file with the results; its counts are not read.
+
+        Parameters
+        ----------
+        source, out : Path
+            `out` is replaced.
+        """
+        shutil.copyfile(source, out)
+        with h5py.File(out, "r+") as file:
+            obs, var = (ad.io.read_elem(file[name]) for name in ("obs", "var"))
+            uns = ad.io.read_elem(file["uns"]) if "uns" in file else {}
+            shell = ad.AnnData(obs=obs, var=var, uns=uns)
+            self.put_into(shell)
+            for name in ("obs", "var"):
+                _replace(file, name, getattr(shell, name))
+            for name in (EMBEDDING_KEY, PROBABILITIES_KEY):
+                _replace(file.require_group("obsm"), name, shell.obsm[name])
+            _replace(file.require_group("uns"), UNS_KEY, shell.uns[UNS_KEY])
+
+
+def _replace(group: h5py.Group, name: str, value: object) -> None:
+    if name in group:
+        del group[name]
+    ad.io.write_elem(group, name, value)

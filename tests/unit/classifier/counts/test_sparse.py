@@ -1,0 +1,42 @@
+"""Sparse counts: carried, thinned and weighted as naive versions do."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import scipy.sparse as sp
+from cell_tools import types_of
+
+from peakatlas.classifier.counts.sparse import carry, inverse_document_frequency, tf_idf, thin
+
+
+@pytest.fixture
+def counts(world):
+    return sp.csr_matrix(world.cells(types_of(30), seed=3).X)
+
+
+def test_carry_equals_a_loop():
+    rng = np.random.default_rng(0)
+    counts = sp.csr_matrix(rng.poisson(0.5, (6, 9)).astype(np.float32))
+    peak_rows = np.array([4, -1, 7, 4, 9, 2, 7, -1, 4])
+    rows = np.array([2, 4, 7])
+    naive = np.stack([counts.toarray()[:, peak_rows == row].sum(axis=1) for row in rows], axis=1)
+    assert carry(counts, peak_rows, rows).toarray().tolist() == naive.tolist()
+
+
+def test_tf_idf_equals_a_formula(counts):
+    idf = inverse_document_frequency(counts)
+    binary = counts.toarray() > 0
+    expected = np.log(1 + len(binary) / (1 + binary.sum(axis=0)))
+    np.testing.assert_allclose(idf, expected, rtol=1e-6)
+    naive = binary / binary.sum(axis=1, keepdims=True) * expected
+    np.testing.assert_allclose(tf_idf(counts, idf).toarray(), naive, rtol=1e-5)
+
+
+def test_thinning_keeps_the_share_asked_for(counts):
+    rng = np.random.default_rng(0)
+    kept = thin(counts, np.full(counts.shape[0], 0.3), rng)
+    assert kept.sum() / counts.sum() == pytest.approx(0.3, abs=0.02)
+    assert (counts - kept).min() >= 0 and (kept.data > 0).all()
+    everything = thin(counts, np.ones(counts.shape[0]), rng)
+    assert (everything != counts).nnz == 0
