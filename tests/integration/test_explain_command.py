@@ -6,16 +6,14 @@ import pandas as pd
 import pytest
 
 from peakatlas.classifier.explain.elements import marker_elements
-from peakatlas.classifier.network import NetworkOptions
-from peakatlas.classifier.train import TrainOptions, train
+from peakatlas.classifier.train import train
 from peakatlas.demo.elements import DATA
 from peakatlas.demo.simulate import REFERENCE_FILE
 
 
 @pytest.fixture(scope="module")
 def bundle(tmp_path_factory):
-    options = TrainOptions(network=NetworkOptions(steps=20, hidden=8, latent=4), strengths=(1.0,))
-    made = train(DATA / REFERENCE_FILE, "cell_type", options=options)
+    made = train(DATA / REFERENCE_FILE, "cell_type")
     made.save(tmp_path_factory.mktemp("explain") / "bundle")
     return made, tmp_path_factory.getbasetemp()
 

@@ -245,7 +245,7 @@ def test_damaged_bundles_are_refused(bundle, tmp_path):
     settings = json.loads((tmp_path / "b" / SETTINGS_FILE).read_text())
     (tmp_path / "b" / SETTINGS_FILE).write_text(json.dumps(settings | {"format_version": 99}))
     with pytest.raises(
-        BundleError, match="format version 99, and this peakatlas reads version 5. Train it again"
+        BundleError, match=r"format version 99, and this peakatlas reads version 5. Train it again"
     ):
         Bundle.load(tmp_path / "b")
     (tmp_path / "b" / SETTINGS_FILE).write_text("{")
@@ -285,7 +285,7 @@ def test_options_are_checked():
         TrainOptions(method="x")
     with pytest.raises(ValueError, match="max_cells must be 100 or more"):
         TrainOptions(max_cells=0)
-    with pytest.raises(ValueError, match="alpha must be from 0.001 to 0.5, not 0"):
+    with pytest.raises(ValueError, match=r"alpha must be from 0.001 to 0.5, not 0"):
         AnnotateOptions(alpha=0)
     with pytest.raises(ValueError, match="rule must be one of limits, sets, none"):
         AnnotateOptions(rule="x")
