@@ -52,18 +52,6 @@ HEADLINE = (
 )
 """Results that the first table of README is made of."""
 
-ALIGNMENTS = (
-    "none",
-    "coral",
-    "mmd",
-    "adversarial",
-    "class-conditional",
-    "self-training",
-    "adaptive",
-)
-ABLATIONS = ("ablation-granja2019-10k", "ablation-schep2017")
-"""Files of the table of ablations."""
-
 SPEEDS = {
     "ratio_vs_naive": "× Hugging Face, fp32, one sequence at a time",
     "ratio_vs_sentence_transformers": "× sentence-transformers, bf16, sorted",
@@ -266,23 +254,6 @@ def peers_table(annotate: list[dict[str, Any]], peers: list[dict[str, Any]]) -> 
     return "\n".join([*lines, "", _provenance([*annotate, *peers])])
 
 
-def ablation_table(results: list[dict[str, Any]]) -> str:
-    """Markdown table of each cell embedding alone under each alignment alone.
-
-    Parameters
-    ----------
-    results : list of dict
-        Objects printed by ``annotate.py --ablation --json``.
-    """
-    lines = [_row(["accuracy / macro-F1", *ALIGNMENTS]), _row(["---"] * (len(ALIGNMENTS) + 1))]
-    for task, figures in _by_task(results).items():
-        for part in ("hybrid", "sequence", "profile", "trunk", "reindexed"):
-            if f"{part}_none_accuracy" in figures:
-                cells = [_cell(figures, f"{part}_{name}_") for name in ALIGNMENTS]
-                lines.append(_row([f"{_task_title(*task)}: {part}", *cells]))
-    return "\n".join([*lines, "", _provenance(results)])
-
-
 def with_block(text: str, name: str, block: str) -> str:
     """README text with the block between the markers of a script replaced.
 
@@ -312,42 +283,6 @@ def with_tables(text: str) -> str:
     text = with_block(text, "readme_tables", headline)
     text = with_block(text, "annotate", annotate_table([_read(name) for name in TITLES]))
     return with_block(text, "peers/run", all_peers())
-
-
-NOVELTY = {
-    "novelty": "`peakatlas_novelty`",
-    "unsure": "1 − `peakatlas_confidence`",
-    "baseline": "1 − greatest probability, TF-IDF + LR",
-}
-
-
-def novelty_table(results: list[dict[str, Any]]) -> str:
-    """Markdown table of how well types that the reference lacks are told.
-
-    Parameters
-    ----------
-    results : list of dict
-        Objects printed by ``novelty.py --json``.
-    """
-    names = [f"{TITLES[result['dataset']].split(',')[0]}" for result in results]
-    head = ["AUROC", *(f"{n}{kind}" for n in names for kind in ("", ", beside shallow cells"))]
-    lines = [_row(head), _row(["---"] * len(head))]
-    for score, title in NOVELTY.items():
-        keys = (f"{score}_auroc", f"{score}_auroc_beside_shallow")
-        lines.append(_row([title, *(_spread(result, key) for result in results for key in keys)]))
-    return "\n".join([*lines, "", _measured(results) if results else "Not measured yet."])
-
-
-def all_novelty() -> str:
-    """The table of novelty from the committed results."""
-    names = [f"novelty-{name}" for name in SHARED_PEAKS]
-    there = [_read(name) for name in names if (RESULTS / f"{name}.json").exists()]
-    return novelty_table(there)
-
-
-def _spread(result: dict[str, Any], key: str) -> str:
-    spread = f" ± {result[f'{key}_sd']:.3f}" if result["seeds"] > 1 else ""
-    return f"{result[key]:.3f}{spread}"
 
 
 def all_peers() -> str:

@@ -32,11 +32,11 @@ from numpy.typing import NDArray
 HERE = Path(__file__).resolve().parent
 sys.path[:0] = [str(HERE), str(HERE.parent)]
 
-from annotate import Tally, summary  # noqa: E402
 from annotate_data import Dataset, Split, load_dataset, splits  # noqa: E402
 from environment import interpreter, versions  # noqa: E402
 from exchange import read_labels, write_side  # noqa: E402
 from provenance import provenance  # noqa: E402
+from tally import Tally, summary  # noqa: E402
 
 DATASETS = ("granja2019-10k", "schep2017")
 """Those whose reference and query share their peaks: no peer can do without."""

@@ -6,11 +6,8 @@ import json
 from typing import TYPE_CHECKING, Any
 
 from benchmarks.readme_tables import (
-    ABLATIONS,
     RESULTS,
     TITLES,
-    ablation_table,
-    all_novelty,
     all_peers,
     annotate_table,
     atlas_table,
@@ -124,12 +121,10 @@ def result(name: str) -> dict[str, Any]:
 TABLES: dict[str, Callable[[], str]] = {
     "models": models,
     "tiers": tiers,
-    "novelty": all_novelty,
     "errors": error_tree,
     "model-quality": model_quality,
     "pretrain-search": pretrain_search,
     "peers": all_peers,
-    "ablation": lambda: ablation_table([result(name) for name in ABLATIONS]),
     "annotate": lambda: annotate_table([result(name) for name in TITLES]),
     "embed": lambda: embed_table(result("embed")),
     "lookup": lambda: atlas_table(result("lookup"), result("atlas_io"), result("faults")),
