@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
@@ -66,7 +66,7 @@ class CellLabels:
         found = pd.DataFrame(
             {
                 "peakatlas_label": pd.Categorical(self.named(bundle), [*types, UNASSIGNED]),
-                "peakatlas_best": pd.Categorical.from_codes(self.best, types),
+                "peakatlas_best": pd.Categorical(np.asarray(types)[self.best], types),
                 "peakatlas_confidence": self.confidence,
                 "peakatlas_uncertainty": uncertainty(self.probabilities),
                 "peakatlas_novelty": self.novelty,
@@ -156,7 +156,7 @@ def _labelled(
 
 
 def _joined(parts: list[CellLabels]) -> CellLabels:
-    def whole(name: str) -> NDArray[np.float32]:
+    def whole(name: str) -> Any:  # noqa: ANN401 - arrays of several dtypes
         return np.concatenate([getattr(part, name) for part in parts])
 
     arrays = ("best", "confidence", "novelty", "novelty_p", "reason", "sets", "probabilities")

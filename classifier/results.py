@@ -45,8 +45,7 @@ class Results:
         adata : AnnData
             Of the same cells and peaks.
         """
-        for name in set(written_before(adata.uns)) & set(adata.obs):
-            del adata.obs[name]
+        adata.obs = adata.obs.drop(columns=result_columns(adata))
         for name in self.obs:
             adata.obs[name] = self.obs[name].array
         adata.var[TIER_KEY] = self.tiers

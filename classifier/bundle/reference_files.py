@@ -31,12 +31,12 @@ def reference_arrays(
     """
     counts = cells.counts
     most = int(counts.data.max(initial=1))
-    found = {
+    found: dict[str, NDArray[Any]] = {
         "counts.indptr": counts.indptr.astype(np.int64),
         "counts.indices": counts.indices.astype(np.uint32),
         "counts.data": counts.data.astype(np.min_scalar_type(most)),
-        "types": np.searchsorted(np.asarray(types), cells.labels).astype(np.int32),
-        "batches": np.searchsorted(np.asarray(batches), cells.batches).astype(np.int32),
+        "types": codes_of(cells.labels, types).astype(np.int32),
+        "batches": codes_of(cells.batches, batches).astype(np.int32),
     }
     if cells.measured is not None:
         found["measured"] = cells.measured.astype(np.uint8)
@@ -78,6 +78,11 @@ def reference_cells(
         batches=np.asarray(batches)[donors],
         dna=None if embeddings is None else own_dna(counts, embeddings),
     )
+
+
+def codes_of(values: NDArray[np.str_] | None, names: Sequence[str]) -> NDArray[np.int64]:
+    """Place of each value among sorted names; no values give no codes."""
+    return np.searchsorted(np.asarray(names), [] if values is None else values)
 
 
 def own_dna(counts: sp.csr_matrix, embeddings: NDArray[Any]) -> DnaInput | None:

@@ -211,11 +211,11 @@ def join(
     peaks = shared_registry(named)
     columns = [registry_rows(each, peaks) for each in named]
     ends = np.cumsum([0, *(len(part.rows) for part in labelled.parts)])
-    blocks = []
+    blocks: list[sp.csr_matrix] = []
     for part, column, (start, stop) in zip(labelled.parts, columns, pairwise(ends), strict=True):
         inside = rows[(rows >= start) & (rows < stop)] - start
         blocks += _carried(part.counts, part.rows[inside], column, len(peaks))
-    matrix = sp.csr_matrix(sp.vstack(blocks, format="csr"), dtype=np.float32)
+    matrix = sp.csr_matrix(sp.vstack(blocks), dtype=np.float32)
     return JoinedCounts(matrix=matrix, peaks=peaks, measured=_in_all(columns, matrix))
 
 

@@ -10,6 +10,7 @@ import pandas as pd
 import scipy.sparse as sp
 from scipy.special import logit
 
+from peakatlas.classifier.bundle.reference_files import codes_of
 from peakatlas.classifier.counts.sparse import binary
 
 if TYPE_CHECKING:
@@ -174,7 +175,7 @@ def _open_shares(
     reference: Cells, types: Sequence[str]
 ) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
     """Share of each type's cells that open a peak, shape (n_peaks, n_types), and its cells."""
-    codes = np.searchsorted(np.asarray(types), reference.labels)
+    codes = codes_of(reference.labels, types)
     cells = np.bincount(codes, minlength=len(types))
     place = (codes, np.arange(len(codes)))
     member = sp.csr_matrix((np.ones(len(codes)), place), shape=(len(types), len(codes)))

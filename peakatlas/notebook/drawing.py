@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from peakatlas.classifier.trust.metrics import UNASSIGNED
+from peakatlas.classifier.counts.labels import UNASSIGNED
 from peakatlas.engine.errors import MissingDependencyError
 
 try:
