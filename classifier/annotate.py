@@ -85,6 +85,22 @@ class Annotation:
     counts: CellCounts
     results: Results
 
+    def write(self, path: str | Path) -> None:
+        """Write the query with the results as an h5ad.
+
+        Counts that stayed in their file are copied as they are.
+
+        Parameters
+        ----------
+        path : str or Path
+            Replaced.
+        """
+        given = self.counts
+        if given.rows.stored and given.path is not None:
+            self.results.write_copy(given.adata, given.path, path)
+        else:
+            self.to_anndata().write_h5ad(path, compression="gzip")
+
     def to_anndata(self) -> ad.AnnData:
         """A copy of the query with the results, in memory."""
         held = fresh_copy(self.counts.adata)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import anndata as ad
 import h5py  # type: ignore[import-untyped]
 
-from peakatlas.classifier.counts.written import UNS_KEY
+from peakatlas.classifier.counts.written import UNS_KEY, result_columns
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -29,7 +29,7 @@ class Results:
 
     obs: pd.DataFrame
     """One row a cell; its columns are those of `OBS_COLUMNS`, then those of levels."""
-    tiers: pd.Categorical
+    tiers: pd.Categorical[Any]
     """What served each peak, shape (n_peaks,)."""
     embedding: NDArray[np.float32]
     """Shape (n_cells, n_axes)."""
@@ -53,20 +53,21 @@ class Results:
         adata.obsm[PROBABILITIES_KEY] = self.probabilities
         adata.uns[UNS_KEY] = self.uns
 
-    def write_copy(self, source: Path, out: Path) -> None:
+    def write_copy(self, adata: ad.AnnData, source: str | Path, out: str | Path) -> None:
         """Write a copy of an h5ad file with the results; its counts are not read.
 
         Parameters
         ----------
-        source, out : Path
+        adata : AnnData
+            What was read of the file.
+        source, out : str or Path
             `out` is replaced.
         """
         shutil.copyfile(source, out)
+        shell = ad.AnnData(obs=adata.obs.copy(), var=adata.var.copy(), uns=dict(adata.uns))
+        self.put_into(shell)
+        shell.strings_to_categoricals()
         with h5py.File(out, "r+") as file:
-            obs, var = (ad.io.read_elem(file[name]) for name in ("obs", "var"))
-            uns = ad.io.read_elem(file["uns"]) if "uns" in file else {}
-            shell = ad.AnnData(obs=obs, var=var, uns=uns)
-            self.put_into(shell)
             for name in ("obs", "var"):
                 _replace(file, name, getattr(shell, name))
             for name in (EMBEDDING_KEY, PROBABILITIES_KEY):

@@ -24,7 +24,7 @@ KNOWN = (
 _BLOCK_VALUES = 1 << 24
 
 
-def read_group(group: Any, source: str) -> ad.AnnData:  # noqa: ANN401 - of h5py or zarr
+def read_group(group: Any, source: str, *, most: int | None = None) -> ad.AnnData:  # noqa: ANN401 - of h5py or zarr
     """AnnData from a group; of a MuData, the modality with the peaks.
 
     Labels of the whole, and columns of the other modalities as ``rna:column``, are added to `obs`.
@@ -34,6 +34,8 @@ def read_group(group: Any, source: str) -> ad.AnnData:  # noqa: ANN401 - of h5py
     group : h5py.Group or zarr.Group
     source : str
         Name of the file, for error texts.
+    most : int, optional
+        Counts that are read; more than these stay in the file, as a `CSRDataset`.
 
     Raises
     ------
@@ -44,7 +46,7 @@ def read_group(group: Any, source: str) -> ad.AnnData:  # noqa: ANN401 - of h5py
         if "obs" not in group or "var" not in group:
             there = ", ".join(list(group)[:5]) or "nothing"
             raise CountsError(f"{source}: no AnnData: it holds {there}. Give {KNOWN}.")
-        return _sparse_anndata(group, source)
+        return _sparse_anndata(group, source, most)
     names = [str(name) for name in group["mod"]]
     mine = _peak_modality(names, source)
     adata = _sparse_anndata(group["mod"][mine], source)
@@ -134,11 +136,13 @@ def _add(adata: ad.AnnData, columns: pd.DataFrame) -> None:
         adata.obs = adata.obs.join(columns[new])
 
 
-def _sparse_anndata(group: Any, source: str) -> ad.AnnData:  # noqa: ANN401
+def _sparse_anndata(group: Any, source: str, most: int | None = None) -> ad.AnnData:  # noqa: ANN401
     def read(func: Any, name: str, elem: Any, iospec: Any) -> Any:  # noqa: ANN401 - as anndata calls it
         place = name.strip("/").split("/")
         if place[-1] == "X" and len(place) in (1, 3) and iospec.encoding_type == "array":
             return sparse_blocks(elem)
+        if name.strip("/") == "X" and _stays(elem, iospec.encoding_type, most):
+            return ad.io.sparse_dataset(elem)
         value = func(elem)
         if sp.issparse(value):
             check_sparse(value, f"{source}: {name}")
@@ -148,6 +152,11 @@ def _sparse_anndata(group: Any, source: str) -> ad.AnnData:  # noqa: ANN401
     if not isinstance(adata, ad.AnnData):
         raise CountsError(f"{source}: no AnnData. Give {KNOWN}.")
     return adata
+
+
+def _stays(group: Any, encoding: str, most: int | None) -> bool:  # noqa: ANN401 - of h5py or zarr
+    """Whether the matrix of a group is read in blocks later."""
+    return most is not None and encoding == "csr_matrix" and len(group["indices"]) > most
 
 
 def whole(values: Any, sample: int = 100_000) -> bool:  # noqa: ANN401 - a matrix of any kind

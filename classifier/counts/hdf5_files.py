@@ -14,6 +14,7 @@ import h5py  # type: ignore[import-untyped]
 import hdf5plugin  # noqa: F401 - filters that SnapATAC2 writes with
 import pandas as pd
 import scipy.sparse as sp
+from anndata.abc import CSRDataset
 
 from peakatlas.engine.dna.gzip_stream import is_gzip
 from peakatlas.engine.errors import CountsError
@@ -32,6 +33,8 @@ _FOREIGN = {
     "Fragments": "an ArchR Arrow file. Export its peak matrix",
     "FM": "a snap file of SnapATAC. Export its peak matrix",
 }
+MOST_IN_MEMORY = 100_000_000
+"""Counts of an h5ad, from which on they stay in the file and are read in blocks."""
 _LATER = ", write it as h5ad and give that."
 
 
@@ -61,16 +64,29 @@ def read_hdf5(path: Path) -> ad.AnnData:
         its bytes cannot hold.
     """
     with _plain_file(path) as place:
-        with _opened(place, path.name) as file:
-            check_hdf5(file, path.name, CountsError)
-            _check_once(file, path.name)
-            if isinstance(file.get("matrix"), h5py.Group) and "barcodes" in file["matrix"]:
-                return _read_10x(file["matrix"], path.name)
-            _check_kind(file, path.name)
-            if "encoding-type" in file.attrs or "mod" in file:
-                return read_group(file, path.name)
+        file = _opened(place, path.name)
+        try:
+            adata = _read_open(file, path.name, most=None if place != path else MOST_IN_MEMORY)
             dense = isinstance(file.get("X"), h5py.Dataset)
-        return _read_old(place, path.name, dense)
+        except BaseException:
+            file.close()
+            raise
+        if adata is not None and isinstance(adata.X, CSRDataset):
+            return adata  # its counts are read later
+        file.close()
+        return _read_old(place, path.name, dense) if adata is None else adata
+
+
+def _read_open(file: h5py.File, name: str, most: int | None) -> ad.AnnData | None:
+    """What an open file holds; None for an old h5ad, which does not say how it is encoded."""
+    check_hdf5(file, name, CountsError)
+    _check_once(file, name)
+    if isinstance(file.get("matrix"), h5py.Group) and "barcodes" in file["matrix"]:
+        return _read_10x(file["matrix"], name)
+    _check_kind(file, name)
+    if "encoding-type" in file.attrs or "mod" in file:
+        return read_group(file, name, most=most)
+    return None
 
 
 @contextmanager
@@ -86,10 +102,9 @@ def _plain_file(path: Path) -> Iterator[Path]:
         yield Path(unpacked.name)
 
 
-@contextmanager
-def _opened(place: Path, name: str) -> Iterator[h5py.File]:
+def _opened(place: Path, name: str) -> h5py.File:
     try:
-        file = h5py.File(place, "r", locking="best-effort")
+        return h5py.File(place, "r", locking="best-effort")
     except OSError as error:
         if "unable to lock file" in str(error):
             raise CountsError(
@@ -102,8 +117,6 @@ def _opened(place: Path, name: str) -> Iterator[h5py.File]:
                 "it died, run h5clear -s on the file, or write it again."
             ) from error
         raise
-    with file:
-        yield file
 
 
 def _check_kind(file: h5py.File, name: str) -> None:

@@ -211,7 +211,8 @@ def _chosen(
     peaks = peak_rows(adata.var, source)
     if peaks is not None:
         _check_in_memory(adata, source)
-        adata = adata.to_memory()[:, peaks].copy() if adata.isbacked else adata[:, peaks].copy()
+        stored = adata.isbacked or isinstance(adata.X, CSRDataset)
+        adata = adata.to_memory()[:, peaks].copy() if stored else adata[:, peaks].copy()
     if layer is not None:
         return adata, adata.layers[layer], f"layers[{layer!r}]"
     return adata, adata.X, "raw.X" if use_raw else "X"

@@ -10,6 +10,7 @@ import anndata as ad
 import h5py  # type: ignore[import-untyped]
 import numpy as np
 import pandas as pd
+from anndata.abc import CSRDataset
 
 from peakatlas.engine.errors import CountsError
 
@@ -57,7 +58,8 @@ def fresh_copy(adata: ad.AnnData) -> ad.AnnData:
     adata : AnnData
         Not modified.
     """
-    copy = adata.to_memory() if adata.isbacked else adata.copy()
+    stored = adata.isbacked or isinstance(adata.X, CSRDataset)
+    copy = adata.to_memory() if stored else adata.copy()
     copy.obs = copy.obs.drop(columns=result_columns(adata))
     copy.var = copy.var.drop(columns=[name for name in VAR_COLUMNS if name in copy.var])
     for key in OBSM_KEYS:

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-import peakatlas
 from peakatlas.cli.base import Command
 from peakatlas.cli.kinds import wants
 from peakatlas.cli.opened import check_genome, opened_atlas
@@ -30,7 +29,7 @@ from peakatlas.cli.outputs import check_apart, writable, written_whole
 from peakatlas.cli.terminal import print_facts, say, steps, warn, working
 
 if TYPE_CHECKING:
-    import anndata as ad
+    from collections.abc import Mapping
 
     from peakatlas.classifier.counts.matrix import CellCounts
 
@@ -143,7 +142,7 @@ def annotate(
     check_genome(genome, atlas)
     if labels is not None and report is None:
         raise typer.BadParameter("only --report reads them", param_hint="--labels")
-    from peakatlas.classifier.annotate import AnnotateOptions  # noqa: PLC0415 - keeps the help fast
+    from peakatlas.classifier.annotate import AnnotateOptions, annotation_of  # noqa: PLC0415 - keeps the help fast
 
     options = AnnotateOptions(
         reject=not assign_all,
@@ -161,17 +160,16 @@ def annotate(
     with opened_atlas(atlas) as opened, steps() as begin:
         begin("reading the query")
         counts = _read(query, labels, layer, use_raw)
-        annotated = peakatlas.annotate(
-            counts, bundle, opened, genome, options=options, progress=begin
-        )
-    for text in json.loads(annotated.uns["peakatlas"]["record"])["warnings"]:
+        found = annotation_of(counts, bundle, opened, genome, options=options, progress=begin)
+    record = json.loads(found.results.uns["record"])
+    for text in record["warnings"]:
         warn(text)
     with working(f"writing {out}"), written_whole(out) as path:
-        annotated.write_h5ad(path, compression="gzip")
+        found.write(path)
     say(f"wrote {out}")
     if report:
-        _write_report(annotated, report, labels)
-    print_facts(_query_facts(annotated, out, report, as_json=as_json), as_json=as_json)
+        _write_report(out, report, labels)
+    print_facts(_query_facts(record, out, report, as_json=as_json), as_json=as_json)
 
 
 def _read(query: Path, labels: str | None, layer: str | None, use_raw: bool) -> CellCounts:
@@ -187,18 +185,21 @@ def _read(query: Path, labels: str | None, layer: str | None, use_raw: bool) -> 
     return counts
 
 
-def _write_report(annotated: ad.AnnData, report: Path, labels: str | None) -> None:
+def _write_report(out: Path, report: Path, labels: str | None) -> None:
+    import anndata as ad  # noqa: PLC0415 - keeps the help fast
+
     from peakatlas.classifier.report.page import write_report  # noqa: PLC0415
 
     with working(f"writing {report}"), written_whole(report) as path:
+        annotated = ad.read_h5ad(out, backed="r")
         write_report(annotated, path, labels_key=labels)
+        annotated.file.close()
     say(f"wrote {report}")
 
 
 def _query_facts(
-    annotated: ad.AnnData, out: Path, report: Path | None, *, as_json: bool
+    record: Mapping[str, Any], out: Path, report: Path | None, *, as_json: bool
 ) -> dict[str, Any]:
-    record = json.loads(annotated.uns["peakatlas"]["record"])
     names = ("cells", "peaks", "tiers", "labels", "unassigned")
     facts: dict[str, Any] = {"path": str(out), "report": str(report) if report else None}
     facts |= {name: record[name] for name in names}

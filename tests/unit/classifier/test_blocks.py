@@ -9,7 +9,8 @@ import pytest
 import scipy.sparse as sp
 from cell_tools import types_of
 
-from peakatlas.classifier.annotate import annotate
+from peakatlas.classifier.annotate import annotate, annotation_of
+from peakatlas.classifier.counts import hdf5_files
 from peakatlas.classifier.counts import rows as count_rows
 from peakatlas.classifier.counts.rows import CountRows
 from peakatlas.classifier.train import train
@@ -74,3 +75,29 @@ def test_a_fault_in_a_file_names_its_cell(query, small_blocks, bundle, tmp_path)
     backed = ad.read_h5ad(tmp_path / "w.h5ad", backed="r")
     with pytest.raises(CountsError, match=r"1 negative .* cell 105 peak 3 \(-2\)"):
         annotate(backed, bundle)
+
+
+def test_a_large_file_is_annotated_without_its_counts_in_memory(
+    query, bundle, atlas, small_blocks, monkeypatch, tmp_path
+):
+    query.layers["other"] = query.X.copy()
+    query.uns["note"] = "mine"
+    query.write_h5ad(tmp_path / "q.h5ad")
+    whole = annotation_of(tmp_path / "q.h5ad", bundle, atlas)
+    assert not whole.counts.rows.stored
+    monkeypatch.setattr(hdf5_files, "MOST_IN_MEMORY", 1000)
+    part = annotation_of(tmp_path / "q.h5ad", bundle, atlas)
+    assert part.counts.rows.stored
+    whole.write(tmp_path / "whole.h5ad")
+    part.write(tmp_path / "part.h5ad")
+    one, two = (ad.read_h5ad(tmp_path / f"{name}.h5ad") for name in ("whole", "part"))
+    assert (one.X != two.X).nnz == 0 and (two.layers["other"] != query.X).nnz == 0
+    assert two.uns["note"] == "mine" and list(one.obs) == list(two.obs)
+    assert one.obs["peakatlas_label"].tolist() == two.obs["peakatlas_label"].tolist()
+    assert two.var["peakatlas_tier"].tolist() == one.var["peakatlas_tier"].tolist()
+    np.testing.assert_allclose(two.obsm["X_peakatlas"], one.obsm["X_peakatlas"], atol=1e-3)
+    again = annotation_of(tmp_path / "part.h5ad", bundle, atlas)
+    again.write(tmp_path / "again.h5ad")
+    assert list(ad.read_h5ad(tmp_path / "again.h5ad").obs) == list(two.obs)
+    held = part.to_anndata()
+    assert (held.X != query.X).nnz == 0
