@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
+import msgspec
 import numpy as np
 from safetensors import SafetensorError
 from safetensors.numpy import load as load_arrays
@@ -14,7 +15,6 @@ from safetensors.numpy import save as save_arrays
 from peakatlas.classifier.counts.levels import Levels
 from peakatlas.engine.errors import BundleError, SpecMismatchError
 from peakatlas.engine.intervals.table import Intervals
-from peakatlas.engine.spec import EmbeddingSpec
 from peakatlas.engine.summary import Summary, listed
 
 from .folder import FORMAT_VERSION, read_bundle_files, write_bundle_files
@@ -27,6 +27,9 @@ if TYPE_CHECKING:
 
     from peakatlas.atlas.atlas import Atlas
     from peakatlas.classifier.models.protocol import Cells
+    from peakatlas.engine.spec import EmbeddingSpec
+
+    from .settings import BundleSettings
 
 Method = Literal["default", "network"]
 METHODS: dict[Method, tuple[str, ...] | None] = {"default": None, "network": ("network",)}
@@ -169,22 +172,22 @@ def _settings(bundle: Bundle) -> dict[str, Any]:
     }
 
 
-def _restore(settings: Mapping[str, Any], arrays: Mapping[str, NDArray[Any]]) -> Bundle:
-    levels = Levels.from_json(settings["levels"])
+def _restore(settings: BundleSettings, arrays: Mapping[str, NDArray[Any]]) -> Bundle:
+    levels = Levels.from_json(msgspec.to_builtins(settings.levels))
     peaks = Intervals(
-        tuple(settings["contigs"]),
+        tuple(settings.contigs),
         arrays["peaks.contig_ids"],
         arrays["peaks.start"],
         arrays["peaks.end"],
     )
-    if settings["method"] not in METHODS:
-        raise ValueError(f"unknown method {settings['method']!r}")
+    if settings.method not in METHODS:
+        raise ValueError(f"unknown method {settings.method!r}")
     return Bundle(
         levels=levels,
         peaks=peaks,
-        reference=reference_cells(arrays, levels.finest, settings["batches"], len(peaks)),
-        spec=None if settings["spec"] is None else EmbeddingSpec.from_json(settings["spec"]),
-        method=settings["method"],
-        held_out=dict(settings["held_out"]),
-        provenance=dict(settings["provenance"]),
+        reference=reference_cells(arrays, levels.finest, settings.batches, len(peaks)),
+        spec=settings.embedding_spec(),
+        method=settings.method,
+        held_out=settings.held_out,
+        provenance=settings.provenance,
     )

@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Any
 from peakatlas.atlas.storage.atomic import json_bytes, sweep, write_bytes
 from peakatlas.engine.errors import BundleError
 
+from .settings import BundleSettings, read_settings
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
@@ -53,7 +55,7 @@ def write_bundle_files(folder: Path, settings: Mapping[str, Any], arrays: bytes)
     sweep(folder, deep=False)
 
 
-def read_bundle_files(folder: Path) -> tuple[dict[str, Any], bytes]:
+def read_bundle_files(folder: Path) -> tuple[BundleSettings, bytes]:
     """Settings and arrays of a bundle.
 
     Raises
@@ -61,34 +63,30 @@ def read_bundle_files(folder: Path) -> tuple[dict[str, Any], bytes]:
     BundleError
         If there is no bundle, it is damaged, or of another format version.
     """
+    path = folder / SETTINGS_FILE
     try:
-        settings = json.loads((folder / SETTINGS_FILE).read_text())
-        _check_version(folder, settings)
-        arrays = arrays_path(folder, settings).read_bytes()
+        settings = read_settings(path.read_bytes(), str(path), FORMAT_VERSION)
+        arrays = (folder / settings.arrays_file).read_bytes()
     except FileNotFoundError as error:
         raise BundleError(
             f"{folder} is not a bundle: it has no {Path(error.filename).name}."
         ) from None
-    except json.JSONDecodeError as error:
-        raise BundleError(f"{folder / SETTINGS_FILE} is damaged: {error}. Train again.") from None
-    if hashlib.sha256(arrays).hexdigest() != settings["arrays_sha256"]:
+    if hashlib.sha256(arrays).hexdigest() != settings.arrays_sha256:
         raise BundleError(
-            f"{arrays_path(folder, settings)} is not the file that {SETTINGS_FILE} names (SHA-256 "
+            f"{folder / settings.arrays_file} is not the file that {SETTINGS_FILE} names (SHA-256 "
             "differs). Copy the bundle again, or train again."
         )
     return settings, arrays
 
 
-def arrays_path(folder: Path, settings: Mapping[str, Any] | None = None) -> Path:
+def arrays_path(folder: Path) -> Path:
     """The file with the arrays of a bundle.
 
     Parameters
     ----------
     folder : Path
-    settings : mapping, optional
-        What ``bundle.json`` holds, if it is known already.
     """
-    settings = settings or json.loads((folder / SETTINGS_FILE).read_text())
+    settings = json.loads((folder / SETTINGS_FILE).read_text())
     return folder / Path(settings["arrays_file"]).name
 
 
@@ -120,11 +118,3 @@ def _is_old(path: Path) -> bool:
         return time.time() - path.stat().st_mtime > _ORPHAN_S
     except OSError:
         return False
-
-
-def _check_version(folder: Path, settings: Mapping[str, Any]) -> None:
-    if settings.get("format_version") != FORMAT_VERSION:
-        raise BundleError(
-            f"{folder}: a bundle of format version {settings.get('format_version')}, and this "
-            f"peakatlas reads version {FORMAT_VERSION}. Train it again on its reference."
-        )
