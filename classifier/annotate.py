@@ -276,7 +276,7 @@ def _path(given: object) -> str | None:
 
 def _behind(fitted: FittedLabeller, bundle: Bundle) -> dict[str, Any]:
     """Reference cells on the axes of the query's cells, for maps."""
-    axes, codes = fitted.reference_axes(N_AXES), fitted.reference_codes
+    axes, codes = fitted.reference_axes(N_AXES)
     rows = np.sort(np.random.default_rng(0).permutation(len(codes))[:MOST_BEHIND])
     return {
         "reference_embedding": axes[rows].astype(np.float16),

@@ -10,7 +10,7 @@ import numpy as np
 from peakatlas.classifier.counts.registry import registry_rows
 from peakatlas.classifier.counts.sparse import carry
 from peakatlas.classifier.models.protocol import Cells, DnaInput
-from peakatlas.classifier.training.labeller import QueryStatistics, StatisticsBuilder
+from peakatlas.classifier.training.query_statistics import QueryStatistics, StatisticsBuilder
 from peakatlas.engine.errors import CountsError
 
 if TYPE_CHECKING:
@@ -89,7 +89,7 @@ class Query:
 
     def statistics(self, most_cells: int, seed: int) -> QueryStatistics:
         """What the labeller learns from the whole query."""
-        builder = StatisticsBuilder(most_cells, len(self.measured), seed)
+        builder = StatisticsBuilder(most_cells, seed)
         for _, cells in self.blocks():
             builder.add(cells)
         return builder.finish()
@@ -112,7 +112,7 @@ def check_shared(source: str, found: QueryStatistics, named: Intervals, bundle: 
     CountsError
         If no count lies in a peak of the reference, and DNA is not read.
     """
-    if found.peak_sums.sum() > 0 or found.sample.dna is not None:
+    if found.sample.counts.nnz or found.sample.dna is not None:
         return
     raise CountsError(
         f"{source}: none of its counts lies in a peak of the reference, and DNA is not read. Its "

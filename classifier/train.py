@@ -189,10 +189,9 @@ def _held_out(cells: Cells, levels: Levels, options: TrainOptions, seed: int) ->
     query = replace(cells, labels=None, batches=None)
     fitted = fit_labeller(cells, query, options=LabellerOptions(members=members, seed=seed))
     held = fitted.held_out
-    best = held.log_probabilities.argmax(axis=1)
-    scores = held_out_scores(levels, held.codes, best, held.confidence)
+    scores = held_out_scores(levels, held.codes, held.best, held.confidence)
     if cells.batches is not None and len(np.unique(cells.batches)) > 1:
-        scores["by_batch"] = batch_scores(held.codes, best, cells.batches[held.rows])
+        scores["by_batch"] = batch_scores(held.codes, held.best, cells.batches[held.rows])
     return {**fitted.diagnostics, **scores, "ece": scores["reliability"]["ece"]}
 
 

@@ -12,7 +12,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save
 
 from peakatlas.atlas.storage.atomic import write_bytes
-from peakatlas.classifier.training.labeller import QueryStatistics
+from peakatlas.classifier.training.query_statistics import QueryStatistics
 from peakatlas.engine.errors import CountsError
 
 if TYPE_CHECKING:
@@ -34,7 +34,7 @@ def write_statistics(
         Peaks of the query and of the bundle.
     """
     facts = {"format": FORMAT, "query": _digest(query), "reference": _digest(reference)}
-    arrays = {name: np.ascontiguousarray(value) for name, value in found.arrays().items()}
+    arrays = {name: np.asarray(value, order="C") for name, value in found.arrays().items()}
     write_bytes(Path(path), save(arrays, {"peakatlas": json.dumps(facts)}))
 
 

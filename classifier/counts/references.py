@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from .registry import Sources
 
 Reference: TypeAlias = str | Path | ad.AnnData | CellCounts
-LEAST_SHARED = 0.5
+LEAST_SHARED = 0.25
 """Share of the counts that must lie in peaks of all references for the others to be left out."""
 LEAST_OF_A_TYPE = 200
 
@@ -198,7 +198,7 @@ def join(
     """Carry cells of all references to the peaks of the first, and those that it lacks.
 
     What only some references counted is left out of use, unless the peaks that all have hold less
-    than half of the counts.
+    than a quarter of the counts.
 
     Parameters
     ----------

@@ -165,10 +165,10 @@ def _print_types(bundle: peakatlas.Bundle) -> None:
             name,
             f"{bundle.provenance['cells_by_type'][name]:,}",
             *(f"{by_batch[batch].get(name, 0):,}" for batch in batches),
-            f"{scores['f1']:.2f}",
-            _mistakes(scores),
+            f"{by_type[name]['f1']:.2f}" if name in by_type else "–",
+            _mistakes(by_type[name]) if name in by_type else "in one batch only",
         ]
-        for name, scores in sorted(by_type.items(), key=lambda item: item[1]["f1"])
+        for name in sorted(bundle.types, key=lambda name: by_type.get(name, {"f1": 1})["f1"])
     ]
     print()
     print_table(["type", "cells", *batches, "held-out F1", "mistaken for"], rows)
