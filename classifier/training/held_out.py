@@ -42,6 +42,8 @@ class HeldOut:
     """``batch`` or ``fold``."""
     parts: list[tuple[FittedMembers, NDArray[np.int64]]]
     """Fitted members and the types of the pseudo-query's cells."""
+    rows: NDArray[np.int64]
+    """Rows of all pseudo-query cells in the reference."""
     composition: Floats
     """Shares of the types in the reference."""
     n_query: int
@@ -96,7 +98,7 @@ class HeldOut:
         whole = _fitted(opened, _opened(query), codes, n_types, chosen, thinned, seed)
         ratio = peak_ratio(whole.pair, shifted_posterior(whole.pair))
         by, pairs = folds(codes, reference.batches, n_folds, seed)
-        parts = []
+        parts, rows = [], []
         for train, left_out in pairs:
             test = _chosen_cells(left_out, codes, train, query.n_cells, rng)
             if len(test) == 0 or len(np.unique(codes[train])) < 2:
@@ -108,13 +110,21 @@ class HeldOut:
                 opened.take(train), pseudo, codes[train], n_types, chosen, part_thinned, seed
             )
             parts.append((part, codes[test]))
+            rows.append(test)
         if not parts:
             raise LabelsError(
                 f"No cells can be held out of {len(codes)} reference cells of {n_types} types. "
                 "Give at least two cells of two types."
             )
         composition = (np.bincount(codes, minlength=n_types) + 1e-9) / len(codes)
-        held = cls(by=by, parts=parts, composition=composition, n_query=query.n_cells, seed=seed)
+        held = cls(
+            by=by,
+            parts=parts,
+            rows=np.concatenate(rows),
+            composition=composition,
+            n_query=query.n_cells,
+            seed=seed,
+        )
         return held, whole
 
     def second(self, stage: FirstStage) -> SecondStage:
@@ -128,6 +138,28 @@ class HeldOut:
             depth=self.depth,
             sizes=sizes,
         )
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class HeldOutCells:
+    """What the whole labeller says of the cells of pseudo-queries."""
+
+    rows: NDArray[np.int64]
+    """Rows in the reference, shape (n_cells,)."""
+    codes: NDArray[np.int64]
+    """Own types."""
+    log_probabilities: NDArray[np.float32]
+    """Calibrated, at the estimated composition, shape (n_cells, n_types)."""
+
+    @property
+    def best(self) -> NDArray[np.int64]:
+        """Index of the most probable type, shape (n_cells,)."""
+        return np.asarray(self.log_probabilities.argmax(axis=1), np.int64)
+
+    @property
+    def confidence(self) -> Floats:
+        """Its probability, shape (n_cells,)."""
+        return np.asarray(np.exp(self.log_probabilities.max(axis=1).astype(np.float64)))
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

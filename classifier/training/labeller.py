@@ -18,7 +18,7 @@ from peakatlas.classifier.trust.novelty import Novelty
 from peakatlas.classifier.trust.sets import ConformalSets
 from peakatlas.engine.errors import CountsError, LabelsError
 
-from .held_out import HeldOut, first_stage
+from .held_out import HeldOut, HeldOutCells, first_stage
 from .query_statistics import QueryStatistics, query_statistics
 
 if TYPE_CHECKING:
@@ -89,6 +89,7 @@ class FittedLabeller:
     calibration: Calibration
     conformal: ConformalSets
     novelty: Novelty
+    held_out: HeldOutCells
     diagnostics: dict[str, Any]
 
     def predict(self, cells: Cells, *, members: bool = False) -> CellPredictions:
@@ -127,6 +128,24 @@ class FittedLabeller:
     def sets(self, predictions: CellPredictions, alpha: float) -> NDArray[np.bool_]:
         """Types that each cell may be of at an error rate, shape (n_cells, n_types)."""
         return self.conformal.sets(predictions.set_logs, alpha)
+
+    def axes(self, cells: Cells, n_axes: int) -> NDArray[np.float32]:
+        """Axes that reference and query share, at most `n_axes`, shape (n_cells, n).
+
+        Centred log-probabilities where no peak with counts is shared.
+        """
+        if self.stages.second is None:
+            return _centred(self.predict(cells).log_probabilities, n_axes)
+        found = self.stages.first.pair.axes(n_axes).project(on_peaks(cells, self.peaks).counts)
+        return found[0].astype(np.float32)
+
+    def reference_axes(self, n_axes: int) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
+        """The same of reference cells, and their types."""
+        if self.stages.second is None:
+            held = self.held_out
+            return _centred(held.log_probabilities, n_axes), held.codes
+        pair = self.stages.first.pair
+        return pair.axes(n_axes).reference.astype(np.float32), pair.codes
 
 
 def label(
@@ -177,7 +196,7 @@ def fit_labeller(
         n_folds=options.folds,
         seed=options.seed,
     )
-    return _assembled(types, query, peaks, held, whole)
+    return _assembled(types, query, peaks, held, whole, rows)
 
 
 def _assembled(
@@ -186,6 +205,7 @@ def _assembled(
     peaks: NDArray[np.int64],
     held: HeldOut,
     first: FittedMembers,
+    rows: NDArray[np.int64],
 ) -> FittedLabeller:
     """Second stage, calibration, sets and novelty of a query from its pseudo-queries."""
     stage = first_stage(held, first)
@@ -207,9 +227,13 @@ def _assembled(
     shares = estimate_composition(own, stage.composition, stage.strength)
     conformal = ConformalSets.fit(logs, second.codes)
     novelty = Novelty.fit(held.parts, stage.stack)
-    diagnostics = second.diagnostics(
-        types, calibration.apply(placed, second.depth), conformal.sets(logs, 0.1)
+    calibrated = calibration.apply(placed, second.depth)
+    held_out = HeldOutCells(
+        rows=rows[held.rows],
+        codes=second.codes,
+        log_probabilities=calibrated.astype(np.float32),
     )
+    diagnostics = second.diagnostics(types, calibrated, conformal.sets(logs, 0.1))
     return FittedLabeller(
         types=types,
         statistics=query,
@@ -220,6 +244,7 @@ def _assembled(
         calibration=calibration,
         conformal=conformal,
         novelty=novelty,
+        held_out=held_out,
         diagnostics={
             **diagnostics,
             "weights": stack.contributions(second.scores),
@@ -311,6 +336,10 @@ def _checked(reference: Cells, query: Cells) -> tuple[NDArray[np.str_], NDArray[
             "Give a reference of at least two types."
         )
     return types, codes.astype(np.int64)
+
+
+def _centred(logs: NDArray[np.float32], n_axes: int) -> NDArray[np.float32]:
+    return np.asarray(logs - logs.mean(axis=1, keepdims=True), np.float32)[:, :n_axes]
 
 
 def _check_width(cells: Cells, n_peaks: int) -> None:
