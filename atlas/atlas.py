@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 import numpy as np
 
+from peakatlas.atlas.format import opening
 from peakatlas.atlas.format.digests import DigestIndex
-from peakatlas.atlas.format.opening import check_filled, check_sizes, manifest_of, open_segments
 from peakatlas.atlas.format.schema import EMBEDDED, STATES
 from peakatlas.atlas.search.faiss_coordinates import FaissCoordinateIndex
 from peakatlas.atlas.search.lookup import LookupResult, look_up
@@ -40,8 +40,6 @@ if TYPE_CHECKING:
 
     T = TypeVar("T")
 
-_SHOWN = 5
-
 
 class Atlas(Summary):
     """An atlas opened for reading; safe to share between threads.
@@ -64,7 +62,7 @@ class Atlas(Summary):
 
     def __init__(self, storage: Storage, manifest: Mapping[str, Any]) -> None:
         self._storage, self._manifest = storage, manifest
-        self._segments = open_segments(storage, manifest)
+        self._segments = opening.open_segments(storage, manifest)
         self.spec = EmbeddingSpec.from_json(manifest["spec"])
         self.dim = self.spec.dim
         self._first_rows = np.cumsum([0, *(s.n_rows for s in self._segments)]).astype(np.int64)
@@ -112,9 +110,9 @@ class Atlas(Summary):
             folder = None if mirror is True else mirror
             path = mirror_atlas(path, folder, storage_options=storage_options)
         storage = open_storage(path, storage_options=storage_options)
-        manifest = manifest_of(storage)
+        manifest = opening.manifest_of(storage)
         if storage.local_path() is not None:
-            check_sizes(storage, manifest)
+            opening.check_sizes(storage, manifest)
         return cls(storage, manifest)
 
     def close(self) -> None:
@@ -329,18 +327,13 @@ class Atlas(Summary):
             If a row is outside the atlas, or a shard is damaged.
         """
         wanted = np.asarray(rows, np.int64).reshape(-1)
-        outside = wanted[(wanted < 0) | (wanted >= len(self))]
-        if len(outside):
-            raise AtlasError(
-                f"{len(outside)} row(s) are outside 0 … {len(self) - 1} of {self.name}: "
-                f"{outside[:_SHOWN].tolist()}."
-            )
+        opening.check_inside(wanted, len(self), self.name)
         out = np.empty((len(wanted), self.dim), np.float32)
         owner = np.searchsorted(self._first_rows, wanted, side="right") - 1
         for number, segment in enumerate(self._segments):
             at = np.flatnonzero(owner == number)
             segment.gather_into(out, at, wanted[at] - self._first_rows[number])
-        check_filled(out, self._state_of(wanted, owner), wanted, self.name)
+        opening.check_filled(out, self._state_of(wanted, owner), wanted, self.name)
         return out
 
     def info(self) -> dict[str, Any]:

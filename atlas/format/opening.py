@@ -98,6 +98,22 @@ def _has_size(storage: Storage, name: str, size: int) -> bool:
     return storage.exists(name) and storage.size(name) == size
 
 
+def check_inside(rows: NDArray[np.int64], n_rows: int, where: str) -> None:
+    """Refuse rows that are not in the atlas.
+
+    Raises
+    ------
+    AtlasError
+        Names the first of them.
+    """
+    outside = rows[(rows < 0) | (rows >= n_rows)]
+    if len(outside):
+        raise AtlasError(
+            f"{len(outside)} row(s) are outside 0 … {n_rows - 1} of {where}: "
+            f"{outside[:_SHOWN].tolist()}."
+        )
+
+
 def check_filled(
     values: NDArray[np.float32], state: NDArray[np.uint8], rows: NDArray[np.int64], where: str
 ) -> None:
