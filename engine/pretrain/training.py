@@ -34,7 +34,7 @@ from .masking import hide_tokens
 from .motif_bank import MotifBank, read_motifs
 from .spectrum import fit_spectrum
 from .varied_windows import VariedWindows
-from .windows import WindowSampler, split_genomes
+from .windows import WindowSampler, inputs_digests, split_genomes
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -125,8 +125,8 @@ class Pretraining:
     Raises
     ------
     ModelError
-        If the directory holds a run of another recipe, or there are more processes than windows
-        that teach the embedding.
+        If the directory holds a run of another recipe, genome, holdout or motifs, or there are more
+        processes than windows that teach the embedding.
     """
 
     def __init__(
@@ -152,6 +152,7 @@ class Pretraining:
         self.examination = Examination.draw(holdout, recipe)
         self.varied = VariedWindows(self.sampler)
         self.spectrum = find_spectrum(self.varied, recipe, motifs)
+        self.inputs = inputs_digests(train, holdout, motifs)
         out.mkdir(parents=True, exist_ok=True)
         self._resume()
 
@@ -250,6 +251,7 @@ class Pretraining:
         state = {
             "step": self.step,
             "recipe": asdict(self.recipe),
+            "inputs": self.inputs,
             "model": self.model.state_dict(),
             "optimizers": [optimizer.state_dict() for optimizer, _ in self.optimizers],
         }
@@ -264,6 +266,13 @@ class Pretraining:
         state = torch.load(file, weights_only=True, map_location=self.device)
         if state["recipe"] != asdict(self.recipe):
             raise ModelError(f"{file} was made by another recipe: {state['recipe']}")
+        before = state.get("inputs", {})
+        changed = [name for name, digest in self.inputs.items() if before.get(name) != digest]
+        if changed:
+            raise ModelError(
+                f"{file} was made with another {' and '.join(changed)}. Give that again, or "
+                "another directory."
+            )
         self.step = state["step"]
         self.model.load_state_dict(state["model"])
         for (optimizer, _), saved in zip(self.optimizers, state["optimizers"], strict=True):

@@ -180,3 +180,12 @@ def test_more_processes_than_windows_are_refused(tmp_path: Path) -> None:
     many = RankState(rank=0, world_size=5, device="cpu")
     with pytest.raises(ModelError, match=r"5 processes cannot share the 4 windows .* Start fewer"):
         Pretraining(train, train, tmp_path, TINY, state=many)
+
+
+def test_a_run_goes_on_with_the_same_inputs_only(tmp_path: Path) -> None:
+    begin(tmp_path)._save_checkpoint()
+    assert begin(tmp_path).step == 0
+    dna = Sequences.from_strings([random_dna(6000, seed=9)])
+    first = begin(tmp_path)
+    with pytest.raises(ModelError, match=r"was made with another genome and holdout\. Give that"):
+        Pretraining(dna, dna, tmp_path, first.recipe)
