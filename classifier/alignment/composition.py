@@ -14,8 +14,10 @@ if TYPE_CHECKING:
 
 STEPS = 60
 PSEUDO_CELLS = 20.0
-STRENGTHS = (np.inf, 8.0, 4.0, 2.0)
-"""Weights of the reference's composition to choose from, as multiples of the query's cells."""
+LABEL_STRENGTHS = (np.inf, 8.0, 4.0, 2.0)
+"""Weights of the reference's composition to choose from for labels, times the query's cells."""
+CONFIDENCE_STRENGTHS = (np.inf, 4.0, 2.0, 1.0, 0.5, 0.2)
+"""The same for confidence."""
 
 
 def estimate_composition(logs: Floats, reference: Floats, strength: float) -> Floats:
@@ -51,3 +53,8 @@ def estimate_composition(logs: Floats, reference: Floats, strength: float) -> Fl
 def at_composition(logs: Floats, shares: Floats, reference: Floats) -> Floats:
     """Log-probabilities of the stack where the types have these shares."""
     return np.asarray(log_softmax(logs + np.log(shares / reference), axis=1))
+
+
+def at_full_composition(logs: Floats, shares: Floats, reference: Floats) -> Floats:
+    """Log-probabilities where the types have these shares, rare types at no advantage."""
+    return at_composition(logs + (1 - PRIOR_SHARE) * np.log(reference), shares, reference)

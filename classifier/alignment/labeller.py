@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from .composition import at_composition, estimate_composition
+from .composition import at_composition, at_full_composition, estimate_composition
 from .members import FittedMembers
 from .self_training import ADAPTED
 
@@ -30,6 +30,9 @@ class FirstStage:
 
     stack: Stack
     strength: float
+    """Weight of the reference's composition for labels; see `estimate_composition`."""
+    confidence_strength: float
+    """The same for confidence."""
     composition: Floats
     """Shares of the types in the reference, shape (n_types,)."""
 
@@ -41,6 +44,33 @@ class FirstStage:
         """Posterior of the cells of one query at its estimated composition."""
         shares = estimate_composition(logs, self.composition, self.strength)
         return np.exp(at_composition(logs, shares, self.composition))
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class QueryComposition:
+    """Estimated shares of the types in a query, for labels and for confidence."""
+
+    label: Floats
+    confidence: Floats
+    reference: Floats
+
+    @classmethod
+    def fit(cls, logs: Floats, stage: FirstStage) -> QueryComposition:
+        """From log-probabilities of the query's cells, shape (n_cells, n_types)."""
+        reference = stage.composition
+        return cls(
+            label=estimate_composition(logs, reference, stage.strength),
+            confidence=estimate_composition(logs, reference, stage.confidence_strength),
+            reference=reference,
+        )
+
+    def for_labels(self, logs: Floats) -> Floats:
+        """Log-probabilities whose greatest is the label; rare types have an advantage."""
+        return at_composition(logs, self.label, self.reference)
+
+    def for_confidence(self, logs: Floats) -> Floats:
+        """Log-probabilities at the composition."""
+        return at_full_composition(logs, self.confidence, self.reference)
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from peakatlas.classifier.alignment.composition import (
-    STRENGTHS,
+    CONFIDENCE_STRENGTHS,
+    LABEL_STRENGTHS,
     at_composition,
+    at_full_composition,
     estimate_composition,
 )
 from peakatlas.classifier.alignment.stack import RARE_POWER
@@ -27,18 +30,29 @@ SPREAD = 1.0
 """Standard deviation of the log factor by which shares of types drift."""
 
 
-def choose_strength(
+@dataclass(frozen=True, kw_only=True)
+class Strengths:
+    """Weights of the reference's composition, as multiples of the query's cells."""
+
+    label: float
+    """For labels, whose rare types have an advantage."""
+    confidence: float
+    """For probabilities."""
+
+
+def choose_strengths(
     logs: Floats,
     codes: NDArray[np.int64],
     composition: Floats,
     *,
     n_query: int,
     seed: int,
-) -> float:
-    """Weight of the reference's composition of the least log-loss under drift.
+) -> Strengths:
+    """Weights of the reference's composition of the least log-loss under drift.
 
     Compositions that are tried: as the reference; shares of all types drifted; half of the types;
-    a few types.
+    a few types. For labels the loss is weighted as that of the stack, between cells and types;
+    for confidence every cell counts the same.
 
     Parameters
     ----------
@@ -51,15 +65,23 @@ def choose_strength(
         Cells of the query.
     seed : int
     """
-    losses = np.zeros(len(STRENGTHS))
+    label = np.zeros(len(LABEL_STRENGTHS))
+    confidence = np.zeros(len(CONFIDENCE_STRENGTHS))
     for rows in drawn(codes, min(n_query, MOST_CELLS), seed):
         part, own = logs[rows], codes[rows]
         weight = np.bincount(own)[own] ** RARE_POWER
-        for place, strength in enumerate(STRENGTHS):
+        for place, strength in enumerate(LABEL_STRENGTHS):
             shares = estimate_composition(part, composition, strength)
             found = at_composition(part, shares, composition)
-            losses[place] -= np.average(found[np.arange(len(rows)), own], weights=weight)
-    return float(STRENGTHS[int(losses.argmin())])
+            label[place] -= np.average(found[np.arange(len(own)), own], weights=weight)
+        for place, strength in enumerate(CONFIDENCE_STRENGTHS):
+            shares = estimate_composition(part, composition, strength)
+            found = at_full_composition(part, shares, composition)
+            confidence[place] -= found[np.arange(len(own)), own].mean()
+    return Strengths(
+        label=LABEL_STRENGTHS[int(label.argmin())],
+        confidence=CONFIDENCE_STRENGTHS[int(confidence.argmin())],
+    )
 
 
 def drawn(codes: NDArray[np.int64], n_cells: int, seed: int) -> Iterator[NDArray[np.int64]]:

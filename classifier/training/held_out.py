@@ -7,8 +7,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from peakatlas.classifier.alignment.composition import at_composition, estimate_composition
-from peakatlas.classifier.alignment.labeller import FIRST_RIDGE, FirstStage, TwoStages
+from peakatlas.classifier.alignment.labeller import (
+    FIRST_RIDGE,
+    FirstStage,
+    QueryComposition,
+    TwoStages,
+)
 from peakatlas.classifier.alignment.members import FittedMembers, make_pair
 from peakatlas.classifier.alignment.peak_shift import peak_ratio, shifted_posterior
 from peakatlas.classifier.alignment.stack import Stack
@@ -18,7 +22,7 @@ from peakatlas.classifier.models.registry import MEMBERS, member
 from peakatlas.classifier.trust.calibration import calibration_error, calibration_error_by_type
 from peakatlas.engine.errors import LabelsError
 
-from .drift import choose_strength
+from .drift import choose_strengths
 from .pseudo_queries import folds, like_query, thinned_to
 
 if TYPE_CHECKING:
@@ -172,19 +176,24 @@ class SecondStage:
     depth: Floats
     sizes: list[int]
 
-    def at_own_composition(self, logs: Floats, stage: FirstStage) -> Floats:
-        """Log-probabilities at the estimated composition of each pseudo-query."""
-        placed = []
+    def placed(self, logs: Floats, stage: FirstStage) -> tuple[Floats, Floats]:
+        """Log-probabilities for labels and for confidence, each pseudo-query at its composition."""
+        label, confidence = [], []
         for part in np.split(logs, np.cumsum(self.sizes)[:-1]):
-            shares = estimate_composition(part, stage.composition, stage.strength)
-            placed.append(at_composition(part, shares, stage.composition))
-        return np.concatenate(placed)
+            composition = QueryComposition.fit(part, stage)
+            label.append(composition.for_labels(part))
+            confidence.append(composition.for_confidence(part))
+        return np.concatenate(label), np.concatenate(confidence)
 
     def diagnostics(
-        self, types: NDArray[np.str_], logs: Floats, sets: NDArray[np.bool_]
+        self,
+        types: NDArray[np.str_],
+        best: NDArray[np.int64],
+        logs: Floats,
+        sets: NDArray[np.bool_],
     ) -> dict[str, Any]:
-        """Held-out figures of calibrated log-probabilities and of sets at alpha 0.1."""
-        best, confidence = logs.argmax(axis=1), np.exp(logs.max(axis=1))
+        """Held-out figures of labels, calibrated log-probabilities and sets at alpha 0.1."""
+        confidence = np.exp(logs[np.arange(len(best)), best])
         by_type = calibration_error_by_type(confidence, best, self.codes)
         own = sets[np.arange(len(self.codes)), self.codes]
         return {
@@ -205,10 +214,15 @@ def first_stage(held: HeldOut, whole: FittedMembers) -> FirstStage:
     scores = {name: each for name, each in held.scores.items() if name in whole.scores}
     stack = Stack.fit(scores, held.codes, held.depth, held.composition, ridge=FIRST_RIDGE)
     logs = stack.apply(scores, held.depth)
-    strength = choose_strength(
+    strengths = choose_strengths(
         logs, held.codes, held.composition, n_query=held.n_query, seed=held.seed
     )
-    return FirstStage(stack=stack, strength=strength, composition=held.composition)
+    return FirstStage(
+        stack=stack,
+        strength=strengths.label,
+        confidence_strength=strengths.confidence,
+        composition=held.composition,
+    )
 
 
 def joined_scores(parts: list[dict[str, Floats]]) -> dict[str, Floats]:

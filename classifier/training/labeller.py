@@ -7,9 +7,13 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from peakatlas.classifier.alignment.composition import at_composition, estimate_composition
 from peakatlas.classifier.alignment.joint_space import depth_of
-from peakatlas.classifier.alignment.labeller import SECOND_PRIOR, SECOND_RIDGE, TwoStages
+from peakatlas.classifier.alignment.labeller import (
+    SECOND_PRIOR,
+    SECOND_RIDGE,
+    QueryComposition,
+    TwoStages,
+)
 from peakatlas.classifier.alignment.stack import Stack
 from peakatlas.classifier.counts.sparse import binary
 from peakatlas.classifier.models.protocol import Cells
@@ -50,6 +54,9 @@ class CellPredictions:
     types: NDArray[np.str_]
     log_probabilities: NDArray[np.float32]
     """Calibrated, at the estimated composition, shape (n_cells, n_types)."""
+    best: NDArray[np.int64]
+    """Type that each cell is given, shape (n_cells,). Rare types have an advantage, so that it is
+    now and then not the most probable one."""
     set_logs: NDArray[np.float32]
     """Log-probabilities that sets are made of, shape (n_cells, n_types)."""
     novelty_score: Floats
@@ -59,19 +66,15 @@ class CellPredictions:
     member_scores: dict[str, NDArray[np.float32]] = field(default_factory=dict)
 
     @property
-    def best(self) -> NDArray[np.int64]:
-        """Index of the most probable type, shape (n_cells,)."""
-        return np.asarray(self.log_probabilities.argmax(axis=1), np.int64)
-
-    @property
     def labels(self) -> NDArray[np.str_]:
-        """The most probable type, shape (n_cells,)."""
+        """Names of the types given, shape (n_cells,)."""
         return self.types[self.best]
 
     @property
     def confidence(self) -> Floats:
-        """Its probability, shape (n_cells,)."""
-        return np.asarray(np.exp(self.log_probabilities.max(axis=1).astype(np.float64)))
+        """Probability of the type given, shape (n_cells,)."""
+        own = self.log_probabilities[np.arange(len(self.best)), self.best]
+        return np.asarray(np.exp(own.astype(np.float64)))
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -84,8 +87,7 @@ class FittedLabeller:
     """Columns of the reference's peaks that both experiments could show."""
     stages: TwoStages
     stack: Stack
-    composition: Floats
-    """Estimated shares of the types in the query."""
+    composition: QueryComposition
     calibration: Calibration
     conformal: ConformalSets
     novelty: Novelty
@@ -112,11 +114,12 @@ class FittedLabeller:
         depth = depth_of(cells.counts)
         first, second = self.stages.score(cells, depth)
         logs = self.stack.apply(second, depth)
-        placed = at_composition(logs, self.composition, self.stages.stage.composition)
-        novelty = self.novelty.score(self.stages.first, cells, first, depth)
+        placed = self.composition.for_confidence(logs)
+        novelty = self.novelty.score(cells, first, depth)
         return CellPredictions(
             types=self.types,
             log_probabilities=self.calibration.apply(placed, depth).astype(np.float32),
+            best=self.composition.for_labels(logs).argmax(axis=1),
             set_logs=logs.astype(np.float32),
             novelty_score=novelty,
             novelty_p=self.novelty.p_values(novelty),
@@ -221,26 +224,28 @@ def _assembled(
         prior=SECOND_PRIOR,
     )
     logs = stack.apply(second.scores, second.depth)
-    placed = second.at_own_composition(logs, stage)
+    labelled, placed = second.placed(logs, stage)
     calibration = Calibration.fit(placed, second.codes, second.depth)
     own = stack.apply(stages.scores, first.depth)
-    shares = estimate_composition(own, stage.composition, stage.strength)
+    composition = QueryComposition.fit(own, stage)
     conformal = ConformalSets.fit(logs, second.codes)
-    novelty = Novelty.fit(held.parts, stage.stack)
+    novelty = Novelty.fit(held.parts, stage.stack, first)
     calibrated = calibration.apply(placed, second.depth)
     held_out = HeldOutCells(
         rows=rows[held.rows],
         codes=second.codes,
         log_probabilities=calibrated.astype(np.float32),
     )
-    diagnostics = second.diagnostics(types, calibrated, conformal.sets(logs, 0.1))
+    diagnostics = second.diagnostics(
+        types, labelled.argmax(axis=1), calibrated, conformal.sets(logs, 0.1)
+    )
     return FittedLabeller(
         types=types,
         statistics=query,
         peaks=peaks,
         stages=stages,
         stack=stack,
-        composition=shares,
+        composition=composition,
         calibration=calibration,
         conformal=conformal,
         novelty=novelty,
@@ -253,8 +258,11 @@ def _assembled(
             "converged": stack.converged and stage.stack.converged and calibration.converged,
             "composition": {
                 "used": bool(np.isfinite(stage.strength)),
-                "strength": float(stage.strength) if np.isfinite(stage.strength) else None,
-                "shares": dict(zip(types.tolist(), np.round(shares, 6).tolist(), strict=True)),
+                "strength": _finite(stage.strength),
+                "confidence_strength": _finite(stage.confidence_strength),
+                "shares": dict(
+                    zip(types.tolist(), np.round(composition.confidence, 6).tolist(), strict=True)
+                ),
             },
             "novelty": novelty.diagnostics,
             "shared_peaks": len(peaks),
@@ -340,6 +348,10 @@ def _checked(reference: Cells, query: Cells) -> tuple[NDArray[np.str_], NDArray[
 
 def _centred(logs: NDArray[np.float32], n_axes: int) -> NDArray[np.float32]:
     return np.asarray(logs - logs.mean(axis=1, keepdims=True), np.float32)[:, :n_axes]
+
+
+def _finite(value: float) -> float | None:
+    return float(value) if np.isfinite(value) else None
 
 
 def _check_width(cells: Cells, n_peaks: int) -> None:

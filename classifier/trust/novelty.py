@@ -2,37 +2,48 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from scipy.special import log_softmax
 from sklearn.linear_model import LogisticRegression
 
-from peakatlas.classifier.models.discriminant import NoiseAwareScorer
+from peakatlas.classifier.models.discriminant import NoiseAwareDiscriminant, unit
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from peakatlas.classifier.alignment.members import FittedMembers
     from peakatlas.classifier.alignment.stack import Stack
+    from peakatlas.classifier.models.discriminant import NoiseAwareScorer
     from peakatlas.classifier.models.protocol import Cells, Floats
+
+    Parts = list[tuple[FittedMembers, NDArray[np.int64]]]
 
 QUANTILES = np.linspace(0, 1, 1001)
 PENALTY = 1.0
-DISTANCE = "noise_aware"
+NEIGHBOURS = 15
+MOST_SURROUNDING = 2000
+"""Reference cells among which neighbours are sought; half as many of the query's, so that there
+are as many of either for queries as for pseudo-queries, which are smaller."""
+KNOWN_SHARE = 0.25
+SAME_CELL = 1 - 1e-6
+"""Cosine from which a neighbour is the cell itself."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Novelty:
-    """Log-odds of a cell being of a left-out type, from what members say over the other types.
+    """Log-odds of a cell being of a left-out type, from what is seen over the other types.
 
-    Evidence a cell: probability of the best type and its lead, entropy, distance to the nearest
-    type beyond what its depth explains, log depth. A logistic regression on these and their
-    squares tells pseudo-query cells whose type was left out from those whose type was there.
+    Evidence a cell: probability of the best type and its lead, entropy, depth; distance to the
+    nearest type beyond what depth explains, its own and its neighbours' in the query; cosine to
+    its neighbours in the reference, and by how much those in the query are nearer. A logistic
+    regression on these and their squares tells pseudo-query cells whose type was left out from
+    those whose type was there.
     """
 
-    stack: Stack
+    surroundings: Surroundings
     centre: Floats
     scale: Floats
     slopes: Floats
@@ -41,64 +52,40 @@ class Novelty:
     diagnostics: dict[str, Any]
 
     @classmethod
-    def fit(cls, parts: list[tuple[FittedMembers, NDArray[np.int64]]], stack: Stack) -> Novelty:
-        """From fitted pseudo-references and the types of their pseudo-query's cells."""
-        seen, missing, groups = [], [], []
-        for part, codes in parts:
-            evidence = Evidence.of(part, part.pair.query, part.scores, stack, part.depth)
-            seen.append(evidence.features(None))
-            if len(part.known) > 2:
-                for code in np.unique(codes):
-                    missing.append(evidence.features(int(code))[codes == code])
-                    groups.append(np.full((codes == code).sum(), code))
-        known = np.concatenate(seen)
+    def fit(cls, parts: Parts, stack: Stack, whole: FittedMembers) -> Novelty:
+        """Learn from pseudo-queries.
+
+        Parameters
+        ----------
+        parts : list of (FittedMembers, int64)
+            Fitted pseudo-references, and the types of their pseudo-query's cells.
+        stack : Stack
+        whole : FittedMembers
+            Fitted to the reference and the query.
+        """
+        known, unknown, types = _evidence(parts, stack)
+        surroundings = Surroundings.of(whole, stack)
         centre, scale = known.mean(axis=0), known.std(axis=0) + 1e-6
-        if not missing:
-            slopes = np.zeros(known.shape[1])
-            return cls(
-                stack=stack,
-                centre=centre,
-                scale=scale,
-                slopes=slopes,
-                known=np.zeros(len(QUANTILES)),
-                diagnostics={"fitted": False},
-            )
-        unknown, types = np.concatenate(missing), np.concatenate(groups)
-        rows = (np.concatenate([known, unknown]) - centre) / scale
-        novel = np.repeat([0, 1], [len(known), len(unknown)])
-        sizes = np.bincount(types)
-        weight = np.concatenate(
-            [np.full(len(known), 1 / len(known)), 1 / sizes[types] / (sizes > 0).sum()]
-        )
-        model = LogisticRegression(C=PENALTY, max_iter=500)
-        model.fit(rows, novel, sample_weight=weight * len(known))
-        slopes = model.coef_[0]
-        scores = rows @ slopes
-        own = np.sort(scores[novel == 0])
-        by_type = {
-            int(code): float(np.searchsorted(own, scores[novel == 1][types == code]).mean())
-            / len(own)
-            for code in np.unique(types)
-        }
+        slopes, quantiles = np.zeros(known.shape[1]), np.zeros(len(QUANTILES))
+        diagnostics: dict[str, Any] = {"fitted": False}
+        if len(types):
+            slopes = _slopes((known - centre) / scale, (unknown - centre) / scale, types)
+            own = np.sort((known - centre) / scale @ slopes)
+            quantiles = np.quantile(own, QUANTILES)
+            diagnostics = _separation(own, (unknown - centre) / scale @ slopes, types)
         return cls(
-            stack=stack,
+            surroundings=surroundings,
             centre=centre,
             scale=scale,
             slopes=slopes,
-            known=np.quantile(own, QUANTILES),
-            diagnostics={
-                "fitted": True,
-                "auroc": float(np.mean(list(by_type.values()))),
-                "auroc_by_code": by_type,
-            },
+            known=quantiles,
+            diagnostics=diagnostics,
         )
 
-    def score(
-        self, members: FittedMembers, cells: Cells, scores: dict[str, Floats], depth: Floats
-    ) -> Floats:
+    def score(self, cells: Cells, scores: dict[str, Floats], depth: Floats) -> Floats:
         """Log-odds, up to a constant, shape (n_cells,)."""
-        evidence = Evidence.of(members, cells, scores, self.stack, depth)
-        return np.asarray((evidence.features(None) - self.centre) / self.scale @ self.slopes)
+        found = self.surroundings.features(cells, scores, depth)
+        return np.asarray((found - self.centre) / self.scale @ self.slopes)
 
     def p_values(self, scores: Floats) -> Floats:
         """Share of cells of known types that score at least as high, shape (n_cells,)."""
@@ -107,46 +94,149 @@ class Novelty:
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class Evidence:
-    """What members say of cells, from which a type can be left out."""
+class Surroundings:
+    """What cells are compared with: types, cells of the reference and cells of the query."""
 
-    logs: Floats
-    distances: Floats | None
-    n_axes: int
-    depth: Floats
+    stack: Stack
+    members: FittedMembers
+    scorer: NoiseAwareScorer | None
+    """None where there are no joint axes."""
+    reference: Floats
+    """Unit axes, shape (n, n_axes)."""
+    codes: NDArray[np.int64]
+    query: Floats
+    query_distances: Floats
+    """Squared distances of these query cells to the types, shape (m, n_types)."""
+    base: Floats
+    """Evidence of place of the query's `KNOWN_SHARE` nearest cells: a batch effect moves all."""
 
     @classmethod
-    def of(
-        cls,
-        members: FittedMembers,
+    def of(cls, members: FittedMembers, stack: Stack) -> Surroundings:
+        """Of a fitted pair."""
+        pair, empty = members.pair, np.zeros((0, 0))
+        discriminant = NoiseAwareDiscriminant()
+        if not discriminant.usable(pair):
+            nothing = np.zeros(0, np.int64)
+            return cls(
+                stack=stack,
+                members=members,
+                scorer=None,
+                reference=empty,
+                codes=nothing,
+                query=empty,
+                query_distances=empty,
+                base=np.zeros(4),
+            )
+        scorer, axes = discriminant.fit(pair), pair.axes(discriminant.n_axes)
+        rng = np.random.default_rng([pair.seed, 5])
+        here = _some(rng, pair.reference.n_cells, MOST_SURROUNDING)
+        there = _some(rng, pair.query.n_cells, max(len(here) // 2, NEIGHBOURS))
+        cells = pair.query.take(there)
+        found = cls(
+            stack=stack,
+            members=members,
+            scorer=scorer,
+            reference=unit(axes.reference[here]),
+            codes=members.known[pair.codes[here]],
+            query=unit(axes.query[there]),
+            query_distances=_whole_distances(members, scorer, cells),
+            base=np.zeros(4),
+        )
+        everything = np.ones(members.n_types, np.bool_)
+        base = np.quantile(found.by_place(cells, everything, None), KNOWN_SHARE, axis=0)
+        return replace(found, base=base)
+
+    def features(
+        self,
         cells: Cells,
         scores: dict[str, Floats],
-        stack: Stack,
         depth: Floats,
-    ) -> Evidence:
-        """Scores of the stack and distances to the types."""
-        scorer = members.scorers.get(DISTANCE)
-        distances, n_axes = None, 0
-        if isinstance(scorer, NoiseAwareScorer):
-            found, n_axes = scorer.squared_distances(cells)
-            distances = np.full((len(found), members.n_types), np.inf)
-            distances[:, members.known] = found
-        return cls(
-            logs=stack.apply(scores, depth)[:, :], distances=distances, n_axes=n_axes, depth=depth
-        )
-
-    def features(self, left_out: int | None) -> Floats:
-        """Evidence over the other types, shape (n_cells, n_features)."""
-        keep = np.arange(self.logs.shape[1]) != (-1 if left_out is None else left_out)
-        logs = log_softmax(self.logs[:, keep], axis=1)
+        left_out: int | None = None,
+    ) -> Floats:
+        """Evidence over the types other than `left_out`, shape (n_cells, n_features)."""
+        keep = np.arange(self.members.n_types) != (-1 if left_out is None else left_out)
+        logs = log_softmax(self.stack.apply(scores, depth)[:, keep], axis=1)
         ordered = np.sort(logs, axis=1)
         best, lead = ordered[:, -1], ordered[:, -1] - ordered[:, -2]
+        doubt = np.log1p(-np.exp(np.minimum(best, -1e-9)))
         entropy = -(np.exp(logs) * logs).sum(axis=1)
-        columns = [np.log1p(-np.expm1(best).clip(-1, 0)), np.log1p(lead), entropy]
-        columns.append(np.log(self.depth))
-        if self.distances is not None:
-            near = self.distances[:, keep].min(axis=1)
-            excess = (near - self.n_axes) / np.sqrt(2 * self.n_axes)
-            columns.append(np.arcsinh(excess))
-        found = np.stack(columns, axis=1)
-        return np.concatenate([found, found**2, found[:, -1:] * found[:, 2:4]], axis=1)
+        found = np.stack([doubt, np.log1p(lead), entropy, np.log(depth)], axis=1)
+        if self.scorer is not None:
+            place = self.by_place(cells, keep, left_out) - self.base
+            found = np.concatenate([found, place], axis=1)
+        return np.concatenate([found, found**2], axis=1)
+
+    def by_place(self, cells: Cells, keep: NDArray[np.bool_], left_out: int | None) -> Floats:
+        """Evidence of distances to types and of neighbours, shape (n_cells, 4)."""
+        assert self.scorer is not None
+        n_axes = self.reference.shape[1]
+        rows = unit(self.scorer.axes.project(cells.counts)[0])
+        own = _whole_distances(self.members, self.scorer, cells)[:, keep].min(axis=1)
+        around = self.query_distances[:, keep].min(axis=1)
+        here, _ = _nearest(rows, self.reference[self.codes != left_out])
+        there, places = _nearest(rows, self.query)
+        smooth = around[places].mean(axis=1) if places.shape[1] else own
+        excess = [(d - n_axes) / np.sqrt(2 * n_axes) for d in (own, smooth)]
+        return np.stack([np.arcsinh(excess[0]), np.arcsinh(excess[1]), -here, there - here], axis=1)
+
+
+def _evidence(parts: Parts, stack: Stack) -> tuple[Floats, Floats, NDArray[np.int64]]:
+    """Evidence of cells with their type there, of cells with it left out, and whose types."""
+    known, unknown, types = [], [], []
+    for part, codes in parts:
+        around = Surroundings.of(part, stack)
+        query, depth = part.pair.query, part.depth
+        known.append(around.features(query, part.scores, depth))
+        for code in np.unique(codes) if len(part.known) > 2 else []:
+            rows = np.flatnonzero(codes == code)
+            scores = {name: each[rows] for name, each in part.scores.items()}
+            found = around.features(query.take(rows), scores, depth[rows], int(code))
+            unknown.append(found)
+            types.append(np.full(len(rows), code))
+    n = known[0].shape[1]
+    return (
+        np.concatenate(known),
+        np.concatenate(unknown) if unknown else np.zeros((0, n)),
+        np.concatenate(types) if types else np.zeros(0, np.int64),
+    )
+
+
+def _slopes(known: Floats, unknown: Floats, types: NDArray[np.int64]) -> Floats:
+    """Coefficients of the logistic regression; every left-out type has the same weight."""
+    sizes = np.bincount(types)
+    weight = np.concatenate([np.ones(len(known)), len(known) / sizes[types] / (sizes > 0).sum()])
+    novel = np.repeat([0, 1], [len(known), len(unknown)])
+    model = LogisticRegression(C=PENALTY, max_iter=500)
+    model.fit(np.concatenate([known, unknown]), novel, sample_weight=weight)
+    return np.asarray(model.coef_[0], np.float64)
+
+
+def _separation(known: Floats, unknown: Floats, types: NDArray[np.int64]) -> dict[str, Any]:
+    """Area under the ROC curve of each left-out type against cells whose type was there."""
+    rank = np.searchsorted(known, unknown) / len(known)
+    by_type = {int(code): float(rank[types == code].mean()) for code in np.unique(types)}
+    return {"fitted": True, "auroc": float(np.mean(list(by_type.values()))), "by_code": by_type}
+
+
+def _some(rng: np.random.Generator, n: int, limit: int) -> NDArray[np.int64]:
+    """Sorted rows of at most `limit` of n cells."""
+    return np.arange(n) if n <= limit else np.sort(rng.choice(n, limit, replace=False))
+
+
+def _whole_distances(members: FittedMembers, scorer: NoiseAwareScorer, cells: Cells) -> Floats:
+    """Squared distances to all types; infinite where the pair's reference lacks the type."""
+    found = np.full((cells.n_cells, members.n_types), np.inf)
+    found[:, members.known] = scorer.squared_distances(cells)[0]
+    return found
+
+
+def _nearest(rows: Floats, others: Floats) -> tuple[Floats, NDArray[np.int64]]:
+    """Mean cosine to the nearest others, not counting the cell itself, and which these are."""
+    n = min(NEIGHBOURS, len(others) // 4)
+    if n == 0:
+        return np.zeros(len(rows)), np.zeros((len(rows), 0), np.int64)
+    cosine = (rows @ others.T).astype(np.float32)
+    cosine[cosine >= SAME_CELL] = -1
+    places = np.argpartition(-cosine, n - 1, axis=1)[:, :n]
+    near = np.take_along_axis(cosine, places, axis=1)
+    return near.mean(axis=1).astype(np.float64), places

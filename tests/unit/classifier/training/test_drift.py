@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from peakatlas.classifier.training.drift import choose_strength, drawn
+from peakatlas.classifier.training.drift import choose_strengths, drawn
 
 
 def test_draws_are_of_the_size_asked_for():
@@ -21,6 +21,7 @@ def test_noise_is_not_trusted():
     sure = np.log(np.full((800, 4), 1e-3) + np.eye(4)[said])
     good = np.log(np.full((800, 4), 0.15) + np.eye(4)[codes] * 0.4)
     uniform = np.full(4, 0.25)
-    trusted = choose_strength(good, codes, uniform, n_query=300, seed=0)
-    doubted = choose_strength(sure, codes, uniform, n_query=300, seed=0)
-    assert trusted < doubted
+    trusted = choose_strengths(good, codes, uniform, n_query=300, seed=0)
+    doubted = choose_strengths(sure, codes, uniform, n_query=300, seed=0)
+    assert trusted.confidence < doubted.confidence
+    assert trusted.label <= doubted.label
