@@ -154,11 +154,8 @@ class HeldOutCells:
     """Own types."""
     log_probabilities: NDArray[np.float32]
     """Calibrated, at the estimated composition, shape (n_cells, n_types)."""
-
-    @property
-    def best(self) -> NDArray[np.int64]:
-        """Index of the most probable type, shape (n_cells,)."""
-        return np.asarray(self.log_probabilities.argmax(axis=1), np.int64)
+    best: NDArray[np.int64]
+    """Type that each cell is given, shape (n_cells,)."""
 
     @property
     def confidence(self) -> Floats:

@@ -235,10 +235,9 @@ def _assembled(
         rows=rows[held.rows],
         codes=second.codes,
         log_probabilities=calibrated.astype(np.float32),
+        best=labelled.argmax(axis=1),
     )
-    diagnostics = second.diagnostics(
-        types, labelled.argmax(axis=1), calibrated, conformal.sets(logs, 0.1)
-    )
+    diagnostics = second.diagnostics(types, held_out.best, calibrated, conformal.sets(logs, 0.1))
     return FittedLabeller(
         types=types,
         statistics=query,
