@@ -18,7 +18,7 @@ from peakatlas.engine.intervals.table import Intervals
 from peakatlas.engine.summary import Summary, listed
 
 from .folder import FORMAT_VERSION, read_bundle_files, write_bundle_files
-from .reference_files import reference_arrays, reference_cells
+from .reference_files import named, reference_arrays, reference_cells
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -137,7 +137,7 @@ class Bundle(Summary):
         settings, payload = read_bundle_files(Path(path))
         try:
             return _restore(settings, load_arrays(payload))
-        except (KeyError, TypeError, ValueError, RuntimeError, SafetensorError) as error:
+        except (LookupError, TypeError, ValueError, RuntimeError, SafetensorError) as error:
             raise BundleError(
                 f"{path}: the bundle is damaged ({type(error).__name__}: {error}). Train it again."
             ) from error
@@ -174,6 +174,7 @@ def _settings(bundle: Bundle) -> dict[str, Any]:
 
 def _restore(settings: BundleSettings, arrays: Mapping[str, NDArray[Any]]) -> Bundle:
     levels = Levels.from_json(msgspec.to_builtins(settings.levels))
+    named(arrays["peaks.contig_ids"], settings.contigs)  # each has a name
     peaks = Intervals(
         tuple(settings.contigs),
         arrays["peaks.contig_ids"],

@@ -74,10 +74,23 @@ def reference_cells(
     return Cells(
         counts=counts,
         measured=None if measured is None else measured.astype(np.bool_),
-        labels=np.asarray(types)[labels],
-        batches=np.asarray(batches)[donors],
+        labels=named(labels, types),
+        batches=named(donors, batches),
         dna=None if embeddings is None else own_dna(counts, embeddings),
     )
+
+
+def named(codes: NDArray[Any], names: Sequence[str]) -> NDArray[np.str_]:
+    """Name of each code.
+
+    Raises
+    ------
+    ValueError
+        If a code has no name.
+    """
+    if len(codes) and not 0 <= int(codes.min()) <= int(codes.max()) < len(names):
+        raise ValueError(f"codes from {codes.min()} to {codes.max()} for {len(names)} names")
+    return np.asarray(names, np.str_)[codes.astype(np.int64)]
 
 
 def codes_of(values: NDArray[np.str_] | None, names: Sequence[str]) -> NDArray[np.int64]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import html
-import json
 import re
 from importlib.resources import files
 from pathlib import Path
@@ -27,7 +26,8 @@ from .figures import (
     truth_data,
 )
 from .payload import Payload, packed
-from .words import advice_html, inputs_of, labeller_words, member_weights, rerun, summary_of
+from .record import inputs_of, record_of
+from .words import advice_html, labeller_words, member_weights, rerun, summary_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -125,7 +125,7 @@ def report_data(
         raise CountsError("the object holds no annotation. Run peakatlas annotate on it first.")
     asked = asked or Asked()
     kept, obs = annotated.uns["peakatlas"], annotated.obs
-    record = json.loads(str(kept["record"]))
+    record = record_of(kept)
     key = asked.labels_key
     return {
         "truth": None if key is None else truth_data(obs, key, record["types"]),

@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import html
-import json
 import shlex
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from peakatlas.classifier.counts.labels import UNASSIGNED
+from peakatlas.engine.documents import as_model
+from peakatlas.engine.errors import CountsError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from numpy.typing import NDArray
+
+    from .record import Inputs
 
 MEMBER_WORDS = {
     "noise_aware": "discriminant that knows its noise",
@@ -127,21 +130,21 @@ def _members(found: Mapping[str, Any]) -> str:
     return f"What labelled the cells, by weight: {', '.join(named) or 'none'}."
 
 
-def rerun(record: Mapping[str, Any], inputs: Mapping[str, str | None]) -> dict[str, str]:
+def rerun(record: Mapping[str, Any], inputs: Inputs) -> dict[str, str]:
     """The command line and the Python call that annotate the same query again.
 
     Parameters
     ----------
     record : mapping
         Kept in ``uns["peakatlas"]``.
-    inputs : mapping
-        Paths of ``query``, ``bundle``, ``atlas`` and ``genome``; None for what lay in memory.
+    inputs : Inputs
+        Text of others as it is: quoted for the shell in one, as Python text in the other.
     """
     changed = _changed(record["options"])
     needs_atlas = record["spec"] is not None
-    query, bundle = inputs.get("query") or "query.h5ad", inputs.get("bundle") or "bundle/"
-    atlas = inputs.get("atlas") or ("atlas.zarr" if needs_atlas else None)
-    genome = inputs.get("genome")
+    query, bundle = inputs.query or "query.h5ad", inputs.bundle or "bundle/"
+    atlas = inputs.atlas or ("atlas.zarr" if needs_atlas else None)
+    genome = inputs.genome
     words = ["peakatlas", "annotate", query, "--bundle", bundle]
     words += ["--atlas", atlas] if atlas else []
     words += ["--genome", genome] if genome else []
@@ -161,11 +164,13 @@ def rerun(record: Mapping[str, Any], inputs: Mapping[str, str | None]) -> dict[s
 
 
 def _changed(options: Mapping[str, Any]) -> dict[str, Any]:
-    """Options that are not as they are by default."""
+    """Options that there are, and that are not as they are by default."""
     from peakatlas.classifier.annotate import AnnotateOptions  # noqa: PLC0415 - imports the whole classifier
 
     usual = vars(AnnotateOptions())
-    return {k: v for k, v in options.items() if k not in usual or usual[k] != v}
+    known = {name: value for name, value in options.items() if name in usual}
+    asked = as_model(known, AnnotateOptions, "the options of the annotation", CountsError)
+    return {name: value for name, value in vars(asked).items() if usual[name] != value}
 
 
 def _flag(name: str, value: object) -> list[str]:
@@ -173,8 +178,3 @@ def _flag(name: str, value: object) -> list[str]:
         return ["--assign-all"]
     flag = "--" + name.replace("_", "-")
     return [flag] if value is True else [flag, str(value)]
-
-
-def inputs_of(kept: Mapping[str, Any]) -> dict[str, str | None]:
-    """Paths that `annotate` was given; none for objects of an earlier version."""
-    return json.loads(str(kept["inputs"])) if "inputs" in kept else {}

@@ -1,7 +1,9 @@
 // Figures beside the map, each with its table. They follow the filter where a figure is of cells.
 const BINS = 20;
 const barHeight = n => Math.max(170, 27 * n + 70);
-const bars = (names, values, name, more = {}) => ({ type: "bar", orientation: "h", name, y: names, x: values, ...more });
+// Plotly reads tags in the texts of its figures: names of others are shown letter by letter.
+const plain = text => String(text).replace(/&/g, "&amp;").replace(/</g, "&lt;").replace(/>/g, "&gt;");
+const bars = (names, values, name, more = {}) => ({ type: "bar", orientation: "h", name, y: names.map(plain), x: values, ...more });
 const upwards = { autorange: "reversed", type: "category" };
 
 class Figures {
@@ -56,7 +58,7 @@ class Figures {
   boxes() {
     const rows = this.confidenceByType(), height = Math.max(320, barHeight(rows.length));
     const part = at => rows.map(r => r.quantiles[at]);
-    draw("boxes", rows.map(r => ({ type: "box", orientation: "h", y: [r.type], q1: [r.quantiles[1]], median: [r.quantiles[2]], q3: [r.quantiles[3]], lowerfence: [r.quantiles[0]], upperfence: [r.quantiles[4]], line: { color: this.colourOf({ key: "label" }, r.type), width: 2 }, hoverinfo: "none" })),
+    draw("boxes", rows.map(r => ({ type: "box", orientation: "h", y: [plain(r.type)], q1: [r.quantiles[1]], median: [r.quantiles[2]], q3: [r.quantiles[3]], lowerfence: [r.quantiles[0]], upperfence: [r.quantiles[4]], line: { color: this.colourOf({ key: "label" }, r.type), width: 2 }, hoverinfo: "none" })),
       { height, showlegend: false, xaxis: { range: [0, 1.02], title: { text: "confidence (box: middle half; whiskers: 5 to 95 %)" } }, yaxis: upwards });
     table(el("boxes-table"), "Confidence by likeliest type", ["likeliest type", "cells", "5 %", "25 %", "median", "75 %", "95 %"],
       rows.map((r, at) => [this.type(r.type), count(r.cells), ...[0, 1, 2, 3, 4].map(q => fixed(part(q)[at], 2))]));
@@ -104,7 +106,7 @@ class Figures {
     if (!truth) return;
     const sums = truth.counts.map(row => row.reduce((a, b) => a + b, 0)), shares = truth.counts.map((row, at) => row.map(n => n / Math.max(sums[at], 1)));
     const small = truth.columns.length <= 16;
-    draw("confusion", [{ type: "heatmap", x: truth.columns, y: truth.rows, z: shares, customdata: truth.counts, zmin: 0, zmax: 1, showscale: false, xgap: 2, ygap: 2, colorscale: [[0, token("--grid")], [1, isDark() ? "#3f74e0" : "#2a5fc9"]],
+    draw("confusion", [{ type: "heatmap", x: truth.columns.map(plain), y: truth.rows.map(plain), z: shares, customdata: truth.counts, zmin: 0, zmax: 1, showscale: false, xgap: 2, ygap: 2, colorscale: [[0, token("--grid")], [1, isDark() ? "#3f74e0" : "#2a5fc9"]],
       text: shares.map(row => row.map(v => (small && v >= .005 ? percent(v, 0) : ""))), texttemplate: "%{text}", hovertemplate: "%{y} called %{x}: %{customdata:,} cells, %{z:.1%}<extra></extra>" }],
     { height: Math.max(280, 32 * truth.rows.length + 100), xaxis: { type: "category", side: "top", title: { text: "label" } }, yaxis: { ...upwards, title: { text: "known type" } }, margin: { l: 8, r: 12, t: 50, b: 8 } });
   }

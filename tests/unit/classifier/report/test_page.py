@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import ast
 import base64
 import gzip
 import json
 import re
+import shlex
 from typing import TYPE_CHECKING
 
 import anndata as ad
@@ -18,6 +20,7 @@ from peakatlas.classifier.report.cell_map import cell_map
 from peakatlas.classifier.report.cells import Asked
 from peakatlas.classifier.report.page import report_data, write_report
 from peakatlas.classifier.report.payload import Payload
+from peakatlas.classifier.report.record import Inputs, inputs_of, record_of
 from peakatlas.classifier.report.words import advice_html, labeller_words, member_weights, rerun
 from peakatlas.classifier.trust.reliability import reliability
 from peakatlas.engine.errors import CountsError, LabelsError
@@ -175,7 +178,7 @@ def test_words_say_what_was_done_and_how_to_do_it_again():
     assert "estimated from the query itself" in words and "did not converge" in words
     assert member_weights(found)[2] == ("linear discriminant", 0.0)
     record = {"spec": {}, "options": {"reject": False, "max_offset": 20, "append": True, "seed": 0}}
-    again = rerun(record, {"query": "a b.h5ad", "bundle": "b", "atlas": "a", "genome": "g.fa"})
+    again = rerun(record, Inputs(query="a b.h5ad", bundle="b", atlas="a", genome="g.fa"))
     assert again["command"] == (
         "peakatlas annotate 'a b.h5ad' --bundle b --atlas a --genome g.fa --assign-all "
         "--max-offset 20 --append -o annotated.h5ad --report report.html"
@@ -208,3 +211,35 @@ def test_map_keeps_groups_apart_and_places_cells_beyond_the_landmarks(monkeypatc
     spread = np.linalg.norm(placed[:200] - halves[0], axis=1).mean()
     assert np.linalg.norm(halves[0] - halves[1]) > 2 * spread
     assert cell_map(cells[:5].astype(np.float32)).shape == (5, 2)
+
+
+def test_what_others_wrote_is_quoted_in_the_snippets_and_unknown_options_are_left_out():
+    evil = {"query": "x'); import os; os.system('touch /tmp/x') #", "bundle": "$(touch x); `y`\n"}
+    options = {"seed": 3, "reject), __import__('os').system('x') #": 1, "class": "x"}
+    again = rerun({"spec": None, "options": options}, inputs_of({"inputs": json.dumps(evil)}))
+    call = ast.parse(again["python"]).body[-1].value
+    assert [ast.literal_eval(each) for each in call.args] == [evil["query"], evil["bundle"]]
+    assert [(each.arg, ast.unparse(each.value)) for each in call.keywords] == [
+        ("options", "AnnotateOptions(seed=3)")
+    ]
+    words = shlex.split(again["command"])
+    assert words[2:5] == [evil["query"], "--bundle", evil["bundle"]]
+    assert words[5:7] == ["--seed", "3"]
+
+
+@pytest.mark.parametrize(
+    ("kept", "text"),
+    [
+        ({}, "has no record"),
+        ({"record": "{"}, "record is not JSON"),
+        ({"record": '{"query": 1}'}, "record cannot be used: .*query"),
+        ({"record": "[" * 10**5}, "record is not JSON|levels|JSON object"),
+    ],
+)
+def test_a_record_that_is_none_is_refused(kept, text):
+    with pytest.raises(CountsError, match=text):
+        record_of(kept)
+    with pytest.raises(CountsError, match="inputs cannot be used"):
+        inputs_of({"inputs": '{"query": {"a": 1}}'})
+    with pytest.raises(CountsError, match=r"options of the annotation cannot be used: .*seed"):
+        rerun({"spec": None, "options": {"seed": "1)"}}, Inputs())

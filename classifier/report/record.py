@@ -1,0 +1,83 @@
+"""What an annotated file keeps in ``uns["peakatlas"]`` as models, checked before it is shown."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, Any
+
+import msgspec
+from msgspec import Meta
+
+from peakatlas.engine.documents import Count, Document, as_model, parse_object
+from peakatlas.engine.errors import CountsError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+Line = Annotated[str, Meta(max_length=10_000)]
+Sizes = dict[Line, Count]
+_WHERE = 'uns["peakatlas"]'
+
+
+class Inputs(Document):
+    """Paths that `annotate` was given; None for what lay in memory."""
+
+    query: Line | None = None
+    bundle: Line | None = None
+    atlas: Line | None = None
+    genome: Line | None = None
+
+
+class Record(Document):
+    """What was asked and answered."""
+
+    query: Line
+    cells: Count
+    peaks: Count
+    types: list[Line]
+    labels: Sizes
+    software: dict[Line, Line]
+    options: dict[Line, Any]
+    bundle: dict[Line, Any]
+    spec: dict[Line, Any] | None
+    shared_counts: float
+    unassigned: Sizes = msgspec.field(default_factory=dict)
+    tiers: Sizes = msgspec.field(default_factory=dict)
+    warnings: list[Line] = msgspec.field(default_factory=list)
+    held_out: dict[Line, Any] = msgspec.field(default_factory=dict)
+    labeller: dict[Line, Any] = msgspec.field(default_factory=dict)
+
+
+def record_of(kept: Mapping[str, Any]) -> dict[str, Any]:
+    """The record of an annotation, as JSON types.
+
+    Parameters
+    ----------
+    kept : mapping
+        ``uns["peakatlas"]``.
+
+    Raises
+    ------
+    CountsError
+        If it is not one.
+    """
+    values = _parsed(kept, "record")
+    as_model(values, Record, f"{_WHERE} record", CountsError)
+    return values
+
+
+def inputs_of(kept: Mapping[str, Any]) -> Inputs:
+    """Paths that `annotate` was given; none for objects of an earlier version.
+
+    Raises
+    ------
+    CountsError
+        If they are not texts.
+    """
+    values = _parsed(kept, "inputs") if "inputs" in kept else {}
+    return as_model(values, Inputs, f"{_WHERE} inputs", CountsError)
+
+
+def _parsed(kept: Mapping[str, Any], name: str) -> dict[str, Any]:
+    if name not in kept:
+        raise CountsError(f"{_WHERE} has no {name}: annotate the query again.")
+    return parse_object(str(kept[name]).encode(), f"{_WHERE} {name}", CountsError)
