@@ -71,6 +71,8 @@ def check_sparse(matrix: Any, where: str) -> None:  # noqa: ANN401 - of scipy
     try:
         if matrix.indices.dtype.kind not in "iu" or matrix.indptr.dtype.kind not in "iu":
             raise ValueError("its indices are not whole numbers")
+        if (np.diff(matrix.indptr.astype(np.int64)) < 0).any():  # SciPy misses it if unsigned
+            raise ValueError("its indptr goes down")
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of unsigned indices
             matrix.check_format(full_check=True)

@@ -182,6 +182,15 @@ def test_indices_outside_of_a_matrix_are_refused(place, name, values, tmp_path):
     assert "It is damaged: fetch or write it again" in refusal(path)
 
 
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint32, np.uint64, np.int64])
+def test_ends_of_rows_that_go_down_are_refused_in_any_type(dtype, tmp_path):
+    path = written(tmp_path / "u.h5ad")
+    with h5py.File(path, "r+") as file:
+        del file["X/indptr"]
+        file["X/indptr"] = np.array([0, 3, 2], dtype)
+    assert "not a whole sparse matrix (its indptr goes down)" in refusal(path)
+
+
 def test_a_10x_matrix_whose_parts_differ_is_refused(tmp_path):
     with h5py.File(tmp_path / "x.h5", "w") as file:
         matrix = sp.csr_matrix(np.array(COUNTS))
