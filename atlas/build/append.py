@@ -15,7 +15,7 @@ from peakatlas.atlas.storage import atomic as files
 from peakatlas.atlas.storage.locks import locked
 
 from .compatibility import check_same_genome, check_same_spec
-from .provenance import genome_provenance
+from .provenance import genome_provenance, hardware_provenance
 from .writer import (
     CHUNK_ROWS,
     LOCK_NAME,
@@ -130,6 +130,7 @@ def append_peaks(
 
     def write(writer: AtlasWriter, shards: list[int], new: NDArray[np.int64]) -> None:
         at = [new[writer.shard_rows_of(shard)] for shard in shards]
+        writer.made_with = hardware_provenance(embedder)
         report(inputs.n_repeats + len(rows) - sum(map(len, at)))
         for shard, block in zip(shards, at, strict=True):
             embeddings = embedder.embed(rows.take(block), inputs.source, progress=report)

@@ -18,6 +18,7 @@ from peakatlas.atlas.storage.locks import locked
 from peakatlas.engine.dna.genome import open_genome
 from peakatlas.engine.errors import AtlasError, ShardOwnershipError
 from peakatlas.engine.intervals.table import Intervals
+from peakatlas.engine.run.distributed import share_threads
 
 from .compatibility import check_same_spec
 from .inputs import read_inputs
@@ -117,6 +118,7 @@ def write_shards(
     done = [shard for shard in wanted if writer.segment.is_done(shard)]
     rows = read_intervals(writer.segment)
     check_same_source(writer.plan, genome_provenance(source, rows.contigs), str(out))
+    share_threads()
     report = progress or (lambda _: None)
     held = [
         shard for shard in wanted if not take_shard(writer, shard, rows, source, embedder, report)

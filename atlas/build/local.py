@@ -16,17 +16,18 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from peakatlas.atlas.atlas import Atlas
-from peakatlas.atlas.format.schema import MASKED, PLAN_NAME, segment_name
+from peakatlas.atlas.format.schema import LOG_FOLDER, MASKED, PLAN_NAME, segment_name
 from peakatlas.atlas.format.segment import Segment
-from peakatlas.atlas.storage.locks import locked
+from peakatlas.atlas.storage.locks import holder, locked
 from peakatlas.engine.dna.windows import parse_window
 from peakatlas.engine.errors import IncompleteAtlasError, ShardOwnershipError
 from peakatlas.engine.run.distributed import Partition, RankState, owned_units, rank_state
 
 from .append import write_rows
+from .heartbeats import Heartbeat, clear_signs
 from .inputs import read_inputs
-from .provenance import genome_provenance, model_provenance
-from .writer import LOCK_NAME, AtlasWriter, default_shard_rows
+from .provenance import genome_provenance, hardware_provenance, model_provenance
+from .writer import LOCK_NAME, AtlasWriter, default_shard_rows, refuse_foreign
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -41,7 +42,8 @@ if TYPE_CHECKING:
 
 PATIENCE_S = 600.0
 """Least time to wait for other ranks without news of them; ten times the longest shard if more."""
-_POLL_S = 0.2
+_POLL_S = (0.2, 10.0)
+"""First and longest pause of a rank that waits; a tenth of what it has waited between them."""
 
 
 def build_atlas(
@@ -213,6 +215,9 @@ def take_shard(
     """
     at = writer.shard_rows_of(shard)
     block = rows.take(np.arange(at.start, at.stop))
+    if writer.segment.is_done(shard):
+        report(len(block))
+        return True
     try:
         with writer.claim(shard):
             if not writer.segment.is_done(shard):
@@ -236,19 +241,32 @@ def _write(
 ) -> AtlasWriter:
     """Lay the atlas out and write the shards of a partition, all of them done at the end."""
     state, rows = rank_state(), inputs.rows
+    heart = Heartbeat(Path(out), state)
     report(inputs.n_repeats)
     if state.is_main:
+        refuse_foreign(Path(out))
+        heart.beat()
         begin_atlas(inputs, out, embedder, shard_rows=shard_rows)
-    writer = _join(Path(out), rows, embedder)
+    writer = _join(Path(out), rows, embedder, heart)
     shards = _in_turn(writer, rows, state, partition)
-    _write_shards(writer, shards, inputs, embedder, report)
+    writer.made_with = hardware_provenance(embedder)
+    _write_shards(writer, shards, inputs, embedder, heart, report)
+    heart.end()
     return writer
 
 
-def _join(root: Path, rows: Intervals, embedder: Embedder) -> AtlasWriter:
+def _join(root: Path, rows: Intervals, embedder: Embedder, heart: Heartbeat) -> AtlasWriter:
     segment = Segment(root, segment_name(0))
     plan_path = segment.folder / PLAN_NAME
-    _wait_for(plan_path.exists, PATIENCE_S, f"rank 0 did not lay out {root}")
+    began = time.monotonic()
+    while not plan_path.exists():
+        waited = time.monotonic() - began
+        if waited > PATIENCE_S:
+            raise IncompleteAtlasError(
+                f"rank 0 did not lay out {root} in {waited:.0f} s{_silent(heart)}. See that "
+                "rank's output, then run the same command again; it goes on where it stopped."
+            )
+        time.sleep(_pause(waited))
     writer = AtlasWriter(segment)
     writer.check_fits(embedder.spec, rows)
     return writer
@@ -279,42 +297,52 @@ def _write_shards(
     shards: list[int],
     inputs: Inputs,
     embedder: Embedder,
+    heart: Heartbeat,
     report: Callable[[int], None],
 ) -> None:
     """Write the shards that nobody has written; return when all of them are done."""
-    longest, last_news = 0.0, time.monotonic()
+    longest, last_news, counted = 0.0, time.monotonic(), heart.counted(report)
     while shards:
         left = []
         for shard in shards:
             began = time.monotonic()
-            if not take_shard(writer, shard, inputs.rows, inputs.source, embedder, report):
+            heart.beat(shard)
+            if not take_shard(writer, shard, inputs.rows, inputs.source, embedder, counted):
                 left.append(shard)
                 continue
             last_news = time.monotonic()
             longest = max(longest, last_news - began)
         shards = left
         if shards and time.monotonic() > last_news + max(PATIENCE_S, 10 * longest):
-            raise IncompleteAtlasError(
-                f"another process holds shard {shards[0]} of {writer.root} and has not written it "
-                f"for {time.monotonic() - last_news:.0f} s. See that process's output, then run "
-                "the same command again; it goes on where it stopped."
-            )
+            raise _not_delivered(writer, shards[0], time.monotonic() - last_news, heart)
         if shards:
-            time.sleep(_POLL_S)
+            time.sleep(_pause(time.monotonic() - last_news))
+
+
+def _not_delivered(
+    writer: AtlasWriter, shard: int, waited: float, heart: Heartbeat
+) -> IncompleteAtlasError:
+    held = holder(writer.segment.folder / LOG_FOLDER, f"claim-{shard:05d}")
+    return IncompleteAtlasError(
+        f"another process holds shard {shard} of {writer.root}{f' ({held})' if held else ''} and "
+        f"has not written it for {waited:.0f} s{_silent(heart)}. See that process's output, then "
+        "run the same command again; it goes on where it stopped."
+    )
+
+
+def _silent(heart: Heartbeat) -> str:
+    found = heart.silent()
+    return f": {found}" if found else ""
+
+
+def _pause(waited_s: float) -> float:
+    """How long to wait before the next look: the longer it took so far, the longer."""
+    shortest, longest = _POLL_S
+    return min(max(shortest, waited_s / 10), longest)
 
 
 def _finalise(writer: AtlasWriter) -> None:
     """List the shards in the manifest; of several ranks the first does, the others find it done."""
     with locked(writer.root, LOCK_NAME, wait=True):
         writer.finalise()
-
-
-def _wait_for(true: Callable[[], bool], patience_s: float, text: str) -> None:
-    limit = time.monotonic() + patience_s
-    while not true():
-        if time.monotonic() > limit:
-            raise IncompleteAtlasError(
-                f"{text} in {patience_s:.0f} s. See that rank's output, then run the same command "
-                "again; it goes on where it stopped."
-            )
-        time.sleep(_POLL_S)
+        clear_signs(writer.root)

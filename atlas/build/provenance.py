@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from peakatlas.atlas.format.digests import file_digest, json_digest
 from peakatlas.atlas.format.seqcol import with_seqcol
 from peakatlas.engine.dna.genome import PeakFasta
+from peakatlas.engine.run.hardware import hardware_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -53,6 +54,12 @@ def genome_provenance(
 def model_provenance(embedder: Embedder) -> dict[str, Any]:
     """Name, source, revision, licence and size of the model."""
     return asdict(embedder.card)
+
+
+def hardware_provenance(embedder: Embedder) -> dict[str, str]:
+    """Torch, device and driver that a model ran with; nothing for what is no torch model."""
+    device = getattr(embedder, "device", None)
+    return {} if device is None else hardware_of(str(device))
 
 
 def peaks_provenance(path: Path | None, n_collapsed: int) -> dict[str, Any]:

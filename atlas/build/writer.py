@@ -64,6 +64,8 @@ class AtlasWriter:
     def __init__(self, segment: Segment, *, rank: int = 0, world_size: int = 1) -> None:
         self.segment, self.root, self.plan = segment, segment.root, segment.plan
         self.rank, self.world_size = rank, world_size
+        self.made_with: dict[str, str] = {}
+        """Versions and devices that go into the manifest beside those of this software."""
 
     @classmethod
     def create(
@@ -305,7 +307,7 @@ class AtlasWriter:
         self.segment.require_whole()
         files.sweep(self.segment.folder, suffixes=(LOCK_SUFFIX, MARKER_SUFFIX))
         files.sweep(self.root, deep=False)
-        list_segment(self.root, self.segment)
+        list_segment(self.root, self.segment, self.made_with)
 
     def _check_owned(self, shard: int) -> None:
         self.check_shards([shard])

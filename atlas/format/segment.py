@@ -134,8 +134,14 @@ class Segment:
                 "write-shard`."
             )
 
-    def manifest_entry(self) -> dict[str, Any]:
-        """What the manifest says of the segment: every file with its size and SHA-256."""
+    def manifest_entry(self, made_with: Mapping[str, str] | None = None) -> dict[str, Any]:
+        """What the manifest says of the segment: every file with its size and SHA-256.
+
+        Parameters
+        ----------
+        made_with : mapping, optional
+            Further software and devices by name.
+        """
         listed: dict[str, Any] = {}
         for shard in range(self.plan.n_shards):
             listed |= self.logged_files(shard)
@@ -145,7 +151,7 @@ class Segment:
             "name": self.name,
             "n_rows": self.plan.n_rows,
             "finished": datetime.now(UTC).isoformat(timespec="seconds"),
-            "software": software_versions(),
+            "software": software_versions() | dict(made_with or {}),
             "files": listed,
         }
 
@@ -251,10 +257,17 @@ def read_manifest(root: Path) -> dict[str, Any]:
     return manifest
 
 
-def list_segment(root: Path, segment: Segment) -> None:
+def list_segment(root: Path, segment: Segment, made_with: Mapping[str, str] | None = None) -> None:
     """Make a whole segment visible by replacing the manifest with one that lists it.
 
     Nothing is written when the manifest lists the very same files already.
+
+    Parameters
+    ----------
+    root : Path
+    segment : Segment
+    made_with : mapping, optional
+        As in `Segment.manifest_entry`.
 
     Raises
     ------
@@ -262,7 +275,7 @@ def list_segment(root: Path, segment: Segment) -> None:
         If the disk refuses, or the manifest in place is damaged.
     """
     listed = read_manifest(root)["segments"] if (root / MANIFEST_NAME).exists() else []
-    entry = segment.manifest_entry()
+    entry = segment.manifest_entry(made_with)
     if any(other["files"] == entry["files"] for other in listed):
         return
     _check_layout_kept(root, listed, entry)

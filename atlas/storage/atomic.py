@@ -263,7 +263,7 @@ def is_written(path: Path) -> bool:
     if not path.name.endswith(ASIDE_SUFFIX) or not (rest and pid.isdecimal()):
         return False
     if named.endswith(f".{socket.gethostname()}"):
-        return _is_alive(int(pid))
+        return is_alive(int(pid))
     with suppress(OSError):
         return time.time() - path.stat().st_mtime < _LEFT_S
     return False
@@ -285,7 +285,8 @@ def refused(path: Path, error: OSError) -> AtlasError:
     )
 
 
-def _is_alive(pid: int) -> bool:
+def is_alive(pid: int) -> bool:
+    """Whether a process of this machine runs."""
     try:
         os.kill(pid, 0)
     except (ProcessLookupError, OverflowError):

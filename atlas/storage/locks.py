@@ -58,12 +58,7 @@ def locked(folder: Path, name: str, *, wait: bool = False) -> Iterator[None]:
         If the disk refuses.
     """
     path = folder / f".{name}{LOCK_SUFFIX}"
-    lease = SoftFileLease(
-        path.with_suffix(MARKER_SUFFIX),
-        lease_duration=LEASE_S,
-        heartbeat_interval=_HEARTBEAT_S,
-        thread_local=False,
-    )
+    lease = _lease(folder, name)
     descriptor = _opened(path)
     try:
         _flock(descriptor, path, lease, wait)
@@ -75,6 +70,17 @@ def locked(folder: Path, name: str, *, wait: bool = False) -> Iterator[None]:
                 lease.release()
     finally:
         os.close(descriptor)
+
+
+def holder(folder: Path, name: str) -> str:
+    """Who holds a lock: ``process 123 on host``; empty if nobody says so.
+
+    Parameters
+    ----------
+    folder, name
+        As in `locked`.
+    """
+    return _owner(_lease(folder, name))
 
 
 def _opened(path: Path) -> int:
@@ -138,9 +144,22 @@ def _clear_abandoned(marker: Path) -> bool:
 
 
 def _held(path: Path, lease: SoftFileLease) -> ShardOwnershipError:
-    owner = lease.owner
-    who = f" (process {owner.pid} on {owner.hostname})" if owner else ""
+    who = _owner(lease)
     return ShardOwnershipError(
-        f"{path} is held by another process{who}, which is writing the same part of the atlas. "
-        "Give every writer its own shards, or wait until that process is done."
+        f"{path} is held by another process{f' ({who})' if who else ''}, which is writing the same "
+        "part of the atlas. Give every writer its own shards, or wait until that process is done."
+    )
+
+
+def _owner(lease: SoftFileLease) -> str:
+    owner = lease.owner
+    return f"process {owner.pid} on {owner.hostname}" if owner else ""
+
+
+def _lease(folder: Path, name: str) -> SoftFileLease:
+    return SoftFileLease(
+        folder / f".{name}{MARKER_SUFFIX}",
+        lease_duration=LEASE_S,
+        heartbeat_interval=_HEARTBEAT_S,
+        thread_local=False,
     )

@@ -13,7 +13,7 @@ from accelerate import PartialState
 
 from peakatlas.engine.errors import WorldSizeError
 
-from .cores import usable_cores
+from .launchers import announce, launch_of, threads_of
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray
@@ -76,9 +76,9 @@ def parse_partition(text: str) -> Partition:
 def rank_state(expected: int | None = None) -> RankState:
     """Join the other processes, if any, and limit the threads of this one to its share.
 
-    Works under ``torchrun``, ``accelerate launch`` and alone. Launchers can start fewer processes
-    than were asked for, or processes that each believe they are alone and do all the work twice,
-    without any error; hence the check.
+    Works under ``torchrun``, ``accelerate launch``, ``srun``, ``mpirun`` and alone. Launchers can
+    start fewer processes than were asked for, or processes that each believe they are alone and do
+    all the work twice, without any error; hence the check.
 
     Parameters
     ----------
@@ -90,6 +90,8 @@ def rank_state(expected: int | None = None) -> RankState:
     WorldSizeError
         If there are more or fewer processes.
     """
+    launch = launch_of(os.environ)
+    announce(launch, os.environ)
     state = PartialState() if torch.cuda.is_available() else PartialState(cpu=True)
     announced = int(os.environ.get("WORLD_SIZE", "1"))
     wanted = announced if expected is None else expected
@@ -98,17 +100,30 @@ def rank_state(expected: int | None = None) -> RankState:
             f"{state.num_processes} process(es) found each other, {wanted} were asked for and the "
             f"launcher announced {announced}. Start with: torchrun --nproc_per_node {wanted} …"
         )
-    _share_threads(int(os.environ.get("LOCAL_WORLD_SIZE", str(announced))))
+    share_threads()
     return RankState(
         rank=state.process_index, world_size=state.num_processes, device=str(state.device)
     )
+
+
+def share_threads() -> None:
+    """Limit torch to the threads of this process among those of its machine; see `threads_of`.
+
+    Raises
+    ------
+    WorldSizeError
+        If what the environment says is no number.
+    """
+    threads = threads_of(launch_of(os.environ), os.environ)
+    if threads is not None:
+        torch.set_num_threads(threads)
 
 
 def default_device() -> str:
     """The GPU of this process among those of its machine, or ``cpu`` if there is none."""
     if not torch.cuda.is_available():
         return "cpu"
-    return f"cuda:{int(os.environ.get('LOCAL_RANK', '0')) % torch.cuda.device_count()}"
+    return f"cuda:{launch_of(os.environ).local_rank % torch.cuda.device_count()}"
 
 
 def owned_units(
@@ -173,9 +188,3 @@ def balanced_units(costs: ArrayLike, n_owners: int) -> list[NDArray[np.int64]]:
         owner_of[unit] = owner
         heapq.heappush(loads, (load + float(work[unit]), owner))
     return [np.flatnonzero(owner_of == owner) for owner in range(n_owners)]
-
-
-def _share_threads(local_ranks: int) -> None:
-    """Cores divided by ranks, unless OMP_NUM_THREADS says otherwise."""
-    if local_ranks > 1 and "OMP_NUM_THREADS" not in os.environ:
-        torch.set_num_threads(max(1, usable_cores() // local_ranks))

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from peakatlas.engine.errors import PeakAtlasError
 from peakatlas.engine.models.table import MODELS
+from peakatlas.engine.run.launchers import launch_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -45,8 +46,8 @@ def is_verbose() -> bool:
 
 
 def is_first_rank() -> bool:
-    """Whether this process speaks for all that torchrun or Accelerate started."""
-    return os.environ.get("RANK", "0") == "0"
+    """Whether this process speaks for all that a launcher started."""
+    return launch_of(os.environ).rank == 0
 
 
 def say(text: str) -> None:

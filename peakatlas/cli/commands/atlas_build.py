@@ -36,6 +36,7 @@ from peakatlas.cli.terminal import (
     show_licence,
 )
 from peakatlas.engine.models.table import MODELS
+from peakatlas.engine.run.launchers import launch_of
 
 from .atlas_plan import print_plan
 
@@ -189,7 +190,7 @@ def meter_of(n_peaks: int, embedder: peakatlas.Embedder) -> Meter:
         spec = embedder.spec
         say(f"{spec.model} on {embedder.device}, {spec.precision}, window {spec.window}")
         peak = gemm_peak(embedder.device, spec.precision)
-    ranks = int(os.environ.get("WORLD_SIZE", "1"))
+    ranks = launch_of(os.environ).world_size
     return Meter(n_peaks, embedder, ranks=ranks, peak_flops=peak)
 
 

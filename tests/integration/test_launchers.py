@@ -1,0 +1,155 @@
+"""Four processes by each launcher, one killed midway: resumed, the bytes are those of one."""
+
+import os
+import socket
+import subprocess
+import sys
+import textwrap
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from peakatlas.atlas import Atlas, build_atlas
+from peakatlas.atlas.build.cluster import finalise_atlas, init_atlas
+from peakatlas.engine.embedder import Embedder
+from tests.atlas_tools import tree_bytes, write_toy_genome
+
+TESTS = Path(__file__).parents[1]
+N_PEAKS, SHARD_ROWS, WORLD = 96, 8, 4
+RANK = textwrap.dedent(
+    """
+    import os, signal, sys
+    from peakatlas.atlas import build_atlas
+    from peakatlas.engine.embedder import Embedder
+    from peakatlas.engine.run.launchers import launch_of
+    genome, bed, model, out, shard_rows, victim = sys.argv[1:]
+    done = 0
+    def die(n):
+        global done
+        done += n
+        if str(launch_of(os.environ).rank) == victim and done > 8:  # within its second shard
+            os.kill(os.getpid(), signal.SIGKILL)
+    embedder = Embedder.load(model, window="peak:120:30")
+    atlas = build_atlas(genome, bed, out, embedder, shard_rows=int(shard_rows), progress=die)
+    print("rows", len(atlas))
+    """
+)
+TASK = textwrap.dedent(
+    """
+    import os, signal, sys
+    from peakatlas.atlas.build.cluster import load_embedder, write_shards
+    genome, out, victim = sys.argv[1:]
+    task, done = int(os.environ["SLURM_ARRAY_TASK_ID"]), 0
+    def die(n):
+        global done
+        done += n
+        if str(task) == victim and done > 8:
+            os.kill(os.getpid(), signal.SIGKILL)
+    embedder = load_embedder(out, model=os.environ["MODEL"])
+    write_shards(out, range(task, 12, 4), genome, embedder, progress=die)
+    """
+)
+
+
+@pytest.fixture(scope="module")
+def job(tmp_path_factory, toy_esm):
+    """Arguments of a build, and an atlas that one process made of the same peaks."""
+    folder = tmp_path_factory.mktemp("job")
+    genome = write_toy_genome(folder / "toy.fa", {"chr1": 50_000, "chr2": 50_000})
+    rng = np.random.default_rng(0)
+    start = np.sort(rng.choice(45_000, N_PEAKS, replace=False)) + 1000
+    end = start + rng.integers(60, 400, N_PEAKS)
+    bed = folder / "peaks.bed"
+    bed.write_text("".join(f"chr1\t{s}\t{e}\n" for s, e in zip(start, end, strict=True)))
+    (folder / "rank.py").write_text(RANK)
+    embedder = Embedder.load(str(toy_esm), window="peak:120:30")
+    build_atlas(genome, bed, folder / "one.zarr", embedder, shard_rows=SHARD_ROWS)
+    return folder, [str(path) for path in (genome, bed, toy_esm)]
+
+
+def environment(**more):
+    kept = {name: value for name, value in os.environ.items() if not name.startswith("OMP_")}
+    return kept | {"PYTHONPATH": f"{TESTS}{os.pathsep}{TESTS.parent}", **more}
+
+
+def start(commands):
+    """Run processes at once; exit codes and what they said."""
+    running = [
+        subprocess.Popen(
+            command, env=env, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        )
+        for command, env in commands
+    ]
+    said = ["".join(process.communicate(timeout=300)) for process in running]
+    return [process.returncode for process in running], said
+
+
+def free_port():
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        return free.getsockname()[1]
+
+
+def torchrun(script):
+    launcher = ["torch.distributed.run", "--nproc_per_node", str(WORLD), "--standalone"]
+    return start([([sys.executable, "-m", *launcher, *script], environment())])
+
+
+def accelerate(script):
+    launcher = [
+        "accelerate.commands.launch", "--multi_gpu", "--num_processes", str(WORLD),
+        "--num_machines", "1", "--mixed_precision", "no", "--dynamo_backend", "no",
+        "--main_process_port", str(free_port()),
+    ]  # fmt: skip
+    return start([([sys.executable, "-m", *launcher, *script], environment())])
+
+
+def srun(script):
+    job = str(free_port())
+    return start(
+        ([sys.executable, *script],
+         environment(
+             SLURM_PROCID=str(rank), SLURM_LOCALID=str(rank), SLURM_STEP_NUM_TASKS=str(WORLD),
+             SLURM_STEP_TASKS_PER_NODE=str(WORLD), SLURM_NODEID="0", SLURM_JOB_ID=job,
+             PMI_RANK=str(rank), PMI_SIZE=str(WORLD),
+         ))
+        for rank in range(WORLD)
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize("launcher", [torchrun, accelerate, srun])
+def test_a_launch_that_lost_a_rank_is_resumed(tmp_path, job, launcher):
+    folder, arguments = job
+    script = [str(folder / "rank.py"), *arguments, str(tmp_path / "a.zarr"), str(SHARD_ROWS)]
+    codes, said = launcher([*script, "2"])
+    assert any(codes), said  # the rank that was killed
+    if launcher is srun:  # nobody ends the others: they take up its shards
+        assert codes == [0, 0, -9, 0], said
+    codes, said = launcher([*script, "-1"])
+    assert not any(codes), said
+    assert "".join(said).count(f"rows {N_PEAKS}") == WORLD
+    assert tree_bytes(tmp_path / "a.zarr") == tree_bytes(folder / "one.zarr")
+    assert not list((tmp_path / "a.zarr").glob(".rank-*"))
+    software = Atlas.open(tmp_path / "a.zarr").provenance["segments"][0]["software"]
+    assert {"torch", "device", "cpu_capability"} <= set(software)
+
+
+def test_an_array_job_that_lost_a_task_is_resumed(tmp_path, job):
+    folder, (genome, bed, model) = job
+    out = tmp_path / "a.zarr"
+    embedder = Embedder.load(model, window="peak:120:30")
+    init_atlas(genome, bed, out, embedder, shard_rows=SHARD_ROWS)
+
+    def tasks(victim):
+        command = [sys.executable, "-c", TASK, genome, str(out), victim]
+        return start(
+            (command, environment(SLURM_ARRAY_TASK_ID=str(task), MODEL=model, SLURM_PROCID="0"))
+            for task in range(WORLD)
+        )
+
+    codes, said = tasks("1")
+    assert codes == [0, -9, 0, 0], said
+    assert tasks("-1")[0] == [0, 0, 0, 0]
+    finalise_atlas(out)
+    assert tree_bytes(out) == tree_bytes(folder / "one.zarr")
