@@ -79,16 +79,16 @@ class TwoStages:
 
     first: FittedMembers
     second: FittedMembers | None
-    """None where no peak with counts is shared."""
+    """None where there is nothing to learn from."""
     stage: FirstStage
 
     @classmethod
     def fit(cls, first: FittedMembers, stage: FirstStage) -> TwoStages:
         """The second stage of a pair."""
-        second = None
-        if first.pair.reference.counts.nnz and first.pair.query.counts.nnz:
+        second, usable = None, [each for each in ADAPTED if each.usable(first.pair)]
+        if usable:
             logs = stage.logs(first.scores, first.depth)
-            second = first.adapted(ADAPTED, stage.posterior(logs))
+            second = first.adapted(usable, stage.posterior(logs))
         return cls(first=first, second=second, stage=stage)
 
     @property

@@ -36,6 +36,8 @@ def peak_ratio(pair: Pair, posterior: Floats) -> Floats:
     -------
     float64, shape (n_peaks,)
     """
+    if pair.reference.counts.nnz == 0 or pair.query.counts.nnz == 0:
+        return np.ones(pair.reference.n_peaks)
     opened = np.asarray((pair.reference.counts.T @ pair.one_hot).T, np.float64)
     pooled = opened.sum(axis=0)
     prior = PRIOR_READS * (pooled + 0.5) / (pooled + 0.5).mean()

@@ -11,6 +11,8 @@ import scipy.sparse as sp
 from peakatlas.classifier.models.linear import LinearScorer, fit_logistic, joint_idf, unit_tf_idf
 from peakatlas.classifier.models.multinomial import MultinomialScorer, profiles
 
+from .own_peaks import OwnPeaks
+
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
@@ -27,6 +29,9 @@ class AdaptedMember(Protocol):
     def name(self) -> str:
         """Short name."""
 
+    def usable(self, pair: Pair) -> bool:
+        """Whether the pair has what this member reads."""
+
     def fit(self, pair: Pair, posterior: Floats) -> Scorer:
         """Fit on a pair and the posterior of its query's cells, shape (n_query, n_types)."""
 
@@ -42,6 +47,10 @@ class AdaptedMultinomial:
     def name(self) -> str:
         """Short name."""
         return "adapted_multinomial"
+
+    def usable(self, pair: Pair) -> bool:
+        """Whether any peak with counts is shared."""
+        return pair.reference.counts.nnz > 0 and pair.query.counts.nnz > 0
 
     def fit(self, pair: Pair, posterior: Floats) -> MultinomialScorer:
         """Profiles by expected type."""
@@ -61,6 +70,10 @@ class AdaptedLogistic:
         """Short name."""
         return "adapted_logistic"
 
+    def usable(self, pair: Pair) -> bool:
+        """Whether any peak with counts is shared."""
+        return pair.reference.counts.nnz > 0 and pair.query.counts.nnz > 0
+
     def fit(self, pair: Pair, posterior: Floats) -> LinearScorer:
         """Coefficients on reference cells and surer query cells."""
         idf = joint_idf(pair.reference.counts, pair.query.counts)
@@ -76,7 +89,11 @@ class AdaptedLogistic:
         return fit_logistic(sp.csr_matrix(rows), codes, idf, self.penalty)
 
 
-ADAPTED: tuple[AdaptedMember, ...] = (AdaptedMultinomial(), AdaptedLogistic())
+ADAPTED: tuple[AdaptedMember, ...] = (
+    AdaptedMultinomial(),
+    AdaptedLogistic(),
+    OwnPeaks(),
+)
 """Members of the second stage."""
 
 

@@ -29,6 +29,8 @@ class DnaInput:
     """Shape (n_own, dim); a row of NaN where no embedding is known."""
     column: NDArray[np.int64]
     """Column of the reference peak that each peak was matched to, -1 where none; shape (n_own,)."""
+    n_fraction: NDArray[np.float32] | None = None
+    """Share of N in the sequence of each peak, shape (n_own,); no N if None."""
 
     def take(self, rows: Rows) -> DnaInput:
         """Some of the cells."""
@@ -40,6 +42,7 @@ class DnaInput:
             counts=self.counts[:, kept],
             embeddings=self.embeddings[kept],
             column=self.column[kept],
+            n_fraction=None if self.n_fraction is None else self.n_fraction[kept],
         )
 
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from .discriminant import NoiseAwareDiscriminant, ShrunkenLda
 from .linear import BalancedLogisticRegression
 from .multinomial import DirichletMultinomial
+from .profiles import TypeProfiles
 
 if TYPE_CHECKING:
     from .protocol import Member
@@ -16,6 +17,7 @@ MEMBERS: tuple[Member, ...] = (
     ShrunkenLda(),
     BalancedLogisticRegression(),
     DirichletMultinomial(),
+    TypeProfiles(),
 )
 """Every member, in the order of tables."""
 

@@ -23,6 +23,7 @@ from peakatlas.classifier.trust.calibration import calibration_error, calibratio
 from peakatlas.engine.errors import LabelsError
 
 from .drift import choose_strengths
+from .pseudo_dna import pseudo_dna
 from .pseudo_queries import folds, like_query, thinned_to
 
 if TYPE_CHECKING:
@@ -108,11 +109,12 @@ class HeldOut:
             if len(test) == 0 or len(np.unique(codes[train])) < 2:
                 continue
             counts = binary(like_query(reference.counts[test], ratio, depth, rng))
-            pseudo = Cells(counts=counts)
+            pseudo, rest = Cells(counts=counts), opened.take(train)
+            if reference.dna is not None and query.dna is not None:
+                known, hidden = pseudo_dna(reference.dna, query.dna, train, test, rng)
+                rest, pseudo = replace(rest, dna=known), replace(pseudo, dna=hidden)
             part_thinned = None if thinned is None else thinned[train]
-            part = _fitted(
-                opened.take(train), pseudo, codes[train], n_types, chosen, part_thinned, seed
-            )
+            part = _fitted(rest, pseudo, codes[train], n_types, chosen, part_thinned, seed)
             parts.append((part, codes[test]))
             rows.append(test)
         if not parts:

@@ -111,6 +111,8 @@ def like_query(counts: Matrix, ratio: Floats, depth: Floats, rng: np.random.Gene
     depth : float64, shape (n_query,)
         Reads of the query's cells.
     """
+    if counts.nnz == 0:
+        return counts
     keep = np.minimum(1, ratio / max(float(np.quantile(ratio, FULL_RATIO)), 1e-9))
     if keep.min() < 1:
         counts = kept_reads(counts, keep[counts.indices], rng)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -38,6 +38,8 @@ class QueryStatistics:
         if cells.dna is not None:
             found |= _packed("dna_counts", cells.dna.counts)
             found |= {"dna_embeddings": cells.dna.embeddings, "dna_column": cells.dna.column}
+            if cells.dna.n_fraction is not None:
+                found["dna_n_fraction"] = cells.dna.n_fraction
         return found
 
     @classmethod
@@ -55,6 +57,7 @@ class QueryStatistics:
                 counts=_unpacked("dna_counts", arrays),
                 embeddings=arrays["dna_embeddings"],
                 column=arrays["dna_column"],
+                n_fraction=arrays.get("dna_n_fraction"),
             )
         measured = arrays.get("measured")
         cells = Cells(counts=_unpacked("counts", arrays), measured=measured, dna=dna)
@@ -115,11 +118,8 @@ def joined(parts: list[Cells]) -> Cells:
         return parts[0]
     first, dna = parts[0], None
     if first.dna is not None:
-        dna = DnaInput(
-            counts=_stacked([p.dna.counts for p in parts if p.dna is not None]),
-            embeddings=first.dna.embeddings,
-            column=first.dna.column,
-        )
+        own = _stacked([p.dna.counts for p in parts if p.dna is not None])
+        dna = replace(first.dna, counts=own)
     return Cells(counts=_stacked([p.counts for p in parts]), measured=first.measured, dna=dna)
 
 

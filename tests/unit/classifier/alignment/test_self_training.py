@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 from simulated_cells import simulated_pair
+from simulated_dna import simulated_sides
 
 from peakatlas.classifier.alignment.self_training import ADAPTED, surest
 
@@ -10,6 +11,9 @@ from peakatlas.classifier.alignment.self_training import ADAPTED, surest
 @pytest.mark.parametrize("adapted", ADAPTED, ids=lambda m: m.name)
 def test_adapted_members_find_types(adapted):
     pair, truth = simulated_pair()
+    if not adapted.usable(pair):
+        sides = simulated_sides(100)
+        pair, truth = sides.pair, sides.truth
     posterior = np.full((len(truth), 3), 0.1)
     posterior[np.arange(len(truth)), truth] = 0.8
     scores = adapted.fit(pair, posterior).scores(pair.query)
