@@ -110,9 +110,10 @@ class EmbeddingSpace:
     def fit(cls, peaks: DnaInput) -> EmbeddingSpace:
         """Fit on the reference's embedded peaks."""
         values, design = peaks.embeddings.astype(np.float64), _design(peaks)
-        trend = np.linalg.lstsq(design, values, rcond=None)[0]
+        trend: Floats = np.linalg.lstsq(design, values, rcond=None)[0].astype(np.float64)
         left = values - design @ trend
-        return cls(trend, float(np.sqrt(max(np.linalg.norm(left, 2) ** 2 / len(left), 1e-12))))
+        largest = float(np.linalg.norm(left, 2)) / np.sqrt(len(left))
+        return cls(trend, max(float(largest), 1e-6))
 
     def of(self, peaks: DnaInput) -> Floats:
         """Embedded peaks, shape (n_peaks, dim)."""
