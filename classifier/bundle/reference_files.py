@@ -60,7 +60,7 @@ def reference_cells(
         (
             arrays["counts.data"].astype(np.float32),
             arrays["counts.indices"].astype(np.int32),
-            arrays["counts.indptr"],
+            arrays["counts.indptr"].astype(np.int64),  # unsigned, SciPy sees not that they go down
         ),
         shape=(len(labels), n_peaks),
     )

@@ -145,6 +145,7 @@ def _packed(name: str, matrix: Matrix) -> dict[str, NDArray[Any]]:
 
 def _unpacked(name: str, arrays: Mapping[str, NDArray[Any]]) -> Matrix:
     data, indices, indptr, shape = (arrays[f"{name}_{part}"] for part in MATRIX_PARTS)
-    matrix = sp.csr_matrix((data, indices, indptr), shape=tuple(shape.tolist()))
+    ends = indptr.astype(np.int64)  # SciPy does not see that unsigned ones go down
+    matrix = sp.csr_matrix((data, indices, ends), shape=tuple(shape.tolist()))
     matrix.check_format(full_check=True)
     return matrix
