@@ -1,5 +1,6 @@
 # make demo   install into .venv and run the packaged demonstration
 # make test   install into .venv and run the whole test suite
+# make fuzz   install into .venv and try readers on made and damaged input for FUZZ_SECONDS
 # make docs   install into .venv and build the documentation site into site/
 # make check  install into .venv; format, lint, types, import contracts, tests
 
@@ -10,13 +11,18 @@ BIN := $(VENV)/bin
 EXTRA := $(shell nvidia-smi >/dev/null 2>&1 && echo gpu || echo cpu)
 PIP_INSTALL := $(BIN)/python -m pip install --disable-pip-version-check --quiet -c constraints.txt
 
-.PHONY: demo test docs check install clean
+FUZZ_SECONDS ?= 1200
+
+.PHONY: demo test fuzz docs check install clean
 
 demo: $(VENV)/.installed
 	$(BIN)/peakatlas demo
 
 test: $(VENV)/.installed-dev
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2
+
+fuzz: $(VENV)/.installed-dev
+	PEAKATLAS_FUZZ_SECONDS=$(FUZZ_SECONDS) OMP_NUM_THREADS=1 $(BIN)/python -m pytest tests/fuzz -s
 
 docs: $(VENV)/.installed-dev
 	PATH="$(CURDIR)/$(BIN):$$PATH" scripts/docs
