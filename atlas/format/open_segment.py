@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from peakatlas.engine.errors import AtlasError
 from peakatlas.engine.intervals.table import Intervals
 
 from .columns import Column
@@ -40,6 +41,7 @@ class OpenSegment:
 
     def __init__(self, storage: Storage, entry: Mapping[str, Any]) -> None:
         self.name = str(entry["name"])
+        self._where = storage.where(self.name)
         path = f"{self.name}/{PLAN_NAME}"
         self.plan = read_plan(storage.read_bytes(path), entry, storage.where(path))
         self.n_rows = self.plan.n_rows
@@ -57,6 +59,11 @@ class OpenSegment:
             If a file is absent or damaged.
         """
         contig, start, end = (self.column(name) for name in INTERVAL_COLUMNS)
+        if not 0 <= int(contig.min()) <= int(contig.max()) < len(self.plan.contigs):
+            raise AtlasError(
+                f"{self._where}/intervals names contigs {contig.min()} to {contig.max()}, and its "
+                f"plan lists {len(self.plan.contigs)}: the atlas is damaged."
+            )
         return Intervals(self.plan.contigs, contig, start, end)
 
     def column(self, name: str, rows: NDArray[np.int64] | None = None) -> NDArray[Any]:

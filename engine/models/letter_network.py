@@ -14,6 +14,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from peakatlas.engine.documents import as_model
 from peakatlas.engine.errors import ModelError
 from peakatlas.engine.forward.embedding_layer import (
     FILTER_WIDTH,
@@ -62,13 +63,13 @@ class LetterConfig:
         Raises
         ------
         ModelError
-            If a value is not a positive number.
+            If a value is not a positive number, or a size not a whole one.
         """
         known = {f.name: values[f.name] for f in fields(cls) if f.name in values}
         for name, value in known.items():
             if not isinstance(value, int | float) or value <= 0:
                 raise ModelError(f"config.json: {name} is {value!r}, not a positive number")
-        return cls(**known)
+        return as_model(known, cls, "config.json", ModelError)
 
 
 def n_linear_weights(config: LetterConfig) -> int:

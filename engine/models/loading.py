@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from peakatlas.engine.dna.sequences import Sequences
+from peakatlas.engine.documents import parse_object
 from peakatlas.engine.errors import ModelError
 from peakatlas.engine.tokens.kmer import dna_tokens
 from peakatlas.engine.tokens.letters import LetterTokenizer
@@ -197,13 +198,7 @@ def _config(path: Path) -> dict[str, Any]:
             f"{str(path)!r} is neither a known model nor a directory with config.json. "
             f"Known: {', '.join(MODELS)}."
         )
-    try:
-        config = json.loads(file.read_text())
-    except ValueError as fault:
-        raise ModelError(f"{file}: not JSON ({fault}). Fetch the model again.") from fault
-    if not isinstance(config, dict):
-        raise ModelError(f"{file}: not a JSON object. Fetch the model again.")
-    return config
+    return parse_object(file.read_bytes(), str(file), ModelError)
 
 
 def _local_card(

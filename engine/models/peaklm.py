@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from typing import TYPE_CHECKING
 
 import torch
 from safetensors.torch import load_file
 from torch import Tensor
 
+from peakatlas.engine.documents import parse_object
 from peakatlas.engine.errors import ModelError
 from peakatlas.engine.forward.blocks import Affine, EncoderLayer, EncoderShape
 from peakatlas.engine.forward.embedding_layer import (
@@ -23,7 +23,7 @@ from peakatlas.engine.tokens.letters import TOKEN_BASES
 
 from .checks import check_encoder, check_finite
 from .files import weight_files
-from .letter_network import LetterConfig, LetterModel
+from .letter_network import LetterConfig, LetterModel, n_linear_weights
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -60,9 +60,15 @@ def read_model(path: Path) -> LetterModel:
     ModelError
         If weights are absent, misshapen or damaged.
     """
-    config = LetterConfig.from_json(json.loads((path / "config.json").read_text()))
-    model = LetterModel(config)
+    values = parse_object((path / "config.json").read_bytes(), f"{path}/config.json", ModelError)
+    config = LetterConfig.from_json(values)
     file = weight_files(path)[0]
+    if n_linear_weights(config) > file.stat().st_size:
+        raise ModelError(
+            f"{path}/config.json describes {n_linear_weights(config):,} weights, and {file.name} "
+            f"has {file.stat().st_size:,} bytes: the folder is damaged. Fetch the model again."
+        )
+    model = LetterModel(config)
     try:
         model.load_state_dict({name: value.float() for name, value in load_file(file).items()})
     except RuntimeError as fault:

@@ -148,6 +148,12 @@ def test_another_plan_than_the_listed_one_is_refused(root):
         Atlas.open(root)
 
 
+def test_rows_on_contigs_that_the_plan_does_not_list_are_refused(root):
+    edit_plan(root, lambda plan: plan.update(contigs=["chr1"]))
+    with pytest.raises(AtlasError, match="names contigs 0 to 1, and its plan lists 1"):
+        Atlas.open(root).intervals  # noqa: B018
+
+
 HUGE = {
     "rows": lambda root: edit_plan(root, lambda plan: plan.update(n_rows=10**12)),
     "rows beyond the range": lambda root: edit_plan(root, lambda p: p.update(n_rows=10**30)),
