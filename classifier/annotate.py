@@ -25,7 +25,7 @@ from peakatlas.classifier.trust.rejection import Rejection, Rule
 from peakatlas.engine.run.progress import counter
 
 from .cell_labels import N_AXES, CellLabels, label_cells
-from .query import Query, check_shared
+from .query import Query, check_readable
 from .results import Results
 
 if TYPE_CHECKING:
@@ -260,7 +260,7 @@ def _fitted(
         learnt = query.statistics(asked.max_query, options.seed)
     else:
         learnt = read_statistics(options.statistics, named, bundle.peaks)
-    check_shared(query.counts.source, learnt, named, bundle)
+    check_readable(query, learnt, named, bundle)
     if options.write_statistics is not None:
         write_statistics(options.write_statistics, learnt, named, bundle.peaks)
     return fit_labeller(bundle.reference, learnt, options=asked)

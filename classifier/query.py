@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     from peakatlas.classifier.counts.matrix import CellCounts
     from peakatlas.engine.intervals.table import Intervals
 
+LEAST_SHARED = 2
+"""Peaks with counts that reference and query must share; fewer say nothing of a type."""
 MOST_CONTIGS = 3
 
 
@@ -60,16 +62,17 @@ class Query:
         bundle : Bundle
         """
         column = registry_rows(named, bundle.peaks)
+        reference = bundle.reference
         measured = np.zeros(len(bundle.peaks), np.bool_)
         measured[column[column >= 0]] = True
-        both = (
-            measured
-            if bundle.reference.measured is None
-            else (measured & bundle.reference.measured)
-        )
-        usable = (column >= 0) & both[column]
+        shared = measured & (np.bincount(reference.counts.indices, minlength=len(measured)) > 0)
+        if reference.measured is not None:
+            shared &= reference.measured
+        if shared.sum() < LEAST_SHARED:
+            measured, shared = np.zeros_like(measured), np.zeros_like(shared)
+        usable = (column >= 0) & shared[column]
         known = np.isfinite(embeddings).all(axis=1) & (embeddings.shape[1] > 0)
-        reads_dna = bundle.reference.dna is not None and bool(known.any())
+        reads_dna = reference.dna is not None and bool(known.any())
         return cls(
             counts=counts,
             column=column,
@@ -95,14 +98,14 @@ class Query:
         return builder.finish()
 
 
-def check_shared(source: str, found: QueryStatistics, named: Intervals, bundle: Bundle) -> None:
+def check_readable(query: Query, learnt: QueryStatistics, named: Intervals, bundle: Bundle) -> None:
     """Refuse a query of which nothing can be read.
 
     Parameters
     ----------
-    source : str
-        Name of the query, for the error text.
-    found : QueryStatistics
+    query : Query
+    learnt : QueryStatistics
+        Of this query, or of a whole of which it is a part.
     named : Intervals
         Its peaks, by the names of the bundle.
     bundle : Bundle
@@ -110,15 +113,16 @@ def check_shared(source: str, found: QueryStatistics, named: Intervals, bundle: 
     Raises
     ------
     CountsError
-        If no count lies in a peak of the reference, and DNA is not read.
+        If no count lies in peaks of the reference, and DNA is not read.
     """
-    if found.sample.counts.nnz or found.sample.dna is not None:
+    if query.embeddings is not None or (query.measured.any() and learnt.sample.counts.nnz):
         return
     raise CountsError(
-        f"{source}: none of its counts lies in a peak of the reference, and DNA is not read. Its "
-        f"peaks lie on {_contigs(named)}; those of the reference on {_contigs(bundle.peaks)}. "
-        "Check names of contigs (--match-contigs) and genome builds (--chain), count the query on "
-        "the reference's peaks, or train and annotate with an atlas."
+        f"{query.counts.source}: no cell has counts in peaks that the reference has counts in "
+        f"(two or more), and DNA is not read. Its peaks lie on {_contigs(named)}; those of the "
+        f"reference on {_contigs(bundle.peaks)}. Check names of contigs (--match-contigs) and "
+        "genome builds (--chain), count the query on the reference's peaks, or train and annotate "
+        "with an atlas."
     )
 
 

@@ -16,7 +16,10 @@ from peakatlas.classifier.models.protocol import Cells
 from peakatlas.classifier.training.labeller import LabellerOptions, fit_labeller
 from peakatlas.classifier.trust.advice import WIDE_GAP
 from peakatlas.classifier.trust.held_out import batch_scores, held_out_scores
+from peakatlas.engine.errors import CountsError
 from peakatlas.engine.run.progress import counter
+
+from .query import LEAST_SHARED
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -121,6 +124,7 @@ def train(  # noqa: PLR0913 - options are keyword-only
     say("looking up its peaks")
     found = resolve(joined.peaks, atlas, sources, counter(progress))
     say(f"peaks: {found.describe(joined.peaks)}")
+    _check_peaks(labelled, joined)
     cells = _cells(labelled, joined, found, rows)
     say("labelling held-out cells")
     held_out = _held_out(cells, labelled.levels, options, seed)
@@ -169,6 +173,15 @@ def _notes(labelled: LabelledSet) -> list[str]:
         if part.stripped:
             found.append(f"{part.counts.source}: blanks taken off {part.stripped:,} labels")
     return found
+
+
+def _check_peaks(labelled: LabelledSet, joined: JoinedCounts) -> None:
+    opened = len(np.unique(joined.matrix.indices))
+    if opened < LEAST_SHARED:
+        raise CountsError(
+            f"{labelled.parts[0].counts.source}: cells have counts in {opened} peak alone, which "
+            "tells no type from another. Give counts of all peaks."
+        )
 
 
 def _cells(

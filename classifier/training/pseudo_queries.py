@@ -18,6 +18,8 @@ FULL_RATIO = 0.95
 """Quantile of the peak ratios at which a pseudo-query keeps every read."""
 LEAST_TYPES = 0.5
 """Share of the types that must stay in the reference when a batch is left out."""
+LEAST_KNOWN = 0.5
+"""Share of the cells whose type must be in other batches."""
 
 
 def folds(
@@ -69,11 +71,12 @@ def _batch_groups(
         return None
     group = rng.permutation(len(names)) % n_folds
     fold = group[index]
-    n_types = len(np.unique(codes))
+    n_types, known = len(np.unique(codes)), 0
     for k in np.unique(fold):
         if len(np.unique(codes[fold != k])) < max(2, LEAST_TYPES * n_types):
             return None
-    return np.asarray(fold, np.int64)
+        known += int(np.isin(codes[fold == k], codes[fold != k]).sum())
+    return np.asarray(fold, np.int64) if known >= LEAST_KNOWN * len(codes) else None
 
 
 def thinned_to(counts: Matrix, depth: Floats, rng: np.random.Generator) -> tuple[Matrix, float]:

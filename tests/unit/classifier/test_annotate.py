@@ -161,10 +161,10 @@ def test_without_shared_peaks_and_dna_the_query_is_refused(world, bundle, query)
     with pytest.raises(CountsError) as caught:
         annotate(other, bundle)
     assert str(caught.value) == (
-        "AnnData: none of its counts lies in a peak of the reference, and DNA is not read. Its "
-        "peaks lie on NC_000001; those of the reference on chr1. Check names of contigs "
-        "(--match-contigs) and genome builds (--chain), count the query on the reference's peaks, "
-        "or train and annotate with an atlas."
+        "AnnData: no cell has counts in peaks that the reference has counts in (two or more), and "
+        "DNA is not read. Its peaks lie on NC_000001; those of the reference on chr1. Check names "
+        "of contigs (--match-contigs) and genome builds (--chain), count the query on the "
+        "reference's peaks, or train and annotate with an atlas."
     )
 
 
