@@ -128,7 +128,7 @@ def test_train_and_annotate_report_as_json(run, world, built, tmp_path):
     facts = json.loads(done.out)
     assert facts["types"] == ["alpha", "beta", "gamma"]
     assert (facts["cells"], facts["peaks"], facts["tiers"]["exact"]) == (120, 60, 60)
-    assert 0 <= facts["validation"]["shared"]["fused_full_depth"]["accuracy"] <= 1
+    assert 0 <= facts["held_out"]["accuracy"] <= 1
     out = tmp_path / "o.h5ad"
     done = run("annotate", world / "query.h5ad", "--bundle", tmp_path / "bundle", "--atlas",
                built, "-o", out, "--json")  # fmt: skip

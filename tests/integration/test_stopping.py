@@ -9,7 +9,6 @@ import time
 
 import pytest
 
-import peakatlas
 from peakatlas.atlas.build import local as build
 from peakatlas.cli.stopping import Stopped, stoppable
 from tests.atlas_tools import tree_bytes
@@ -96,7 +95,7 @@ def test_what_does_not_go_on_says_so(run, world, built, trained, tmp_path, monke
         time.sleep(5)
 
     handlers = signal.getsignal(signal.SIGINT), signal.getsignal(signal.SIGTERM)
-    monkeypatch.setattr(peakatlas, "annotate", stop)
+    monkeypatch.setattr("peakatlas.classifier.annotate.annotation_of", stop)
     words = ("annotate", world / "query.h5ad", "--bundle", trained, "--atlas", built,
              "-o", tmp_path / "a file.h5ad", "-q")  # fmt: skip
     done = run(*words)
