@@ -136,10 +136,3 @@ class LogEntry(Document):
     spec_digest: Text
     intervals_digest: Text
     files: dict[FileName, FileEntry]
-
-
-class MirrorMark(Document):
-    """``.mirror.json`` of a copy."""
-
-    url: Annotated[str, Meta(max_length=10_000)]
-    manifest_sha256: Text
