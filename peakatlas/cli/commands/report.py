@@ -74,9 +74,16 @@ def report(
 def _opened(annotated: Path) -> ad.AnnData:
     """An h5ad, its counts left on the disk."""
     import anndata as ad  # noqa: PLC0415 - keeps the help fast
+    import h5py  # type: ignore[import-untyped]  # noqa: PLC0415
+
+    from peakatlas.classifier.counts.hdf5_checks import check_hdf5  # noqa: PLC0415
 
     try:
+        with h5py.File(annotated, "r") as file:
+            check_hdf5(file, str(annotated), CountsError)
         return ad.read_h5ad(annotated, backed="r")
+    except CountsError:
+        raise
     except Exception as error:  # h5py and anndata raise many kinds
         raise CountsError(
             f"{annotated} cannot be read as an h5ad ({' '.join(str(error).split())}). Give what "
