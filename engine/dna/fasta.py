@@ -68,7 +68,8 @@ class IndexedFasta:
         self._offset, self._line, self._line_bytes = (
             index.offset, index.line, index.line_bytes
         )  # fmt: skip
-        self._bytes: NDArray[np.uint8] = np.memmap(plain, np.uint8, "r")
+        # a plain view: each slice of a memmap costs as much as reading hundreds of letters
+        self._bytes: NDArray[np.uint8] = np.asarray(np.memmap(plain, np.uint8, "r"))
 
     def fetch(
         self, record: NDArray[np.int64], start: NDArray[np.int64], end: NDArray[np.int64]

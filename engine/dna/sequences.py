@@ -111,7 +111,7 @@ class Sequences:
 
     def digests(self) -> NDArray[np.uint8]:
         """BLAKE2b-128 of the upper-case letters of each sequence, shape (n, 16)."""
-        view = memoryview(self.data.tobytes())
+        view = memoryview(np.ascontiguousarray(self.data))
         bounds = self.offsets.tolist()
         joined = b"".join(
             hashlib.blake2b(view[start:end], digest_size=DIGEST_BYTES).digest()
@@ -121,8 +121,8 @@ class Sequences:
 
     def n_fraction(self) -> NDArray[np.float32]:
         """Share of letters that are not A, C, G or T, shape (n,); 1 for an empty sequence."""
-        unknown = np.concatenate([[0], np.cumsum(~_KNOWN[self.data])])
-        counts = np.diff(unknown[self.offsets])
+        places = np.flatnonzero(~_KNOWN[self.data])
+        counts = np.diff(np.searchsorted(places, self.offsets))
         lengths = self.lengths
         share = np.where(lengths > 0, counts / np.maximum(lengths, 1), 1.0)
         return share.astype(np.float32)

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
-from accelerate import PartialState
 
 from peakatlas.engine.errors import WorldSizeError
 
@@ -90,6 +89,8 @@ def rank_state(expected: int | None = None) -> RankState:
     WorldSizeError
         If there are more or fewer processes.
     """
+    from accelerate import PartialState  # noqa: PLC0415 - seconds that one process alone needs not
+
     launch = launch_of(os.environ)
     announce(launch, os.environ)
     state = PartialState() if torch.cuda.is_available() else PartialState(cpu=True)

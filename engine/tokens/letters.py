@@ -68,10 +68,21 @@ class LetterTokenizer:
         """
         n_tokens = np.maximum(-(-sequences.lengths // TOKEN_BASES), 1)
         offsets = np.concatenate([[0], np.cumsum(n_tokens)]).astype(np.int64)
-        filled = np.full(offsets[-1] * TOKEN_BASES, UNKNOWN, np.uint8)
-        shift = np.repeat(offsets[:-1] * TOKEN_BASES - sequences.offsets[:-1], sequences.lengths)
-        filled[np.arange(len(sequences.data)) + shift] = _CODES[sequences.data]
-        return Tokens(token_ids(filled.reshape(-1, TOKEN_BASES)).astype(np.int32), offsets)
+        codes = _filled(_CODES[sequences.data], sequences, n_tokens * TOKEN_BASES)
+        return Tokens(token_ids(codes.reshape(-1, TOKEN_BASES)).astype(np.int32), offsets)
+
+
+def _filled(
+    codes: NDArray[np.uint8], sequences: Sequences, lengths: NDArray[np.int64]
+) -> NDArray[np.uint8]:
+    """Codes of each sequence, filled up to its new length with unknown letters."""
+    if np.array_equal(lengths, sequences.lengths):
+        return codes
+    first = np.cumsum(lengths) - lengths
+    filled = np.full(lengths.sum(), UNKNOWN, np.uint8)
+    shift = np.repeat(first - sequences.offsets[:-1], sequences.lengths)
+    filled[np.arange(len(codes)) + shift] = codes
+    return filled
 
 
 def letter_codes(letters: NDArray[np.uint8]) -> NDArray[np.uint8]:
@@ -81,7 +92,10 @@ def letter_codes(letters: NDArray[np.uint8]) -> NDArray[np.uint8]:
 
 def token_ids(codes: NDArray[np.uint8]) -> NDArray[np.int64]:
     """Ids of tokens from the codes of their letters, shape (…, TOKEN_BASES) to (…)."""
-    return np.asarray(codes.astype(np.int64) @ _POWERS)
+    ids = np.zeros(codes.shape[:-1], np.int64)
+    for place in range(TOKEN_BASES):
+        ids = ids * len(LETTERS) + codes[..., place]
+    return ids
 
 
 def token_letters() -> NDArray[np.uint8]:
