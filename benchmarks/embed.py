@@ -21,6 +21,10 @@ all subjects, in one thread, and takes medians of CPU time; two-thread figures a
 ``rss_growth_mb``             peak memory of a process that builds an atlas of 500,000 peaks, less
                               that of one that builds an atlas of 10,000
 ``pipeline_efficiency``       CPU time of the bare forward over that of an atlas build (50M)
+``host_windows_per_second``   510-bp windows a CPU second from peaks to packs (``peaklm-v3``)
+``cuda_ops_per_layer``        kernels a layer of the GPU's forward, counted on a CPU
+``cuda_host_reads_per_pack``  times that the host waits for a value of the GPU, likewise
+``peaklm_ratio_vs_before``    CPU time of ``peaklm-v3`` at ``--before`` over that of now
 
 Peers that are not installed are null, with the reason. Ratios above 1 mean that peakatlas is
 faster.
@@ -42,6 +46,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from embed_engine import BEFORE, cuda_counts, host_windows_per_second, peaklm_ratio
 from embed_peers import hf_tokenizer
 from embed_workload import (
     CONTEXT,
@@ -257,7 +262,9 @@ def in_atlas_build(task: str, data: Path, quick: bool) -> tuple[float | None, st
     return float(done.stdout.split()[-1]), ""
 
 
-def benchmark(data: Path, shapes: list[str], python: Path | None, quick: bool) -> dict[str, object]:
+def benchmark(
+    data: Path, shapes: list[str], python: Path | None, quick: bool, before: str
+) -> dict[str, object]:
     """Run all and return the JSON object to print; a figure of several shapes is keyed by them."""
     started = time.monotonic()
     torch.set_num_threads(1)
@@ -275,6 +282,11 @@ def benchmark(data: Path, shapes: list[str], python: Path | None, quick: bool) -
         value, why = in_atlas_build(key, data, quick)
         result[key] = _rounded(value)
         reasons |= {key: why} if why else {}
+    result["host_windows_per_second"] = round(host_windows_per_second(data, quick=quick), 1)
+    result["cuda_ops_per_layer"], result["cuda_host_reads_per_pack"] = cuda_counts()
+    ratio, why = peaklm_ratio(before, quick=quick)
+    result |= {"peaklm_ratio_vs_before": _rounded(ratio), "before": before}
+    reasons |= {"peaklm_ratio_vs_before": why} if why else {}
     return result | {
         "reasons": reasons,
         "sequences": GENOME if (data / GENOME).exists() else "random",
@@ -293,12 +305,14 @@ def main() -> None:
     parser.add_argument("--data", type=Path, default=Path("../shared/data"), help="data folder")
     parser.add_argument("--shapes", nargs="+", choices=list(SHAPES), default=["50m", "500m"])
     parser.add_argument("--peers-python", type=Path, help="Python that has the other engines")
+    parser.add_argument("--before", default=BEFORE, help="commit that peaklm-v3 is compared with")
     parser.add_argument("--quick", action="store_true", help="a tiny model, once, in seconds")
     parser.add_argument("--json", action="store_true", help="print one JSON object only")
     args = parser.parse_args()
     installed = all(importlib.util.find_spec(module) for module in PEERS.values())
     python = args.peers_python or (Path(sys.executable) if installed else None)
-    result = benchmark(args.data, ["tiny"] if args.quick else args.shapes, python, args.quick)
+    shapes = ["tiny"] if args.quick else args.shapes
+    result = benchmark(args.data, shapes, python, args.quick, args.before)
     print(json.dumps(result) if args.json else json.dumps(result, indent=2))
 
 

@@ -48,7 +48,7 @@ from peakatlas.engine.dna.sequences import Sequences
 from peakatlas.engine.models.letter_network import LetterModel
 from peakatlas.engine.models.loading import find_model
 from peakatlas.engine.models.peaklm import read_model
-from peakatlas.engine.pretrain.evaluation import Examination
+from peakatlas.engine.pretrain.evaluation import HoldoutWindows
 from peakatlas.engine.pretrain.motif_bank import read_motifs
 from peakatlas.engine.pretrain.recipe import Recipe
 from peakatlas.engine.pretrain.training import find_spectrum, write_model
@@ -87,7 +87,7 @@ def random_twin(model: Path, folder: Path) -> Path:
 
 def losses(paths: dict[str, Path], train: Sequences, held_out: Sequences) -> dict[str, float]:
     """Held-out bits a base of the model, of its twin and of a Markov model."""
-    exam = Examination.draw(held_out, Recipe())
+    exam = HoldoutWindows.draw(held_out, Recipe())
     bits = {name: exam.bits_per_base(read_model(path)) for name, path in paths.items()}
     return {
         "bits_per_base": round(bits["model"], 4),

@@ -6,7 +6,7 @@ Every variant learns for the same number of steps, with the same schedule from t
 judged on the held-out half of chromosome 20. ``bits_per_base``: loss of hidden tokens.
 ``embedding_error``: share of the variance of the spectra of windows of 510 bp that the embedding
 misses.
-``cpu_seconds_per_step`` is the time of the process, examination not counted, one thread;
+``cpu_seconds_per_step`` is the time of the process, held-out loss not counted, one thread;
 ``parameters`` are those used at inference. Steps are few: what wins late is not seen. A variant is
 minutes; ``--known search.json`` takes those that an earlier run of as many steps has measured.
 """
@@ -144,7 +144,7 @@ def learnt(run: Pretraining, held_out: Sequences) -> dict[str, float]:
     seconds = (time.process_time() - began) / run.recipe.steps
     used = sum(w.numel() for n, w in run.model.named_parameters() if "kmer_head" not in n)
     return {
-        "bits_per_base": round(run.examination.bits_per_base(run.model), 4),
+        "bits_per_base": round(run.holdout.bits_per_base(run.model), 4),
         "embedding_error": embedding_error(run, held_out),
         "cpu_seconds_per_step": round(seconds, 3),
         "parameters": used,

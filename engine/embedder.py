@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
 
 from peakatlas.engine.dna.sequences import Sequences
-from peakatlas.engine.dna.windows import combine_digests, parse_window
+from peakatlas.engine.dna.windows import parse_window
 from peakatlas.engine.forward.pooling import mean_by_owner, mean_of_strands, rows_without_tokens
 from peakatlas.engine.models.loading import config_digest, find_model, load_model, weights_digest
 from peakatlas.engine.run.distributed import default_device
 from peakatlas.engine.run.packs import PackRunner
+from peakatlas.engine.run.peak_blocks import BLOCK_PEAKS, PeakBlock, PeakBlocks
 from peakatlas.engine.run.pipeline import run_pipeline
+from peakatlas.engine.run.token_budget import choose_budget
 from peakatlas.engine.tokens.reader import Reader
 
 from .embeddings import PeakEmbeddings, require_finite
@@ -31,27 +32,12 @@ if TYPE_CHECKING:
     from peakatlas.engine.intervals.table import Intervals
     from peakatlas.engine.models.encoder import LoadedModel
     from peakatlas.engine.models.table import ModelCard
-    from peakatlas.engine.run.packs import Launched, Planned
+    from peakatlas.engine.run.packs import Launched
 
     from .spec import Pooling, Precision, Strand
 
-# Peaks that go through the pipeline together: at least so many, and packs that keep a GPU busy
-# while the host turns to the next block.
-_BLOCK_PEAKS, _BLOCK_PACKS = 1024, 3
-# Peaks whose windows say how long those of all are.
-_SAMPLE_PEAKS = 4096
-_SAMPLE_DNA = "ACGTTGCATTGACCAT" * 6
-
-
-@dataclass(frozen=True, kw_only=True)
-class _Block:
-    """Peaks on their way through the pipeline."""
-
-    rows: slice
-    owner: NDArray[np.int64]
-    digests: NDArray[np.uint8]
-    n_fraction: NDArray[np.float32]
-    strands: tuple[Planned, ...]
+# Longest window that a measurement of speed takes, in tokens.
+_SAMPLE_TOKENS = 170
 
 
 class Embedder(Summary):
@@ -95,7 +81,7 @@ class Embedder(Summary):
             dim=spec.dim,
             token_budget=token_budget,
         )
-        self._reader = Reader(
+        reader = Reader(
             tokenizer=model.tokenizer,
             model=card.name,
             context_tokens=card.context_tokens,
@@ -103,9 +89,7 @@ class Embedder(Summary):
             strand=spec.strand,
             max_n_fraction=spec.max_n_fraction,
         )
-        sample = Sequences.from_strings([_SAMPLE_DNA])
-        tokens = sum(len(strand.ids) for strand in self._reader.read(sample))
-        self._tokens_per_letter = tokens / len(_SAMPLE_DNA)
+        self._blocks = PeakBlocks(self._window, reader, self._runner)
 
     def _summary(self) -> tuple[str, dict[str, object]]:
         rules = f"{self.spec.window}, strand {self.spec.strand}, pooling {self.spec.pooling}"
@@ -159,8 +143,8 @@ class Embedder(Summary):
             Whether the model's own Python code may be run; needs a commit as `revision` if the
             model comes from the hub.
         token_budget : int, optional
-            Most tokens in one pack; by default what the model is fastest with. Does not change
-            the result.
+            Most tokens in one pack; by default what the model is fastest with (measured for a
+            second on a GPU). Halved when a GPU runs out of memory. Does not change the result.
         device : str, optional
             ``cpu``, ``cuda``, ``cuda:1``, …; a GPU if there is one, each local rank its own.
 
@@ -191,8 +175,10 @@ class Embedder(Summary):
             max_n_fraction=MAX_N_FRACTION if max_n_fraction is None else max_n_fraction,
         )
         embedder = cls(loaded, spec, card, token_budget or loaded.encoder.pack_tokens)
+        if token_budget is None and where.type == "cuda":
+            embedder._measure_budget()
         if rule.kind == "centre":  # every window will be so long
-            embedder._reader.read(Sequences.from_strings(["A" * rule.width]))
+            embedder._blocks.plan(Sequences.from_strings(["A" * rule.width]))
         return embedder
 
     @classmethod
@@ -271,13 +257,13 @@ class Embedder(Summary):
         """
         rows = np.arange(len(sequences)) if owner is None else np.asarray(owner, np.int64)
         size = n if n is not None else int(rows.max(initial=-1)) + 1
-        launched = tuple(map(self._runner.launch, self._plan(sequences)))
+        launched = tuple(map(self._runner.launch, self._blocks.plan(sequences)))
         return self._collect(launched, rows, size)[0]
 
     def count_tokens(self, peaks: Intervals, source: SequenceSource) -> int:
         """Tokens that the model would read for peaks, the first 1024 of them at most."""
-        first = slice(0, min(_BLOCK_PEAKS, len(peaks)))
-        return sum(len(strand.tokens.ids) for strand in self._prepare(peaks, source, first).strands)
+        first = self._blocks.prepare(peaks, source, slice(0, min(BLOCK_PEAKS, len(peaks))))
+        return sum(len(strand.tokens.ids) for strand in first.strands)
 
     def embed(
         self,
@@ -318,7 +304,7 @@ class Embedder(Summary):
             n_fraction=np.empty(len(peaks), np.float32),
         )
 
-        def store(launched: tuple[_Block, tuple[Launched, ...]]) -> None:
+        def store(launched: tuple[PeakBlock, tuple[Launched, ...]]) -> None:
             block, strands = launched
             n = block.rows.stop - block.rows.start
             made = self._collect(strands, block.owner, n)
@@ -329,47 +315,24 @@ class Embedder(Summary):
                 progress(n)
 
         run_pipeline(
-            self._blocks(peaks, source),
-            prepare=lambda rows: self._prepare(peaks, source, rows),
+            self._blocks.rows(peaks, source),
+            prepare=lambda rows: self._blocks.prepare(peaks, source, rows),
             compute=lambda block: (block, tuple(map(self._runner.launch, block.strands))),
             consume=store,
         )
         return out
 
-    def _blocks(self, peaks: Intervals, source: SequenceSource) -> list[slice]:
-        """Rows of each block: on a GPU so many that their tokens fill `_BLOCK_PACKS` packs."""
-        n, size = len(peaks), _BLOCK_PEAKS
-        if self.device.type != "cpu":
-            size = max(size, self._filling_peaks(peaks, source))
-        return [slice(first, min(first + size, n)) for first in range(0, n, size)]
+    def _measure_budget(self) -> None:
+        """Choose the budget by the time that packs of several sizes take on the device."""
+        bp = min(self._window.width, int(_SAMPLE_TOKENS / self._blocks.tokens_per_letter))
+        dna = np.frombuffer(b"ACGT", np.uint8)[np.random.default_rng(0).integers(0, 4, bp)]
+        tokens = self._blocks.plan(Sequences.from_lengths(dna, [bp]))[0].tokens
 
-    def _filling_peaks(self, peaks: Intervals, source: SequenceSource) -> int:
-        """Peaks whose tokens fill `_BLOCK_PACKS` packs, going by the first ones."""
-        some = peaks.take(np.arange(min(len(peaks), _SAMPLE_PEAKS)))
-        letters = int(self._window.cut(some, source.contig_sizes).intervals.widths.sum())
-        tokens = max(1.0, letters / max(len(some), 1) * self._tokens_per_letter)
-        return int(_BLOCK_PACKS * self._runner.token_budget / tokens)
+        def seconds(budget: int) -> float:
+            many = tokens.repeat(max(1, budget // len(tokens.ids)))
+            return self._runner.seconds(many)
 
-    def _prepare(self, peaks: Intervals, source: SequenceSource, rows: slice) -> _Block:
-        block = peaks.take(np.arange(rows.start, rows.stop))
-        cut = self._window.cut(block, source.contig_sizes)
-        dna = source.fetch(cut.intervals, block.take(cut.owner))
-        unknown = dna.n_fraction()
-        n_letters = np.bincount(cut.owner, dna.lengths, len(block))
-        n_unknown = np.bincount(cut.owner, unknown * dna.lengths, len(block))
-        return _Block(
-            rows=rows,
-            owner=cut.owner,
-            digests=combine_digests(dna.digests(), cut.owner, len(block)),
-            n_fraction=(n_unknown / np.maximum(n_letters, 1)).astype(np.float32),
-            strands=self._plan(dna, unknown),
-        )
-
-    def _plan(
-        self, dna: Sequences, unknown: NDArray[np.float32] | None = None
-    ) -> tuple[Planned, ...]:
-        """Tokens of each strand and their packs; `unknown` are shares of N, if known."""
-        return tuple(self._runner.plan(tokens) for tokens in self._reader.read(dna, unknown))
+        self._runner.token_budget = choose_budget(seconds)
 
     def _collect(
         self, launched: tuple[Launched, ...], owner: NDArray[np.int64], n: int

@@ -24,6 +24,7 @@ from peakatlas.engine.forward.encoder import forward_of
 from peakatlas.engine.forward.linear import operand_dtype
 from peakatlas.engine.intervals.table import Intervals
 from peakatlas.engine.run.cores import usable_cores
+from peakatlas.engine.run.datasheet import datasheet_flops
 
 from .embedder import Embedder
 from .errors import PeakAtlasError, WorldSizeError
@@ -35,7 +36,7 @@ if TYPE_CHECKING:
 
 _GENOME_BP = 1 << 20
 _CONTIG = "random"
-_LEAST_PEAKS, _MOST_PEAKS = 8, 1 << 18
+_LEAST_PEAKS, _MOST_PEAKS, _TRIAL_SHARE = 8, 1 << 23, 0.2
 _GEMM_S = 0.2
 _GEMM_SIZES = {"cpu": (768, 1024, 2048), "cuda": (4096, 8192)}
 _GEMM_ROWS = {"cpu": 1536, "cuda": 8192}
@@ -63,21 +64,32 @@ class Throughput:
     """Floating-point operations of the model's matrix products, a second."""
     gemm_flops_per_s: float
     """The same of plain matrix products on this machine, as many processes side by side."""
+    datasheet_flops_per_s: float | None
+    """The same as the maker of the GPUs states it; None on a CPU and for cards not listed."""
     memory_bytes: int
     """Greatest resident memory (CPU) or allocated device memory (CUDA) of all ranks together."""
 
     @property
-    def mfu(self) -> float:
-        """Share of the measured speed of matrix products, 0 to 1."""
+    def share_of_measured_gemm(self) -> float:
+        """Share of the speed of plain matrix products, as measured here, 0 to 1."""
         return self.flops_per_s / self.gemm_flops_per_s
+
+    @property
+    def share_of_datasheet_peak(self) -> float | None:
+        """Share of the speed that the maker states, 0 to 1: what others call MFU."""
+        peak = self.datasheet_flops_per_s
+        return None if peak is None else self.flops_per_s / peak
 
     def hours(self, n_peaks: float) -> float:
         """Hours that so many peaks would take."""
         return n_peaks / self.peaks_per_s / _SECONDS_AN_HOUR
 
     def to_json(self) -> dict[str, Any]:
-        """All fields and the share of the machine's speed, as JSON types."""
-        return asdict(self) | {"mfu": self.mfu}
+        """All fields and the shares of the machine's speed, as JSON types."""
+        return asdict(self) | {
+            "share_of_measured_gemm": self.share_of_measured_gemm,
+            "share_of_datasheet_peak": self.share_of_datasheet_peak,
+        }
 
 
 class RandomGenome:
@@ -132,10 +144,7 @@ def measure(embedder: Embedder, *, seconds: float = 10.0, width: int = 500) -> T
     """
     source = RandomGenome()
     embedder.embed(source.draw(_LEAST_PEAKS, width), source)
-    began = time.perf_counter()
-    embedder.embed(source.draw(_LEAST_PEAKS, width, seed=1), source)
-    rate = _LEAST_PEAKS / (time.perf_counter() - began)
-    n = int(np.clip(rate * seconds, _LEAST_PEAKS, _MOST_PEAKS))
+    n = _peaks_for(embedder, source, seconds, width)
     tokens, flops = embedder.tokens_done, embedder.flops_done
     began = time.perf_counter()
     embedder.embed(source.draw(n, width, seed=2), source)
@@ -154,8 +163,21 @@ def measure(embedder: Embedder, *, seconds: float = 10.0, width: int = 500) -> T
         tokens_per_s=(embedder.tokens_done - tokens) / took,
         flops_per_s=(embedder.flops_done - flops) / took,
         gemm_flops_per_s=gemm_peak(device, embedder.spec.precision),
+        datasheet_flops_per_s=datasheet_flops(device, embedder.spec.precision),
         memory_bytes=_peak_memory(device),
     )
+
+
+def _peaks_for(embedder: Embedder, source: RandomGenome, seconds: float, width: int) -> int:
+    """Peaks that take so many seconds: more and more are tried, up to a fifth of that time."""
+    n = _LEAST_PEAKS
+    while True:
+        began = time.perf_counter()
+        embedder.embed(source.draw(n, width, seed=1), source)
+        took = time.perf_counter() - began
+        if took >= _TRIAL_SHARE * seconds or n >= _MOST_PEAKS:
+            return int(np.clip(n / took * seconds, _LEAST_PEAKS, _MOST_PEAKS))
+        n *= 4
 
 
 def gemm_peak(device: torch.device, precision: Precision) -> float:
@@ -256,6 +278,9 @@ def _together(parts: Sequence[Throughput]) -> Throughput:
         tokens_per_s=total(lambda part: part.tokens_per_s),
         flops_per_s=total(lambda part: part.flops_per_s),
         gemm_flops_per_s=total(lambda part: part.gemm_flops_per_s),
+        datasheet_flops_per_s=None
+        if first.datasheet_flops_per_s is None
+        else total(lambda part: part.datasheet_flops_per_s or 0.0),
         memory_bytes=sum(part.memory_bytes for part in parts),
     )
 

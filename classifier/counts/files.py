@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING
 
 import h5py  # type: ignore[import-untyped]
 
-from peakatlas.engine.dna.gzip_stream import GZIP_MAGIC
 from peakatlas.engine.errors import CountsError
+from peakatlas.engine.gzip_stream import GZIP_MAGIC
 
 from .anndata_groups import KNOWN
 from .hdf5_files import begins_hdf5, read_hdf5

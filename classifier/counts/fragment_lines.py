@@ -8,8 +8,8 @@ import sys
 from contextlib import contextmanager
 from typing import IO, TYPE_CHECKING, cast
 
-from peakatlas.engine.dna.gzip_stream import GZIP_MAGIC, lacks_bgzf_end
 from peakatlas.engine.errors import IntervalError
+from peakatlas.engine.gzip_stream import GZIP_MAGIC, lacks_bgzf_end
 from peakatlas.engine.intervals.text_files import STANDARD_INPUT, UTF8_MARK
 
 if TYPE_CHECKING:

@@ -16,8 +16,8 @@ import pandas as pd
 import scipy.sparse as sp
 from anndata.abc import CSRDataset
 
-from peakatlas.engine.dna.gzip_stream import is_gzip
 from peakatlas.engine.errors import CountsError
+from peakatlas.engine.gzip_stream import is_gzip
 
 from .anndata_groups import KNOWN, check_sparse, check_sparse_parts, read_group
 from .hdf5_checks import check_hdf5

@@ -19,8 +19,8 @@ import numpy as np
 import pandas as pd
 import scipy.sparse as sp
 
-from peakatlas.engine.dna.gzip_stream import is_gzip, read_maybe_gzip
 from peakatlas.engine.errors import CountsError, IntervalError
+from peakatlas.engine.gzip_stream import is_gzip, read_maybe_gzip
 from peakatlas.engine.intervals.readers import read_bed
 
 if TYPE_CHECKING:

@@ -16,10 +16,10 @@ from typing import IO, TYPE_CHECKING
 import numpy as np
 
 from peakatlas.engine.errors import GenomeError
+from peakatlas.engine.gzip_stream import copy_gunzipped, is_gzip
 
 from .fasta_index import FastaIndex, UntidyFastaError, index_fasta, read_fai, write_tidy
 from .genome_cache import PART, alone, read_texts, write_texts, written_whole
-from .gzip_stream import copy_gunzipped, is_gzip
 from .sequences import Sequences
 
 if TYPE_CHECKING:

@@ -111,7 +111,7 @@ class Sequences:
 
     def digests(self) -> NDArray[np.uint8]:
         """BLAKE2b-128 of the upper-case letters of each sequence, shape (n, 16)."""
-        view = memoryview(np.ascontiguousarray(self.data))
+        view = np.ascontiguousarray(self.data).data
         bounds = self.offsets.tolist()
         joined = b"".join(
             hashlib.blake2b(view[start:end], digest_size=DIGEST_BYTES).digest()

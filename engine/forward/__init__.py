@@ -1,1 +1,1 @@
-"""The packed forward pass: packs, layers, attention, pooling. Imports errors only."""
+"""The packed forward pass: packs, layers, attention, pooling. May import `tokens`."""

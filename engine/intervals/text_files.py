@@ -8,8 +8,8 @@ import zlib
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from peakatlas.engine.dna.gzip_stream import gunzipped, read_maybe_gzip
 from peakatlas.engine.errors import IntervalError
+from peakatlas.engine.gzip_stream import gunzipped, read_maybe_gzip
 
 if TYPE_CHECKING:
     from peakatlas.engine.errors import PeakAtlasError

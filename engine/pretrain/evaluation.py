@@ -45,7 +45,7 @@ def masked_loss(model: LetterModel, hidden: Tensor, batch: MaskedTokens) -> Tens
 
 
 @dataclass(frozen=True)
-class Examination:
+class HoldoutWindows:
     """Held-out windows with some tokens hidden, the same for every model.
 
     Parameters
@@ -59,7 +59,7 @@ class Examination:
     tokens: MaskedTokens
 
     @classmethod
-    def draw(cls, holdout: Sequences, recipe: Recipe) -> Examination:
+    def draw(cls, holdout: Sequences, recipe: Recipe) -> HoldoutWindows:
         """Draw ``recipe.eval_windows`` windows by the recipe's seed."""
         rng = np.random.default_rng(recipe.seed)
         sampler = WindowSampler(holdout, TOKEN_BASES * recipe.context_tokens)

@@ -29,7 +29,7 @@ from peakatlas.engine.pretrain.allocation import keep_freed_memory
 from peakatlas.engine.run.distributed import RankState
 from peakatlas.engine.tokens.letters import TOKEN_BASES, letter_codes
 
-from .evaluation import Examination, masked_loss
+from .evaluation import HoldoutWindows, masked_loss
 from .masking import hide_tokens
 from .motif_bank import MotifBank, read_motifs
 from .spectrum import fit_spectrum
@@ -149,7 +149,7 @@ class Pretraining:
         self.device = torch.device(state.device)
         self.model = LetterModel(recipe.network).to(self.device)
         self.optimizers = make_optimizers(self.model, recipe)
-        self.examination = Examination.draw(holdout, recipe)
+        self.holdout = HoldoutWindows.draw(holdout, recipe)
         self.varied = VariedWindows(self.sampler)
         self.spectrum = find_spectrum(self.varied, recipe, motifs)
         self.inputs = inputs_digests(train, holdout, motifs)
@@ -234,7 +234,7 @@ class Pretraining:
     def _log(self, losses: list[NDArray[np.float64]], seconds: float) -> dict[str, float]:
         masked, embedding = np.mean(losses, axis=0)
         entry = {
-            "holdout_bits_per_base": self.examination.bits_per_base(self.model),
+            "holdout_bits_per_base": self.holdout.bits_per_base(self.model),
             "train_loss": float(masked),
             "embedding_loss": float(embedding),
             "seconds_per_step": seconds,
@@ -280,10 +280,8 @@ class Pretraining:
 
     def _save_model(self) -> None:
         summary = {
-            "bits_per_base": round(self.examination.bits_per_base(self.model), 4),
-            "markov5_bits_per_base": round(
-                self.examination.markov_bits_per_base(self.sampler.data), 4
-            ),
+            "bits_per_base": round(self.holdout.bits_per_base(self.model), 4),
+            "markov5_bits_per_base": round(self.holdout.markov_bits_per_base(self.sampler.data), 4),
             "motifs": len(self.spectrum.bank.names) if self.spectrum.bank else 0,
             "recipe": asdict(self.recipe),
         }

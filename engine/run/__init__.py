@@ -1,1 +1,1 @@
-"""Running the engine: pipeline, ranks, progress and throughput. Imports all its other rooms."""
+"""Running a model: blocks, packs, copies, pipeline, ranks. May import `models` and what it may."""

@@ -6,6 +6,7 @@ first is there, and the thread that consumes waits for the vectors.
 
 from __future__ import annotations
 
+import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
 
     from .transfer import Fetched, Transfer
 
+_TIMED_RUNS = 3
 _LEAST_TOKENS = 1024
 """Least budget of tokens that running out of memory leads to."""
 
@@ -83,6 +85,11 @@ class PackRunner:
         self._pooling, self._layer, self._dim = pooling, layer, dim
         self._transfer = transfer or transfer_of(model.encoder.device)
 
+    @property
+    def on_device(self) -> bool:
+        """Whether packs leave the host."""
+        return self._encoder.device.type != "cpu"
+
     def plan(self, tokens: Tokens) -> Planned:
         """Divide sequences into packs and work each out, on the host."""
         lengths = tokens.lengths
@@ -129,6 +136,22 @@ class PackRunner:
     def flops(self, tokens: Tokens) -> float:
         """Floating-point operations that sequences take."""
         return self._model.flops(tokens.lengths)
+
+    def seconds(self, tokens: Tokens) -> float:
+        """Time that one pack takes, its copies included, in s: the least of a few.
+
+        Raises
+        ------
+        torch.OutOfMemoryError
+            If the device has no room for it.
+        """
+        plan = self._plan(tokens, tokens.lengths, np.arange(len(tokens)))
+        best = np.inf
+        for _ in range(_TIMED_RUNS):  # the first one compiles kernels
+            began = time.perf_counter()
+            self._run(plan)[1].numpy()
+            best = min(best, time.perf_counter() - began)
+        return best
 
     def _plan(
         self, tokens: Tokens, lengths: NDArray[np.int64], rows: NDArray[np.int64]

@@ -36,6 +36,12 @@ class Tokens:
         taken: NDArray[np.int32] = self.ids[np.arange(past[-1] if len(past) else 0) + shift]
         return taken
 
+    def repeat(self, n: int) -> Tokens:
+        """All sequences n times."""
+        return Tokens(
+            np.tile(self.ids, n), np.concatenate([[0], np.cumsum(np.tile(self.lengths, n))])
+        )
+
     @property
     def lengths(self) -> NDArray[np.int64]:
         """Tokens of each sequence, ``<cls>`` included, shape (n,)."""

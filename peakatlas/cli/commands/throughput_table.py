@@ -44,13 +44,18 @@ def _quantities(million_peaks: float, first: Throughput) -> dict[str, Callable[[
         "tokens/s": lambda run: f"{run.tokens_per_s:,.0f}",
         "GFLOP/s": lambda run: f"{run.flops_per_s / 1e9:,.0f}",
         "GFLOP/s of plain products": lambda run: f"{run.gemm_flops_per_s / 1e9:,.0f}",
-        "share of those (MFU)": lambda run: f"{100 * run.mfu:.0f} %",
+        "share of measured products": lambda run: f"{100 * run.share_of_measured_gemm:.0f} %",
+        "share of datasheet peak": lambda run: _percent(run.share_of_datasheet_peak),
         "memory, all ranks": lambda run: f"{run.memory_bytes / 1e9:.2f} GB",
         "speed over the first": lambda run: f"{_scaling(run, first):.2f}",
         f"hours for {million_peaks:g} M peaks": lambda run: (
             f"{run.hours(million_peaks * 1e6):,.2f}"
         ),
     }
+
+
+def _percent(share: float | None) -> str:
+    return "not stated" if share is None else f"{100 * share:.0f} %"
 
 
 def _scaling(run: Throughput, first: Throughput) -> float:

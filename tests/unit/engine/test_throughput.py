@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -49,10 +50,13 @@ def test_measure_gives_consistent_figures(toy_esm):
     done = measure(Embedder.load(str(toy_esm), window="centre:120"), seconds=0.1)
     assert done.n_peaks == pytest.approx(done.peaks_per_s * done.seconds)
     assert done.tokens_per_s == pytest.approx(21 * done.peaks_per_s)
-    assert 0 < done.mfu < 1
+    assert 0 < done.share_of_measured_gemm < 1
+    assert done.share_of_datasheet_peak is None
     assert done.hours(3600 * done.peaks_per_s) == pytest.approx(1)
     assert done.memory_bytes > 1e7
-    assert done.to_json()["mfu"] == done.mfu
+    assert done.to_json()["share_of_measured_gemm"] == done.share_of_measured_gemm
+    a_card = replace(done, datasheet_flops_per_s=2 * done.flops_per_s)
+    assert a_card.share_of_datasheet_peak == 0.5
 
 
 def test_fp32_products_are_measured_in_fp32():

@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 
 from peakatlas.engine.dna.genome import Genome, PeakFasta, open_genome
-from peakatlas.engine.dna.gzip_stream import BGZF_EOF
 from peakatlas.engine.dna.sequences import Sequences
 from peakatlas.engine.dna.windows import parse_window, window_digests
 from peakatlas.engine.errors import ContigError, GenomeError
+from peakatlas.engine.gzip_stream import BGZF_EOF
 from peakatlas.engine.intervals.contig_names import match_contigs
 from peakatlas.engine.intervals.readers import parse_names
 from peakatlas.engine.intervals.table import Intervals

@@ -9,7 +9,7 @@ import zlib
 
 import pytest
 
-from peakatlas.engine.dna.gzip_stream import (
+from peakatlas.engine.gzip_stream import (
     BGZF_EOF,
     copy_gunzipped,
     is_bgzf,

@@ -16,7 +16,7 @@ from peakatlas.engine.errors import ModelError
 from peakatlas.engine.intervals.readers import parse_names
 from peakatlas.engine.models.letter_network import LetterConfig, LetterModel
 from peakatlas.engine.models.peaklm import read_model
-from peakatlas.engine.pretrain.evaluation import Examination
+from peakatlas.engine.pretrain.evaluation import HoldoutWindows
 from peakatlas.engine.pretrain.masking import HIDDEN_ID, hide_tokens
 from peakatlas.engine.pretrain.recipe import Recipe
 from peakatlas.engine.pretrain.training import Pretraining, pretrain
@@ -87,13 +87,13 @@ def test_a_recipe_that_cannot_be_followed_is_refused(values: dict[str, float]) -
 
 
 def test_a_model_that_knows_nothing_loses_two_bits_a_base() -> None:
-    exam = Examination.draw(Sequences.from_strings([random_dna(5000)]), TINY)
+    held_out_windows = HoldoutWindows.draw(Sequences.from_strings([random_dna(5000)]), TINY)
     model = LetterModel(TINY.network)
     torch.nn.init.zeros_(model.kmer_head.weight)
     torch.nn.init.zeros_(model.kmer_head.bias)
-    assert exam.bits_per_base(model) == pytest.approx(2, abs=0.01)
+    assert held_out_windows.bits_per_base(model) == pytest.approx(2, abs=0.01)
     seen = np.frombuffer(random_dna(50_000, 2).encode(), np.uint8)
-    assert exam.markov_bits_per_base(seen) == pytest.approx(2, abs=0.2)
+    assert held_out_windows.markov_bits_per_base(seen) == pytest.approx(2, abs=0.2)
 
 
 class StoppedError(Exception):
@@ -138,7 +138,7 @@ def test_it_learns_what_follows_what_and_the_spectrum(tmp_path: Path) -> None:
     train = Sequences.from_strings([unit * 60])
     recipe = Recipe(**{**vars(TINY), "steps": 150, "eval_every": 150, "minibatch": 16})
     run = Pretraining(train, Sequences.from_strings([unit * 20]), tmp_path, recipe)
-    before = run.examination.bits_per_base(run.model)
+    before = run.holdout.bits_per_base(run.model)
     told: list[dict[str, float]] = []
     run.run(told.append)
     assert before > 1.9

@@ -167,6 +167,15 @@ def test_through_streams_vectors_are_the_same_and_the_consumer_waits(model, toke
     assert np.array_equal(found[0], straight)
 
 
+def test_the_budget_is_chosen_by_packs_that_are_run(toy_peaklm):
+    embedder = Embedder.load(str(toy_peaklm), precision="fp32", token_budget=5000)
+    device = SmallDevice(70_000)
+    embedder._runner._transfer = device
+    embedder._measure_budget()
+    assert embedder._runner.token_budget in (16_384, 32_768, 65_536)
+    assert [n // 16_000 for n in device.sent[:9:3]] == [1, 2, 4]
+
+
 def test_cls_pooling_is_the_first_token_of_each_sequence(model, tokens):
     runner = PackRunner(replace(model, leading_cls=True), **(RULES | {"pooling": "cls"}),
                         token_budget=2000)  # fmt: skip

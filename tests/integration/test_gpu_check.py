@@ -1,0 +1,41 @@
+"""The check for a GPU runs on a CPU, section by section."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+ROOT = Path(__file__).parents[2]
+
+
+def run(*options):
+    command = [sys.executable, "scripts/gpu_check", *options]
+    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+
+
+def test_every_section_runs_on_a_cpu():
+    done = run("--cpu", "--quick")
+    assert done.returncode == 0, done.stderr
+    result = json.loads(done.stdout)
+    wrong = {name: part["error"] for name, part in result.items() if "error" in part}
+    assert not wrong
+    assert result["agreement"]["tiny, bf16"]["min_cosine_to_cpu"] >= 0.9999
+    assert result["agreement"]["tiny, fp32"]["alone_cosine"] >= 0.999999
+    assert result["shipped"]["bf16"]["min_cosine_to_cpu"] >= 0.9999
+    assert result["waiting"]["same_values"]
+    assert result["kernels"]["tiny"]["reads"] == 0
+    assert result["speed"]["tiny, 512 tokens"]["tokens_per_s"] > 0
+    assert len(result["threads"]) == 3
+    assert result["atlas"]["peaks"] == 200
+    assert result["passed"]["cosine_to_cpu_at_least_0.9999"] is True
+    assert result["passed"]["idle_below_5_percent"] is None
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
+def test_without_a_gpu_it_says_what_to_do():
+    done = run("--quick")
+    assert done.returncode == 2
+    assert "--cpu runs the same code on a CPU" in done.stderr
