@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -24,7 +25,7 @@ from .spec import MAX_N_FRACTION, EmbeddingSpec
 from .summary import Summary
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable, Iterator
 
     from numpy.typing import NDArray
 
@@ -38,6 +39,16 @@ if TYPE_CHECKING:
 
 # Longest window that a measurement of speed takes, in tokens.
 _SAMPLE_TOKENS = 170
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Part:
+    """Rows of a table on their way through the pipeline."""
+
+    number: int
+    peaks: Intervals
+    out: PeakEmbeddings
+    rows: slice
 
 
 class Embedder(Summary):
@@ -296,31 +307,62 @@ class Embedder(Summary):
         ModelError
             If a window is longer than the model's context, or the model gives NaN or infinity.
         """
-        source.check(peaks)
-        out = PeakEmbeddings(
-            values=np.empty((len(peaks), self.spec.dim), np.float32),
-            masked=np.empty(len(peaks), np.bool_),
-            digests=np.empty((len(peaks), 16), np.uint8),
-            n_fraction=np.empty(len(peaks), np.float32),
-        )
+        found: list[PeakEmbeddings] = []
+        self.embed_many([(0, peaks)], source, lambda _, made: found.append(made), progress)
+        return found[0]
 
-        def store(launched: tuple[PeakBlock, tuple[Launched, ...]]) -> None:
-            block, strands = launched
-            n = block.rows.stop - block.rows.start
-            made = self._collect(strands, block.owner, n)
-            out.values[block.rows], out.masked[block.rows] = made
-            out.digests[block.rows] = block.digests
-            out.n_fraction[block.rows] = block.n_fraction
+    def embed_many(
+        self,
+        tables: Iterable[tuple[int, Intervals]],
+        source: SequenceSource,
+        done: Callable[[int, PeakEmbeddings], None],
+        progress: Callable[[int], None] | None = None,
+    ) -> None:
+        """Embed tables of peaks one after the other; the model does not stop between them.
+
+        Parameters
+        ----------
+        tables : iterable of (int, Intervals)
+            A number of your own for each table; taken up only when it is its turn.
+        source : SequenceSource
+            Genome, or FASTA of peaks.
+        done : callable
+            Called with the number and the embeddings of each table, perhaps from another thread.
+        progress : callable, optional
+            As in `embed`.
+
+        Raises
+        ------
+        ContigError, GenomeError, ModelError
+            As `embed`.
+        """
+
+        def parts() -> Iterator[_Part]:
+            for number, peaks in tables:
+                source.check(peaks)
+                out = PeakEmbeddings.empty(len(peaks), self.spec.dim)
+                for rows in self._blocks.rows(peaks, source):
+                    yield _Part(number=number, peaks=peaks, out=out, rows=rows)
+                if not len(peaks):
+                    done(number, out)
+
+        def store(launched: tuple[_Part, PeakBlock, tuple[Launched, ...]]) -> None:
+            part, block, strands = launched
+            rows, out = part.rows, part.out
+            n = rows.stop - rows.start
+            out.values[rows], out.masked[rows] = self._collect(strands, block.owner, n)
+            out.digests[rows], out.n_fraction[rows] = block.digests, block.n_fraction
             if progress is not None:
                 progress(n)
+            if rows.stop == len(part.peaks):
+                done(part.number, out)
 
         run_pipeline(
-            self._blocks.rows(peaks, source),
-            prepare=lambda rows: self._blocks.prepare(peaks, source, rows),
-            compute=lambda block: (block, tuple(map(self._runner.launch, block.strands))),
+            parts(),
+            prepare=lambda part: (part, self._blocks.prepare(part.peaks, source, part.rows)),
+            compute=lambda pair: (*pair, tuple(map(self._runner.launch, pair[1].strands))),
             consume=store,
         )
-        return out
 
     def _measure_budget(self) -> None:
         """Choose the budget by the time that packs of several sizes take on the device."""
@@ -328,11 +370,9 @@ class Embedder(Summary):
         dna = np.frombuffer(b"ACGT", np.uint8)[np.random.default_rng(0).integers(0, 4, bp)]
         tokens = self._blocks.plan(Sequences.from_lengths(dna, [bp]))[0].tokens
 
-        def seconds(budget: int) -> float:
-            many = tokens.repeat(max(1, budget // len(tokens.ids)))
-            return self._runner.seconds(many)
-
-        self._runner.token_budget = choose_budget(seconds)
+        self._runner.token_budget = choose_budget(
+            lambda budget: self._runner.seconds(tokens.repeat(max(1, budget // len(tokens.ids))))
+        )
 
     def _collect(
         self, launched: tuple[Launched, ...], owner: NDArray[np.int64], n: int

@@ -28,6 +28,16 @@ class PeakEmbeddings(Summary):
     n_fraction: NDArray[np.float32]
     """Share of the window's letters that are not A, C, G or T, shape (n,)."""
 
+    @classmethod
+    def empty(cls, n: int, dim: int) -> PeakEmbeddings:
+        """Room for n peaks, to be filled."""
+        return cls(
+            values=np.empty((n, dim), np.float32),
+            masked=np.empty(n, np.bool_),
+            digests=np.empty((n, 16), np.uint8),
+            n_fraction=np.empty(n, np.float32),
+        )
+
     def _summary(self) -> tuple[str, dict[str, object]]:
         peaks, dim = self.values.shape
         empty = int(self.masked.sum())

@@ -68,6 +68,10 @@ class ToyEmbedder:
             progress(len(peaks))
         return ToyEmbeddings(values=values, digests=digests, n_fraction=n_fraction)
 
+    def embed_many(self, tables, source, done, progress=None) -> None:
+        for number, peaks in tables:
+            done(number, self.embed(peaks, source, progress))
+
 
 def write_toy_genome(path: Path, sizes: dict[str, int], seed: int = 0) -> Path:
     """A FASTA of random DNA; the first 100 bp of the first contig are N."""

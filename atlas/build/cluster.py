@@ -22,7 +22,7 @@ from peakatlas.engine.run.distributed import share_threads
 
 from .compatibility import check_same_spec
 from .inputs import read_inputs
-from .local import begin_atlas, take_shard, warned_if_empty
+from .local import begin_atlas, warned_if_empty, write_free_shards
 from .model_of_atlas import own_embedder
 from .provenance import genome_provenance
 from .shard_lists import shown_shards
@@ -120,9 +120,7 @@ def write_shards(
     check_same_source(writer.plan, genome_provenance(source, rows.contigs), str(out))
     share_threads()
     report = progress or (lambda _: None)
-    held = [
-        shard for shard in wanted if not take_shard(writer, shard, rows, source, embedder, report)
-    ]
+    held = write_free_shards(writer, wanted, rows, source, embedder, report)
     if held:
         raise ShardOwnershipError(
             f"shard {shown_shards(held)} of {out} is held by another process, which is writing it. "

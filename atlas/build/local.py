@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import time
 import warnings
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -30,18 +31,19 @@ from .provenance import genome_provenance, hardware_provenance, model_provenance
 from .writer import LOCK_NAME, AtlasWriter, default_shard_rows, refuse_foreign
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable, Iterator
 
     from numpy.typing import NDArray
 
     from peakatlas.engine.dna.genome import SequenceSource
     from peakatlas.engine.embedder import Embedder
+    from peakatlas.engine.embeddings import PeakEmbeddings
     from peakatlas.engine.intervals.table import Intervals
 
     from .inputs import Inputs, Peaks
 
 PATIENCE_S = 600.0
-"""Least time to wait for other ranks without news of them; ten times the longest shard if more."""
+"""Least time to wait for other ranks without news; ten times the longest pause so far if more."""
 _POLL_S = (0.2, 10.0)
 """First and longest pause of a rank that waits; a tenth of what it has waited between them."""
 
@@ -187,48 +189,67 @@ def begin_atlas(
     )
 
 
-def take_shard(
+def write_free_shards(
     writer: AtlasWriter,
-    shard: int,
+    shards: Iterable[int],
     rows: Intervals,
     source: SequenceSource,
     embedder: Embedder,
     report: Callable[[int], None],
-) -> bool:
-    """Whether a shard is done, by this process now if nobody holds it.
+) -> list[int]:
+    """Write the shards that nobody has written and nobody holds.
+
+    The model does not stop between shards: one is written while the next is computed.
 
     Parameters
     ----------
     writer : AtlasWriter
-    shard : int
+    shards : iterable of int
     rows : Intervals
         All rows of the segment.
     source : SequenceSource
     embedder : Embedder
     report : callable
-        Called with the number of peaks done since its last call.
+        Called with the number of peaks done since its last call, perhaps from another thread.
+
+    Returns
+    -------
+    list of int
+        Shards that another process holds.
 
     Raises
     ------
     AtlasError
         If the disk refuses.
     """
-    at = writer.shard_rows_of(shard)
-    block = rows.take(np.arange(at.start, at.stop))
-    if writer.segment.is_done(shard):
-        report(len(block))
-        return True
-    try:
-        with writer.claim(shard):
+    left: list[int] = []
+    claims: dict[int, ExitStack] = {}
+
+    def free() -> Iterator[tuple[int, Intervals]]:
+        for shard in shards:
+            at, claim = writer.shard_rows_of(shard), ExitStack()
             if not writer.segment.is_done(shard):
-                embeddings = embedder.embed(block, source, progress=report)
-                write_rows(writer, shard, embeddings, np.arange(len(block)))
-                return True
-    except ShardOwnershipError:
-        if not writer.segment.is_done(shard):
-            return False
-    report(len(block))
-    return True
+                with suppress(ShardOwnershipError):
+                    claim.enter_context(writer.claim(shard))
+                    claims[shard] = claim
+            if writer.segment.is_done(shard):
+                claims.pop(shard, claim).close()
+                report(at.stop - at.start)
+            elif shard in claims:
+                yield shard, rows.take(np.arange(at.start, at.stop))
+            else:
+                left.append(shard)
+
+    def write(shard: int, embeddings: PeakEmbeddings) -> None:
+        write_rows(writer, shard, embeddings, np.arange(len(embeddings.digests)))
+        claims.pop(shard).close()
+
+    try:
+        embedder.embed_many(free(), source, write, report)
+    finally:
+        for claim in claims.values():
+            claim.close()
+    return left
 
 
 def _write(
@@ -301,18 +322,23 @@ def _write_shards(
     report: Callable[[int], None],
 ) -> None:
     """Write the shards that nobody has written; return when all of them are done."""
-    longest, last_news, counted = 0.0, time.monotonic(), heart.counted(report)
-    while shards:
-        left = []
+    last_news, longest, counted = time.monotonic(), 0.0, heart.counted(report)
+
+    def heard(n_peaks: int) -> None:
+        nonlocal last_news, longest
+        longest = max(longest, time.monotonic() - last_news)
+        last_news = time.monotonic()
+        counted(n_peaks)
+
+    def taken_up(shards: list[int]) -> Iterator[int]:
         for shard in shards:
-            began = time.monotonic()
             heart.beat(shard)
-            if not take_shard(writer, shard, inputs.rows, inputs.source, embedder, counted):
-                left.append(shard)
-                continue
-            last_news = time.monotonic()
-            longest = max(longest, last_news - began)
-        shards = left
+            yield shard
+
+    while shards:
+        shards = write_free_shards(
+            writer, taken_up(shards), inputs.rows, inputs.source, embedder, heard
+        )
         if shards and time.monotonic() > last_news + max(PATIENCE_S, 10 * longest):
             raise _not_delivered(writer, shards[0], time.monotonic() - last_news, heart)
         if shards:

@@ -28,7 +28,7 @@ def test_every_section_runs_on_a_cpu():
     assert result["waiting"]["same_values"]
     assert result["kernels"]["tiny"]["reads"] == 0
     assert result["speed"]["tiny, 512 tokens"]["tokens_per_s"] > 0
-    assert len(result["threads"]) == 3
+    assert result["threads"]["peaks_per_s with OMP_NUM_THREADS=1"] > 0
     assert result["atlas"]["peaks"] == 200
     assert result["passed"]["cosine_to_cpu_at_least_0.9999"] is True
     assert result["passed"]["idle_below_5_percent"] is None

@@ -68,6 +68,25 @@ def test_order_and_company_do_not_change_a_byte(embedder, source):
     assert calls == [1024, 476]
 
 
+def test_tables_go_through_without_a_stop_and_come_out_in_turn(embedder, source):
+    names = ["chr1:500-620", "chr1:0-9", "chr2:10-30", "chr1:40-150"]
+    tables = [parse_names(names[:3]), Intervals.from_columns([], [], []), parse_names(names[3:])]
+    taken, found = [], []
+
+    def in_turn():
+        for number, table in enumerate(tables):
+            taken.append(number)
+            yield number, table
+
+    embedder.embed_many(in_turn(), source, lambda number, made: found.append((number, made)))
+    assert taken == [0, 1, 2]
+    by_number = dict(found)
+    for number, table in enumerate(tables):
+        expected = embedder.embed(table, source)
+        assert np.array_equal(by_number[number].values, expected.values, equal_nan=True)
+        assert np.array_equal(by_number[number].digests, expected.digests)
+
+
 def test_a_window_of_n_only_is_a_row_of_nan(embedder, source):
     done = embedder.embed(parse_names(["chr1:1200-1300", "chr1:0-9"]), source)
     assert np.isnan(done.values[0]).all()
@@ -241,7 +260,7 @@ def test_a_strand_without_known_tokens_is_left_out(toy_esm):
     # Of seven letters, k-mers stand at the begin: N leaves no whole one on one of the strands.
     both = Embedder.load(str(toy_esm), precision="fp32", window="centre:120", strand="both",
                          max_n_fraction=0.9)  # fmt: skip
-    reader, real = both._reader, both._model.real
+    reader, real = both._blocks._reader, both._model.real
     texts = [f"{'A' * left}N{'C' * right}" for left in range(1, 9) for right in range(1, 9)]
     sequences = Sequences.from_strings(texts)
     weights = [
