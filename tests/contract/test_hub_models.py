@@ -26,6 +26,7 @@ from peakatlas.engine.embedder import Embedder
 from peakatlas.engine.errors import ModelError
 from peakatlas.engine.models.auto import finish_encoder, load_auto
 from peakatlas.engine.models.checkpoint import read_checkpoint
+from peakatlas.engine.models.hf_encoder import HfEncoder, set_precision
 from peakatlas.engine.models.loading import find_model
 from peakatlas.engine.models.table import MODELS
 from peakatlas.engine.tokens.loading import load_tokenizer
@@ -280,6 +281,30 @@ def test_any_native_model_loads_by_auto(hub):
     ids = torch.tensor([2, 5, 6, 7, 8, 3])
     expected = plain_vectors(hub["modernbert"], ids.tolist())
     np.testing.assert_allclose(packed(as_auto, ids)[0].numpy(), expected, atol=2e-5)
+
+
+def test_under_autocast_attention_takes_bf16_and_vectors_agree(hub, monkeypatch):
+    from transformers import BertModel  # noqa: PLC0415
+
+    options = {"add_pooling_layer": False, "attn_implementation": "sdpa"}
+    plain = finish_encoder(read_checkpoint(BertModel, hub["grover"], "a BERT", **options),
+                           "fp32", CPU)  # fmt: skip
+    model = read_checkpoint(BertModel, hub["grover"], "a BERT", **options)
+    set_precision(model, "bf16", autocast=True)
+    fast = HfEncoder(model=model, dim=plain.dim, n_layers=plain.n_layers, autocast=True)
+    attend, seen = torch.nn.functional.scaled_dot_product_attention, set()
+
+    def noted(query, *args, **kwargs):
+        seen.add(query.dtype)
+        return attend(query, *args, **kwargs)
+
+    monkeypatch.setattr("torch.nn.functional.scaled_dot_product_attention", noted)
+    ids = torch.arange(5, 21)
+    found = packed(fast, ids, ids.flip(0)[:9])
+    assert seen == {torch.bfloat16}
+    for mine, exact in zip(found, packed(plain, ids, ids.flip(0)[:9]), strict=True):
+        assert mine.dtype == torch.float32
+        assert torch.cosine_similarity(mine.mean(0), exact.mean(0), dim=0) >= 0.999
 
 
 def test_a_vocabulary_without_dna_is_refused(hub, tmp_path):
