@@ -93,6 +93,7 @@ def rank_state(expected: int | None = None) -> RankState:
 
     launch = launch_of(os.environ)
     announce(launch, os.environ)
+    share_threads()
     state = PartialState() if torch.cuda.is_available() else PartialState(cpu=True)
     announced = int(os.environ.get("WORLD_SIZE", "1"))
     wanted = announced if expected is None else expected
@@ -101,7 +102,6 @@ def rank_state(expected: int | None = None) -> RankState:
             f"{state.num_processes} process(es) found each other, {wanted} were asked for and the "
             f"launcher announced {announced}. Start with: torchrun --nproc_per_node {wanted} …"
         )
-    share_threads()
     return RankState(
         rank=state.process_index, world_size=state.num_processes, device=str(state.device)
     )
@@ -117,6 +117,7 @@ def share_threads() -> None:
     """
     threads = threads_of(launch_of(os.environ), os.environ)
     if threads is not None:
+        os.environ["OMP_NUM_THREADS"] = str(threads)  # or Accelerate sets both to what it thinks
         torch.set_num_threads(threads)
 
 

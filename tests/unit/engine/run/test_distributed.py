@@ -1,14 +1,17 @@
 """Two real processes under torchrun: disjoint ownership, equal bytes, and the refusal."""
 
+import os
 import subprocess
 import sys
 
 import numpy as np
 import pytest
+import torch
 
 from peakatlas.engine.dna.sequences import Sequences
 from peakatlas.engine.embedder import Embedder
 from peakatlas.engine.errors import WorldSizeError
+from peakatlas.engine.run import distributed, launchers
 from peakatlas.engine.run.distributed import (
     Partition,
     RankState,
@@ -80,6 +83,33 @@ def test_each_local_rank_has_its_own_gpu(monkeypatch):
     for rank, device in (("1", "cuda:1"), ("3", "cuda:1"), ("2", "cuda:0")):
         monkeypatch.setenv("LOCAL_RANK", rank)
         assert default_device() == device
+
+
+def test_a_rank_takes_its_share_of_the_cores_though_torchrun_says_one(monkeypatch):
+    joined = []
+
+    class Joined:
+        num_processes, process_index, device = 2, 1, "cpu"
+
+        def __init__(self, cpu):
+            joined.append(os.environ["OMP_NUM_THREADS"])
+
+    monkeypatch.setattr(distributed, "PartialState", Joined)
+    monkeypatch.setattr("torch.cuda.is_available", lambda: False)
+    monkeypatch.setattr(launchers, "usable_cores", lambda: 6)
+    for name, value in {
+        "RANK": "1", "WORLD_SIZE": "2", "LOCAL_RANK": "1", "LOCAL_WORLD_SIZE": "2",
+        "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": "1", "TORCHELASTIC_RUN_ID": "x",
+        "OMP_NUM_THREADS": "1",
+    }.items():  # fmt: skip
+        monkeypatch.setenv(name, value)
+    before = torch.get_num_threads()
+    try:
+        assert distributed.rank_state() == RankState(rank=1, world_size=2, device="cpu")
+        assert torch.get_num_threads() == 3
+    finally:
+        torch.set_num_threads(before)
+    assert joined == ["3"]
 
 
 def test_partition_is_read_and_checked():
