@@ -13,6 +13,7 @@ from __future__ import annotations
 import errno
 import fcntl
 import os
+import socket
 import time
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -109,7 +110,7 @@ def _mark(path: Path, lease: SoftFileLease, wait: bool) -> None:
             lease.acquire(blocking=False)
             return
         except Timeout as error:
-            if _clear_abandoned(Path(lease.lock_file)):
+            if _clear_abandoned(Path(lease.lock_file), ended=_is_zombie(lease)):
                 continue
             if not wait:
                 raise _held(path, lease) from error
@@ -119,7 +120,7 @@ def _mark(path: Path, lease: SoftFileLease, wait: bool) -> None:
         pause = min(2 * pause, longest)
 
 
-def _clear_abandoned(marker: Path) -> bool:
+def _clear_abandoned(marker: Path, *, ended: bool) -> bool:
     """Remove a marker that nobody refreshes; whether there was one.
 
     `filelock` leaves it where a file system cannot exchange two names (NFS), or when a power
@@ -130,7 +131,7 @@ def _clear_abandoned(marker: Path) -> bool:
         aside.touch()
         now = aside.stat().st_mtime
         seen = marker.stat()
-        if now - seen.st_mtime < LEASE_S:
+        if now - seen.st_mtime < LEASE_S and not ended:
             return False
         marker.replace(aside)
         if aside.stat().st_ino != seen.st_ino:  # a live one took its place meanwhile
@@ -141,6 +142,18 @@ def _clear_abandoned(marker: Path) -> bool:
     finally:
         aside.unlink(missing_ok=True)
     return True
+
+
+def _is_zombie(lease: SoftFileLease) -> bool:
+    """Whether the holder is a process of this machine that ended and was not waited for."""
+    owner = lease.owner
+    if owner is None or owner.hostname.partition("?")[0] != socket.gethostname():
+        return False
+    try:
+        state = Path(f"/proc/{owner.pid}/stat").read_text().rpartition(")")[2].split()[0]
+    except (OSError, IndexError):
+        return False
+    return state == "Z"
 
 
 def _held(path: Path, lease: SoftFileLease) -> ShardOwnershipError:

@@ -88,3 +88,16 @@ def test_the_holder_of_a_foreign_marker_is_named(tmp_path):
     foreign_marker(tmp_path / ".part.held")
     with pytest.raises(ShardOwnershipError, match="process 1 on other"), locked(tmp_path, "part"):
         pass
+
+
+def test_the_lock_of_a_killed_process_that_nobody_waited_for_is_taken_over(tmp_path):
+    hold = (
+        "import os, sys\nfrom pathlib import Path\n"
+        "from peakatlas.atlas.storage.locks import locked\n"
+        "with locked(Path(sys.argv[1]), 'part'):\n    os.kill(os.getpid(), 9)\n"
+    )
+    process = subprocess.Popen([sys.executable, "-c", hold, str(tmp_path)], cwd=TREE)
+    os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOWAIT)  # it stays a zombie
+    with locked(tmp_path, "part"):
+        pass
+    process.wait()
