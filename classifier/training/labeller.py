@@ -115,14 +115,14 @@ class FittedLabeller:
         first, second = self.stages.score(cells, depth)
         logs = self.stack.apply(second, depth)
         placed = self.composition.for_confidence(logs)
-        novelty = self.novelty.score(cells, first, depth)
+        novelty, novelty_p = self.novelty.score(cells, first, depth)
         return CellPredictions(
             types=self.types,
             log_probabilities=self.calibration.apply(placed, depth).astype(np.float32),
             best=self.composition.for_labels(logs).argmax(axis=1),
             set_logs=logs.astype(np.float32),
             novelty_score=novelty,
-            novelty_p=self.novelty.p_values(novelty),
+            novelty_p=novelty_p,
             member_scores={k: v.astype(np.float32) for k, v in {**first, **second}.items()}
             if members
             else {},

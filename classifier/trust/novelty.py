@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 QUANTILES = np.linspace(0, 1, 1001)
 PENALTY = 1.0
 NEIGHBOURS = 15
+OWN = 5
+"""Features that are of the cell alone, the first ones."""
 MOST_SURROUNDING = 2000
 """Reference cells among which neighbours are sought; half as many of the query's, so that there
 are as many of either for queries as for pseudo-queries, which are smaller."""
@@ -47,8 +49,10 @@ class Novelty:
     centre: Floats
     scale: Floats
     slopes: Floats
+    own_slopes: Floats
+    """The same on what is seen of the cell alone, 0 for the rest."""
     known: Floats
-    """Quantiles of the score of cells of known types, ascending."""
+    """Quantiles of the score by `own_slopes` of cells of known types, ascending."""
     diagnostics: dict[str, Any]
 
     @classmethod
@@ -66,31 +70,37 @@ class Novelty:
         known, unknown, types = _evidence(parts, stack)
         surroundings = Surroundings.of(whole, stack)
         centre, scale = known.mean(axis=0), known.std(axis=0) + 1e-6
-        slopes, quantiles = np.zeros(known.shape[1]), np.zeros(len(QUANTILES))
+        slopes, own_slopes = np.zeros(known.shape[1]), np.zeros(known.shape[1])
+        quantiles = np.zeros(len(QUANTILES))
         diagnostics: dict[str, Any] = {"fitted": False}
         if len(types):
-            slopes = _slopes((known - centre) / scale, (unknown - centre) / scale, types)
-            own = np.sort((known - centre) / scale @ slopes)
-            quantiles = np.quantile(own, QUANTILES)
-            diagnostics = _separation(own, (unknown - centre) / scale @ slopes, types)
+            known, unknown = (known - centre) / scale, (unknown - centre) / scale
+            slopes = _slopes(known, unknown, types)
+            alone = _alone(known.shape[1])
+            own_slopes[alone] = _slopes(known[:, alone], unknown[:, alone], types)
+            quantiles = np.quantile(known @ own_slopes, QUANTILES)
+            diagnostics = _separation(np.sort(known @ slopes), unknown @ slopes, types)
         return cls(
             surroundings=surroundings,
             centre=centre,
             scale=scale,
             slopes=slopes,
+            own_slopes=own_slopes,
             known=quantiles,
             diagnostics=diagnostics,
         )
 
-    def score(self, cells: Cells, scores: dict[str, Floats], depth: Floats) -> Floats:
-        """Log-odds, up to a constant, shape (n_cells,)."""
-        found = self.surroundings.features(cells, scores, depth)
-        return np.asarray((found - self.centre) / self.scale @ self.slopes)
+    def score(
+        self, cells: Cells, scores: dict[str, Floats], depth: Floats
+    ) -> tuple[Floats, Floats]:
+        """Log-odds up to a constant, and p-values, each of shape (n_cells,).
 
-    def p_values(self, scores: Floats) -> Floats:
-        """Share of cells of known types that score at least as high, shape (n_cells,)."""
-        below = np.searchsorted(self.known, scores, side="left")
-        return np.asarray(1 - below / (len(self.known) + 1))
+        A p-value is the share of cells of known types that are as novel by what is seen of a cell
+        alone: what its neighbours say orders cells better, but hangs on the sizes of both sides.
+        """
+        found = (self.surroundings.features(cells, scores, depth) - self.centre) / self.scale
+        below = np.searchsorted(self.known, found @ self.own_slopes, side="left")
+        return np.asarray(found @ self.slopes), 1 - below / (len(self.known) + 1)
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -199,6 +209,13 @@ def _evidence(parts: Parts, stack: Stack) -> tuple[Floats, Floats, NDArray[np.in
         np.concatenate(unknown) if unknown else np.zeros((0, n)),
         np.concatenate(types) if types else np.zeros(0, np.int64),
     )
+
+
+def _alone(n_features: int) -> NDArray[np.int64]:
+    """Columns of the evidence, and of its squares, that are of the cell alone."""
+    half = n_features // 2
+    first = np.arange(min(half, OWN))
+    return np.concatenate([first, half + first])
 
 
 def _slopes(known: Floats, unknown: Floats, types: NDArray[np.int64]) -> Floats:
