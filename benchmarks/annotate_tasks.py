@@ -5,7 +5,7 @@ Labels of a query are kept apart (`Task.truth`) and are read by metrics only.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
@@ -29,6 +29,19 @@ CORE_VARIANTS = ("plain", "thin25", "few_types", "n60")
 SHIFT_VARIANTS = ("shifted", "own_peaks")
 VARIANTS = (*CORE_VARIANTS, "many_types_missing", *SHIFT_VARIANTS)
 SHARES = (0.0, 0.02, 0.05, 0.1, 0.3, 0.6)
+SHARED_SET = "schep2017_shared"
+CROSS_SET = "granja_bm0828"
+COMMON_NAMES = {
+    "01_HSC": "HSC",
+    "05_CMP.LMPP": "CMP.LMPP",
+    "06_CLP.1": "CLP",
+    "15_CLP.2": "CLP",
+    "07_GMP": "GMP",
+    "MPP": "HSC",
+    "LMPP": "CMP.LMPP",
+    "CMP": "CMP.LMPP",
+}
+"""Names of the types that granja2019 and bm0828 have in common; other names stay."""
 PEAK_BP = 500
 SMALL_QUERY = 60
 
@@ -73,13 +86,33 @@ def load(name: str, folder: Path) -> Data:
     )
 
 
-def tasks(
-    name: str, folder: Path, seed: int, variants: tuple[str, ...] = VARIANTS
-) -> Iterator[Task]:
-    """Every pair of a set under every variant."""
+def changed_tasks(plain: Task, variant: str) -> Task:
+    """A pair under a variant; the same for the same seed."""
+    return changed(plain, variant, np.random.default_rng([plain.seed, VARIANTS.index(variant)]))
+
+
+def smaller(task: Task, limit: int) -> Task:
+    """A pair with a random choice of cells on either side."""
+    rng = np.random.default_rng(task.seed)
+    here, there = (
+        np.sort(rng.permutation(cells.n_cells)[:limit]) for cells in (task.reference, task.query)
+    )
+    return replace(
+        task,
+        reference=task.reference.take(here),
+        query=task.query.take(there),
+        truth=task.truth[there],
+    )
+
+
+def plain_tasks(name: str, folder: Path, seed: int) -> Iterator[Task]:
+    """Every pair of a set as it is."""
+    if name == CROSS_SET:
+        yield from cross_tasks(folder, seed)
+        return
     data = load(name, folder)
     for pair, reference, query in pairs(name, data, seed):
-        plain = Task(
+        yield Task(
             set=name,
             pair=pair,
             variant="plain",
@@ -88,8 +121,65 @@ def tasks(
             query=Cells(counts=data.counts[query]),
             truth=data.labels[query],
         )
-        for variant in variants:
-            yield changed(plain, variant, np.random.default_rng([seed, VARIANTS.index(variant)]))
+
+
+def cross_tasks(folder: Path, seed: int) -> Iterator[Task]:
+    """Two laboratories with peaks of their own, matched by overlap."""
+    both = {name: load(name, folder) for name in ("granja2019", "bm0828")}
+    for here, there in (("granja2019", "bm0828"), ("bm0828", "granja2019")):
+        reference, query = both[here], both[there]
+        column = overlapping(reference.names, query.names)
+        found = np.flatnonzero(column >= 0)
+        shape = (len(query.names), len(reference.names))
+        move = sp.csr_matrix((np.ones(len(found), np.float32), (found, column[found])), shape=shape)
+        measured = np.bincount(column[found], minlength=len(reference.names)) > 0
+        yield Task(
+            set=CROSS_SET,
+            pair=f"{here}>{there}",
+            variant="plain",
+            seed=seed,
+            reference=Cells(counts=reference.counts, labels=common(reference.labels)),
+            query=Cells(
+                counts=sp.csr_matrix(query.counts @ move, dtype=np.float32), measured=measured
+            ),
+            truth=common(query.labels),
+        )
+
+
+def common(labels: NDArray[np.str_]) -> NDArray[np.str_]:
+    """Labels by `COMMON_NAMES`."""
+    return np.array([COMMON_NAMES.get(label, label) for label in labels.tolist()], np.str_)
+
+
+def overlapping(reference: NDArray[np.str_], query: NDArray[np.str_]) -> NDArray[np.int64]:
+    """The reference peak of most overlap of each query peak, -1 where none."""
+    chrom, start, end = parsed(reference)
+    order = np.lexsort((start, chrom))
+    column = np.full(len(query), -1, np.int64)
+    best = np.zeros(len(query), np.int64)
+    q_chrom, q_start, q_end = parsed(query)
+    for name in np.unique(q_chrom):
+        mine, theirs = np.flatnonzero(q_chrom == name), order[chrom[order] == name]
+        place = np.searchsorted(start[theirs], q_end[mine])
+        for back in (1, 2, 3):
+            ok = place >= back
+            rows, peaks = mine[ok], theirs[place[ok] - back]
+            shared = np.minimum(end[peaks], q_end[rows]) - np.maximum(start[peaks], q_start[rows])
+            better = shared > best[rows]
+            column[rows[better]], best[rows[better]] = peaks[better], shared[better]
+    return column
+
+
+def parsed(
+    names: NDArray[np.str_],
+) -> tuple[NDArray[np.str_], NDArray[np.int64], NDArray[np.int64]]:
+    """Contigs, starts and ends of names such as chr1:100-600."""
+    parts = [name.replace("-", ":").split(":") for name in names.tolist()]
+    return (
+        np.array([p[0] for p in parts], np.str_),
+        np.array([int(p[1]) for p in parts]),
+        np.array([int(p[2]) for p in parts]),
+    )
 
 
 def pairs(name: str, data: Data, seed: int) -> Iterator[tuple[str, NDArray, NDArray]]:
@@ -109,7 +199,7 @@ def changed(task: Task, variant: str, rng: np.random.Generator) -> Task:
     """The task with another query."""
     counts, truth = task.query.counts, task.truth
     everything = np.arange(len(truth))
-    measured = None
+    measured = task.query.measured
     if variant == "thin25":
         counts = thinned(counts, np.full(counts.shape[1], 0.25), rng)
     elif variant == "few_types":
@@ -120,17 +210,26 @@ def changed(task: Task, variant: str, rng: np.random.Generator) -> Task:
     elif variant == "n60":
         everything = np.sort(rng.choice(len(truth), min(SMALL_QUERY, len(truth)), replace=False))
     elif variant == "shifted":
-        counts, measured = shifted(counts, rng)
+        counts, measured = both(measured, *shifted(counts, rng))
     elif variant == "own_peaks":
-        counts, measured = own_peaks(counts, rng)
+        counts, measured = both(measured, *own_peaks(counts, rng))
     query = Cells(counts=counts[everything], measured=measured)
     return replace(task, variant=variant, query=query, truth=truth[everything])
+
+
+def both(
+    before: NDArray[np.bool_] | None, counts: sp.csr_matrix, measured: NDArray[np.bool_]
+) -> tuple[sp.csr_matrix, NDArray[np.bool_]]:
+    """Counts on peaks that are measured by both lists."""
+    measured = measured if before is None else measured & before
+    return without(counts, measured), measured
 
 
 def few_types(truth: NDArray[np.str_], n: int, rng: np.random.Generator) -> NDArray[np.str_]:
     """Random types of the query with at least 5 cells."""
     types, sizes = np.unique(truth, return_counts=True)
-    return rng.choice(types[sizes >= 5], n, replace=False)
+    kept = types[sizes >= 5]
+    return rng.choice(kept, min(n, len(kept)), replace=False)
 
 
 def thinned(
@@ -182,6 +281,3 @@ def without(counts: sp.csr_matrix, measured: NDArray[np.bool_]) -> sp.csr_matrix
     kept = sp.csr_matrix(counts @ sp.diags_array(measured.astype(np.float32)), dtype=np.float32)
     kept.eliminate_zeros()
     return kept
-
-
-Column = Callable[[Task], NDArray[np.str_]]

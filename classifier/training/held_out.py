@@ -162,7 +162,8 @@ class HeldOutCells:
     @property
     def confidence(self) -> Floats:
         """Its probability, shape (n_cells,)."""
-        return np.asarray(np.exp(self.log_probabilities.max(axis=1).astype(np.float64)))
+        own = self.log_probabilities[np.arange(len(self.best)), self.best]
+        return np.asarray(np.exp(own.astype(np.float64)))
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
