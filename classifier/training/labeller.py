@@ -11,6 +11,7 @@ from peakatlas.classifier.alignment.joint_space import depth_of
 from peakatlas.classifier.alignment.labeller import (
     SECOND_PRIOR,
     SECOND_RIDGE,
+    BothStages,
     QueryComposition,
     TwoStages,
 )
@@ -86,7 +87,7 @@ class FittedLabeller:
     peaks: NDArray[np.int64]
     """Columns of the reference's peaks that both experiments could show."""
     stages: TwoStages
-    stack: Stack
+    both: BothStages
     composition: QueryComposition
     calibration: Calibration
     conformal: ConformalSets
@@ -113,7 +114,7 @@ class FittedLabeller:
         cells = on_peaks(cells, self.peaks)
         depth = depth_of(cells.counts)
         first, second = self.stages.score(cells, depth)
-        logs = self.stack.apply(second, depth)
+        logs = self.both.logs(first, second, depth)
         placed = self.composition.for_confidence(logs)
         novelty, novelty_p = self.novelty.score(cells, first, depth)
         return CellPredictions(
@@ -223,10 +224,11 @@ def _assembled(
         ridge=SECOND_RIDGE,
         prior=SECOND_PRIOR,
     )
-    logs = stack.apply(second.scores, second.depth)
+    both = BothStages.of(stage, stack, query.n_cells)
+    logs = both.logs(held.scores, second.scores, second.depth)
     labelled, placed = second.placed(logs, stage)
     calibration = Calibration.fit(placed, second.codes, second.depth)
-    own = stack.apply(stages.scores, first.depth)
+    own = both.logs(first.scores, stages.scores, first.depth)
     composition = QueryComposition.fit(own, stage)
     conformal = ConformalSets.fit(logs, second.codes)
     novelty = Novelty.fit(held.parts, stage.stack, first)
@@ -243,7 +245,7 @@ def _assembled(
         statistics=query,
         peaks=peaks,
         stages=stages,
-        stack=stack,
+        both=both,
         composition=composition,
         calibration=calibration,
         conformal=conformal,
@@ -253,6 +255,7 @@ def _assembled(
             **diagnostics,
             "weights": stack.contributions(second.scores),
             "first_weights": stage.stack.contributions(held.scores),
+            "second_share": both.share,
             "depth_slope": stack.slope,
             "converged": stack.converged and stage.stack.converged and calibration.converged,
             "composition": {
