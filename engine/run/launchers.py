@@ -85,7 +85,7 @@ def launch_of(environ: Mapping[str, str]) -> Launch:
             local_size=_local_size(environ, size),
             by=by,
         )
-    return Launch()
+    return Launch(local_rank=_number(environ, _LOCAL_RANK) or 0)
 
 
 def announce(launch: Launch, environ: MutableMapping[str, str]) -> None:

@@ -94,7 +94,7 @@ def test_a_rank_takes_its_share_of_the_cores_though_torchrun_says_one(monkeypatc
         def __init__(self, cpu):
             joined.append(os.environ["OMP_NUM_THREADS"])
 
-    monkeypatch.setattr(distributed, "PartialState", Joined)
+    monkeypatch.setattr("accelerate.PartialState", Joined)
     monkeypatch.setattr("torch.cuda.is_available", lambda: False)
     monkeypatch.setattr(launchers, "usable_cores", lambda: 6)
     for name, value in {
