@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from peakatlas.classifier.counts.labels import UNASSIGNED
+from peakatlas.classifier.trust.weights import member_shares
 from peakatlas.engine.documents import as_model
 from peakatlas.engine.errors import CountsError
 
@@ -26,6 +27,9 @@ MEMBER_WORDS = {
     "multinomial": "multinomial over peaks",
     "dna": "profiles from DNA",
     "network": "alignment network",
+    "own_peaks": "peaks that the reference lacks",
+    "adapted_multinomial": "multinomial, fitted again on the query",
+    "adapted_logistic": "logistic regression, fitted again on the query",
 }
 LEAST_WEIGHT = 0.01
 
@@ -59,7 +63,7 @@ def _reasons(record: Mapping[str, Any]) -> str:
 
 
 def _means(record: Mapping[str, Any]) -> str:
-    if record["labeller"]["weights"].get("dna", 0) > LEAST_WEIGHT:
+    if member_shares(record["labeller"]).get("dna", 0) > LEAST_WEIGHT:
         return "by their accessibility and the DNA of their peaks"
     return "by their accessibility"
 
@@ -118,10 +122,7 @@ def member_weights(found: Mapping[str, Any]) -> list[tuple[str, float]]:
     found : mapping
         ``record["labeller"]``.
     """
-    total = sum(found["weights"].values()) or 1.0
-    shares = [
-        (MEMBER_WORDS.get(name, name), weight / total) for name, weight in found["weights"].items()
-    ]
+    shares = [(MEMBER_WORDS.get(name, name), share) for name, share in member_shares(found).items()]
     return sorted(shares, key=lambda item: -item[1])
 
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from .weights import member_shares
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
@@ -38,7 +40,7 @@ def _shared(record: Mapping[str, Any]) -> str:
     if record["shared_counts"] >= FEW_SHARED:
         return ""
     share = f"{record['shared_counts']:.0%} of the query's counts lie in peaks that the reference"
-    if record["labeller"]["weights"].get("dna", 0) > 0:
+    if member_shares(record["labeller"]).get("dna", 0) > 0:
         return (
             f"Only {share} knows, so labels rest on the DNA of peaks, which is less accurate. "
             "Count the query on the reference's peaks if you have its fragments."
