@@ -15,10 +15,10 @@ from peakatlas.classifier.alignment.labeller import (
 )
 from peakatlas.classifier.alignment.members import FittedMembers, make_pair
 from peakatlas.classifier.alignment.peak_shift import peak_ratio, shifted_posterior
+from peakatlas.classifier.alignment.registry import chosen_members
 from peakatlas.classifier.alignment.stack import Stack
 from peakatlas.classifier.counts.sparse import binary
 from peakatlas.classifier.models.protocol import Cells
-from peakatlas.classifier.models.registry import MEMBERS, member
 from peakatlas.classifier.trust.calibration import calibration_error, calibration_error_by_type
 from peakatlas.engine.errors import LabelsError
 
@@ -94,7 +94,7 @@ class HeldOut:
         LabelsError
             If too few cells can be held out.
         """
-        chosen = MEMBERS if members is None else tuple(map(member, members))
+        chosen = chosen_members(members)
         rng = np.random.default_rng([seed, 2])
         depth = np.maximum(np.asarray(query.counts.sum(axis=1), np.float64).ravel(), 1)
         copy, share = thinned_to(reference.counts, depth, rng)
