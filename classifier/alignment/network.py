@@ -129,7 +129,7 @@ class AlignmentNetwork:
                 loss = cross_entropy(network(source[views, rows]), codes[rows])
                 loss = loss + aligner(network, step)
                 optimiser.zero_grad()
-                loss.backward()  # type: ignore[no-untyped-call]
+                loss.backward()
                 optimiser.step()
                 schedule.step()
         return network.eval()
@@ -286,9 +286,8 @@ def held_out(
 ) -> NDArray[np.bool_]:
     """Reference cells that stand for a query: a batch, or a third of the cells of each type."""
     rng = np.random.default_rng([seed, 7])
-    names = [] if batches is None else np.unique(batches)
-    if batches is not None and len(names) > 1:
-        held = batches == rng.choice(names)
+    if batches is not None and len(np.unique(batches)) > 1:
+        held = batches == rng.choice(np.unique(batches))
         return np.asarray(held & np.isin(codes, codes[~held]))
     held, order = np.zeros(len(codes), np.bool_), rng.permutation(len(codes))
     for code in np.unique(codes):
