@@ -20,8 +20,9 @@ from peakatlas.classifier.counts.registry import Sources, resolve
 from peakatlas.classifier.counts.written import fresh_copy
 from peakatlas.classifier.explain.elements import marker_elements
 from peakatlas.classifier.training.labeller import LabellerOptions, fit_labeller
-from peakatlas.classifier.trust.advice import warnings_of
+from peakatlas.classifier.trust.advice import NEARLY_NOVEL_P, alerts_of
 from peakatlas.classifier.trust.rejection import Rejection, Rule
+from peakatlas.classifier.trust.verdicts import type_verdicts
 from peakatlas.engine.run.progress import counter
 
 from .cell_labels import N_AXES, CellLabels, label_cells
@@ -151,13 +152,15 @@ def annotate(  # noqa: PLR0913 - options are keyword-only
         ``["peakatlas_best"]``, ``["peakatlas_uncertainty"]``, ``["peakatlas_novelty"]``,
         ``["peakatlas_novelty_p"]``, ``["peakatlas_reason"]``, ``["peakatlas_set"]`` (the set of
         types that the cell may be of, ``|`` between them), ``["peakatlas_set_size"]``,
+        ``["peakatlas_verdict"]`` (what may be done with the cell's label, by held-out cells),
         ``var["peakatlas_tier"]`` (what served each peak), ``obsm["X_peakatlas"]`` (axes that
         reference and query share), ``obsm["peakatlas_probabilities"]`` (one column a type, in the
         order of the record's ``types``), for a bundle of several levels
         ``obs["peakatlas_label_<column>"]`` and ``["peakatlas_confidence_<column>"]`` of each, and
         ``uns["peakatlas"]`` (provenance as JSON text: ``"record"``, and under ``"inputs"`` the
         paths that were given; reference cells on the same axes; ``"markers"``: the
-        `marker_elements` of each type). Columns of an earlier annotation are replaced.
+        `marker_elements` of each type; ``"verdicts"``: a table of types, see
+        `TypeVerdict`). Columns of an earlier annotation are replaced.
 
     Raises
     ------
@@ -227,18 +230,23 @@ def annotation_of(  # noqa: PLR0913 - as above
     fitted = _fitted(matched, named, model, options)
     say("labelling its cells")
     cells = label_cells(matched, fitted, model, options.rejection)
-    obs = cells.columns(model, counts.adata.obs_names)
+    held = fitted.held_out
+    verdicts = type_verdicts(np.asarray(model.types), held.codes, held.best, held.confidence)
+    obs = cells.columns(model, counts.adata.obs_names, verdicts)
     inputs = {"query": query, "bundle": bundle, "atlas": atlas, "genome": genome}
     record = {
         **_record(counts, model, found, cells),
         "options": asdict(options),
         "labeller": fitted.diagnostics,
+        "verdicts": [verdict.to_json() for verdict in verdicts],
     }
-    record["warnings"] = warnings_of(record)
+    record["alerts"] = alerts_of(record)
+    record["warnings"] = [alert["text"] for alert in record["alerts"]]
     uns = {
         "record": json.dumps(record, sort_keys=True),
         "inputs": json.dumps({name: _path(value) for name, value in inputs.items()}),
         "markers": marker_elements(model),
+        "verdicts": _verdict_table(record["verdicts"]),
         **_behind(fitted, model),
     }
     results = Results(
@@ -274,6 +282,13 @@ def _path(given: object) -> str | None:
     return str(given) if isinstance(given, str | Path) else None
 
 
+def _verdict_table(verdicts: list[dict[str, Any]]) -> pd.DataFrame:
+    """One row a type, as the notebook shows it."""
+    found = pd.DataFrame(verdicts).drop(columns="verdict").rename(columns={"words": "verdict"})
+    first = ["type", "verdict", "cells", "f1", "precision", "recall", "confidence"]
+    return found[[*first, "mistaken_for", "reason"]].astype(dict.fromkeys(first[3:], float))
+
+
 def _behind(fitted: FittedLabeller, bundle: Bundle) -> dict[str, Any]:
     """Reference cells on the axes of the query's cells, for maps."""
     axes, codes = fitted.reference_axes(N_AXES)
@@ -298,6 +313,7 @@ def _record(
         "levels": bundle.levels.to_json(),
         "labels_by_level": {name: _counted(each.labels) for name, each in cells.levels.items()},
         "unassigned": _counted(cells.reason[cells.reason != ""]),
+        "nearly_novel": _nearly_novel(cells),
         "shared_counts": cells.matched / cells.counted if cells.counted else 0.0,
         "tiers": found.tiers(),
         "spec": None if bundle.spec is None else bundle.spec.to_json(),
@@ -306,6 +322,12 @@ def _record(
         "bundle": bundle.provenance,
         "held_out": bundle.held_out,
     }
+
+
+def _nearly_novel(cells: CellLabels) -> float:
+    """Share of cells that are nearly as unlike the reference as those called novel."""
+    near = (cells.novelty_p < NEARLY_NOVEL_P) & ~np.isin(cells.reason, ("novel", "empty"))
+    return float(near.mean()) if len(near) else 0.0
 
 
 def _counted(labels: NDArray[np.str_]) -> dict[str, int]:

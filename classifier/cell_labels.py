@@ -20,13 +20,14 @@ from peakatlas.classifier.trust.rejection import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
     from numpy.typing import NDArray
 
     from peakatlas.classifier.bundle.bundle import Bundle
     from peakatlas.classifier.models.protocol import Cells
     from peakatlas.classifier.training.labeller import FittedLabeller
+    from peakatlas.classifier.trust.verdicts import TypeVerdict
 
     from .query import Query
 
@@ -60,9 +61,12 @@ class CellLabels:
         """Label of each cell at the finest level, or "Unassigned"."""
         return np.where(self.reason == "", np.asarray(bundle.types)[self.best], UNASSIGNED)
 
-    def columns(self, bundle: Bundle, names: pd.Index[str]) -> pd.DataFrame:
+    def columns(
+        self, bundle: Bundle, names: pd.Index[str], verdicts: Sequence[TypeVerdict]
+    ) -> pd.DataFrame:
         """The columns of `obs`; see `annotate`."""
         types = list(bundle.types)
+        words = np.asarray([verdict.words for verdict in verdicts])[self.best]
         found = pd.DataFrame(
             {
                 "peakatlas_label": pd.Categorical(self.named(bundle), [*types, UNASSIGNED]),
@@ -74,6 +78,7 @@ class CellLabels:
                 "peakatlas_reason": pd.Categorical(self.reason),
                 "peakatlas_set": pd.Categorical(set_names(self.sets, types)),
                 "peakatlas_set_size": self.sets.sum(axis=1).astype(np.int32),
+                "peakatlas_verdict": pd.Categorical(np.where(self.reason == "", words, "")),
             },
             index=names,
         )

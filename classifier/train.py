@@ -16,6 +16,7 @@ from peakatlas.classifier.models.protocol import Cells
 from peakatlas.classifier.training.labeller import LabellerOptions, fit_labeller
 from peakatlas.classifier.trust.advice import WIDE_GAP
 from peakatlas.classifier.trust.held_out import batch_scores, held_out_scores
+from peakatlas.classifier.trust.verdicts import type_verdicts
 from peakatlas.engine.errors import CountsError
 from peakatlas.engine.run.progress import counter
 
@@ -205,6 +206,8 @@ def _held_out(cells: Cells, levels: Levels, options: TrainOptions, seed: int) ->
     scores = held_out_scores(levels, held.codes, held.best, held.confidence)
     if cells.batches is not None and len(np.unique(cells.batches)) > 1:
         scores["by_batch"] = batch_scores(held.codes, held.best, cells.batches[held.rows])
+    verdicts = type_verdicts(np.asarray(levels.finest), held.codes, held.best, held.confidence)
+    scores["verdicts"] = [verdict.to_json() for verdict in verdicts]
     return {**fitted.diagnostics, **scores, "ece": scores["reliability"]["ece"]}
 
 

@@ -27,6 +27,7 @@ OBS_COLUMNS = (
     "peakatlas_reason",
     "peakatlas_set",
     "peakatlas_set_size",
+    "peakatlas_verdict",
 )
 """Columns of `obs` that every annotation writes."""
 VAR_COLUMNS = ("peakatlas_tier",)

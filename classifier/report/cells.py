@@ -121,6 +121,9 @@ def _labels(obs: pd.DataFrame, types: Sequence[str], payload: Payload) -> list[d
         _named("best", "likeliest type", payload.categories(obs["peakatlas_best"], order)),
         _named("reason", "reason left open", payload.categories(reasons, ["given a type"])),
     ]
+    if "peakatlas_verdict" in obs:
+        verdicts = obs["peakatlas_verdict"].astype(str).replace("", UNASSIGNED)
+        found.append(_named("verdict", "verdict on the label", payload.categories(verdicts)))
     for level in levels_of(obs):
         column = payload.categories(obs[LEVEL + level])
         found.append(_named(f"level:{level}", f"label, {level}", column))

@@ -31,7 +31,7 @@ MOST_SETS = 30
 MARKER_COLUMNS = ("chrom", "start", "end", "contribution", "open_in_type", "open_elsewhere")
 
 
-def composition(record: dict[str, Any]) -> list[dict[str, Any]]:
+def composition(record: Mapping[str, Any]) -> list[dict[str, Any]]:
     """Cells and share of each type in query and reference, "Unassigned" last."""
     sizes, total = record["bundle"]["cells_by_type"], record["bundle"]["cells"]
     called, cells = record["labels"], record["cells"]
@@ -44,6 +44,26 @@ def composition(record: dict[str, Any]) -> list[dict[str, Any]]:
             "reference": sizes.get(name, 0) / total,
         }
         for name in [*record["types"], UNASSIGNED]
+    ]
+
+
+WORST_FIRST = ("do not use", "merge", "check", "trust")
+
+
+def verdict_data(record: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """Verdicts of the types beside their shares, the worst first; none for older objects."""
+    shares = {row["type"]: row for row in composition(record)}
+    ranked = sorted(
+        record.get("verdicts", ()),
+        key=lambda each: (WORST_FIRST.index(each["verdict"]), each["f1"], each["type"]),
+    )
+    fields = ("type", "verdict", "words", "f1", "precision", "confidence", "reason")
+    return [
+        {
+            **{name: each[name] for name in fields},
+            **{name: shares.get(each["type"], {}).get(name, 0) for name in ("query", "reference")},
+        }
+        for each in ranked
     ]
 
 

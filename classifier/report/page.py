@@ -24,6 +24,7 @@ from .figures import (
     set_data,
     tiers,
     truth_data,
+    verdict_data,
 )
 from .payload import Payload, packed
 from .record import inputs_of, record_of
@@ -90,7 +91,7 @@ def write_report(
         "version": record["software"]["peakatlas"],
     }
     blocks = {
-        "advice": advice_html(record["warnings"]),
+        "advice": advice_html(record),
         "labeller": "".join(f"<p>{html.escape(said)}</p>" for said in facts["labeller"]),
         "style": _file("style.css"),
         "script": "\n".join(_file(f"{name}.js") for name in SCRIPTS),
@@ -135,6 +136,7 @@ def report_data(
         "labeller": labeller_words(record["labeller"]),
         "weights": member_weights(record["labeller"]),
         "composition": composition(record),
+        "verdicts": verdict_data(record),
         "confidence": confidence_by_type(obs),
         "held_out": held_out_types(record),
         "reliability": held_out_reliability(record),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import msgspec
 from msgspec import Meta
@@ -27,6 +27,26 @@ class Inputs(Document):
     genome: Line | None = None
 
 
+class Alert(Document):
+    """What was seen and what to do."""
+
+    severity: Literal["problem", "caution"]
+    text: Line
+
+
+class Verdict(Document):
+    """What may be done with the labels of a type; see `TypeVerdict`."""
+
+    type: Line
+    verdict: Literal["trust", "check", "merge", "do not use"]
+    words: Line
+    reason: Line
+    cells: Count
+    f1: float
+    precision: float | None
+    confidence: float | None
+
+
 class Record(Document):
     """What was asked and answered."""
 
@@ -43,6 +63,8 @@ class Record(Document):
     unassigned: Sizes = msgspec.field(default_factory=dict)
     tiers: Sizes = msgspec.field(default_factory=dict)
     warnings: list[Line] = msgspec.field(default_factory=list)
+    alerts: list[Alert] = msgspec.field(default_factory=list)
+    verdicts: list[Verdict] = msgspec.field(default_factory=list)
     held_out: dict[Line, Any] = msgspec.field(default_factory=dict)
     labeller: dict[Line, Any] = msgspec.field(default_factory=dict)
 

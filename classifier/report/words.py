@@ -76,20 +76,40 @@ def _evidence(record: Mapping[str, Any]) -> str:
     return f"{with_embedding:,} of {record['peaks']:,} peaks have an embedding, and {known}"
 
 
-def advice_html(warnings: list[str]) -> str:
-    """Warnings as a list: what was seen, then what to do."""
-    if not warnings:
+SEVERITIES = {"problem": "Problem", "caution": "Caution"}
+
+
+def advice_html(record: Mapping[str, Any]) -> str:
+    """Alerts as a list, the most severe first: what was seen, then what to do.
+
+    Parameters
+    ----------
+    record : mapping
+        Kept in ``uns["peakatlas"]``.
+    """
+    alerts = record.get("alerts") or [
+        {"severity": "caution", "text": text} for text in record.get("warnings", ())
+    ]
+    if not alerts:
         return (
-            '<p class="calm">Nothing unusual was seen: peaks, depth and the share of open cells '
-            "are in the usual range.</p>"
+            '<p class="calm">Nothing unusual was seen: peaks, depth, held-out cells and the share '
+            "of open cells are in the usual range.</p>"
         )
     items = []
-    for text in warnings:
-        seen, _, remedy = text.partition(". ")
-        stop = "" if seen.endswith(".") else "."
-        advice = f" <span>{html.escape(remedy)}</span>" if remedy else ""
-        items.append(f"<li><strong>{html.escape(seen)}{stop}</strong>{advice}</li>")
-    return f'<ul class="warnings">{"".join(items)}</ul>'
+    for severity, label in SEVERITIES.items():
+        for alert in alerts:
+            if alert["severity"] == severity:
+                items.append(_alert_html(severity, label, alert["text"]))
+    return f'<ul class="warnings" aria-label="Alerts">{"".join(items)}</ul>'
+
+
+def _alert_html(severity: str, label: str, text: str) -> str:
+    seen, _, remedy = text.partition(". ")
+    stop = "" if seen.endswith(".") else "."
+    advice = f" <span>{html.escape(remedy)}</span>" if remedy else ""
+    return (
+        f'<li class="{severity}"><strong>{label}: {html.escape(seen)}{stop}</strong>{advice}</li>'
+    )
 
 
 def labeller_words(found: Mapping[str, Any]) -> list[str]:

@@ -1,4 +1,4 @@
-"""Warnings about an annotation in plain words, each with what to do."""
+"""Alerts about an annotation in plain words, each with what to do."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from .weights import member_shares
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
 
 MANY_OPEN = 0.3
 FEW_SHARED = 0.3
@@ -15,25 +15,113 @@ SHALLOW = 0.5
 MANY_MISSING = 0.5
 WIDE_GAP = 0.1
 """Expected calibration error from which a warning is due."""
+WIDE_SHIFT = 0.2
+"""Difference of a type's shares in query and reference from which a caution is due."""
+NEARLY_NOVEL_P = 0.05
+"""Cells below this p-value of novelty, and not called novel, are nearly so."""
+MANY_NEARLY_NOVEL = 0.15
+MOST_NAMED = 5
 
 
-def warnings_of(record: Mapping[str, Any]) -> list[str]:
-    """Warnings that the record of an annotation gives rise to.
+def alerts_of(record: Mapping[str, Any]) -> list[dict[str, str]]:
+    """Alerts that the record of an annotation gives rise to, the most severe first.
 
     Parameters
     ----------
     record : mapping
         What `annotate` keeps in ``uns["peakatlas"]``.
+
+    Returns
+    -------
+    list of dict
+        ``severity`` (``problem``: do not go on without acting; ``caution``: mind it), and ``text``:
+        what was seen, a full stop, and what to do.
     """
-    found = (
-        _shared(record),
+    problems = (_shared(record), _useless(record), _calibration(record))
+    cautions = (
         _missing(record),
         _depth(record),
-        _calibration(record),
+        _mergeable(record),
+        _composition(record),
         _open(record),
+        _nearly_novel(record),
         _empty(record),
     )
-    return [text for text in found if text]
+    return [
+        {"severity": severity, "text": text}
+        for severity, texts in (("problem", problems), ("caution", cautions))
+        for text in texts
+        if text
+    ]
+
+
+def _useless(record: Mapping[str, Any]) -> str:
+    found = _called(record, "do not use")
+    if not found:
+        return ""
+    return (
+        f"Labels of {_listed(found)} should not be used ({_sum(found):,} of {record['cells']:,} "
+        "cells): held-out reference cells of these types are mostly labelled wrongly. Take "
+        "coarser types, or train with more cells of them."
+    )
+
+
+def _mergeable(record: Mapping[str, Any]) -> str:
+    found = _called(record, "merge")
+    if not found:
+        return ""
+    pairs = {tuple(sorted((each["type"], each["mistaken_for"]))) for each in record["verdicts"]
+             if each["type"] in found}  # fmt: skip
+    named = _listed([" with ".join(pair) for pair in sorted(pairs)])
+    return (
+        f"Some types are mixed up with each other ({_sum(found):,} cells). Merge {named} "
+        "before you count or compare them."
+    )
+
+
+def _composition(record: Mapping[str, Any]) -> str:
+    sizes, total = record["bundle"]["cells_by_type"], record["bundle"]["cells"]
+    points = {
+        name: record["labels"].get(name, 0) / record["cells"] - sizes.get(name, 0) / total
+        for name in record["types"]
+    }
+    found = {name: value for name, value in points.items() if abs(value) >= WIDE_SHIFT}
+    if not found:
+        return ""
+    named = _listed([f"{name} ({value:+.0%})" for name, value in found.items()])
+    return (
+        f"The composition differs much from the reference: {named}. Expected if the samples "
+        "differ; if not, check the marker peaks of these types."
+    )
+
+
+def _nearly_novel(record: Mapping[str, Any]) -> str:
+    share = record.get("nearly_novel", 0.0)
+    if share < MANY_NEARLY_NOVEL:
+        return ""
+    return (
+        f"{share:.0%} of the cells are nearly as unlike the reference as cells called novel. "
+        'Colour the map by novelty; obs["peakatlas_novelty_p"] ranks them.'
+    )
+
+
+def _called(record: Mapping[str, Any], verdict: str) -> dict[str, int]:
+    """Cells of the types that have this verdict and any cell."""
+    return {
+        each["type"]: record["labels"][each["type"]]
+        for each in record["verdicts"]
+        if each["verdict"] == verdict and record["labels"].get(each["type"])
+    }
+
+
+def _sum(sizes: Mapping[str, int]) -> int:
+    return sum(sizes.values())
+
+
+def _listed(names: Iterable[str]) -> str:
+    every = list(names)
+    more = len(every) - MOST_NAMED
+    return ", ".join(every[:MOST_NAMED]) + (f" and {more} more" if more > 0 else "")
 
 
 def _shared(record: Mapping[str, Any]) -> str:

@@ -47,7 +47,9 @@ class TypeVerdict:
     @property
     def reason(self) -> str:
         """The figures behind it, in a sentence."""
-        text = f"held-out F1 {self.f1:.2f} on {self.cells} cells"
+        if not self.cells:
+            return "no cell of the type could be held out"
+        text = f"held-out F1 {self.f1:.2f} on {self.cells:,} cells"
         if np.isfinite(self.precision) and self.confidence - self.precision > 0.2:
             text += (
                 f"; {self.precision:.0%} of its labels are right at a mean confidence of "
@@ -58,8 +60,9 @@ class TypeVerdict:
         return text
 
     def to_json(self) -> dict[str, Any]:
-        """All fields."""
-        return asdict(self)
+        """All fields with `words` and `reason`; None for what is not defined."""
+        fields = {**asdict(self), "words": self.words, "reason": self.reason}
+        return {name: None if value != value else value for name, value in fields.items()}  # noqa: PLR0124 - NaN
 
 
 def type_verdicts(

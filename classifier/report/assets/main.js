@@ -4,6 +4,7 @@ async function start() {
   const colourOf = colourBook(data.record.types), shown = new Shown(data);
   const map = new CellMap(data, shown, colourOf), cells = new CellTable(data, shown), figures = new Figures(data, shown, colourOf);
   fillOverview(data);
+  fillVerdicts(data, figures);
   fillTruth(data, figures);
   fillHeldOut(data, figures);
   fillLevels(data, colourOf);

@@ -12,6 +12,14 @@ function fillOverview(data) {
   return cells;
 }
 
+function fillVerdicts(data, figures) {
+  el("verdicts").hidden = !data.verdicts.length;
+  if (!data.verdicts.length) return;
+  table(el("verdicts-table"), "Types, the least reliable first", ["type", "verdict", "share of query", "share of reference", "held-out F1", "precision", "mean confidence", "reason"], data.verdicts.map(row => [
+    figures.type(row.type), { text: row.words, mark: row.verdict.replaceAll(" ", "-") }, percent(row.query), percent(row.reference), fixed(row.f1, 2), fixed(row.precision, 2), fixed(row.confidence, 2), row.reason,
+  ]), [0, 1, 7]);
+}
+
 function fillTruth(data, figures) {
   const truth = data.truth;
   el("truth").hidden = !truth;

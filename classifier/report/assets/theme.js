@@ -4,11 +4,13 @@ const PALETTE = ["#4269d0", "#e0a010", "#ff725c", "#3ca951", "#a463f2", "#2ba3a8
 const OPEN = "#98a1ad";
 const RAMP = ["#45318f", "#86409f", "#c84f78", "#ec7f50", "#f0c04a"];
 const REASONS = { "given a type": "#4269d0", uncertain: "#e0a010", novel: "#ff725c", empty: "#a463f2" };
+const VERDICTS = { trust: "#3ca951", check: "#7aa6f0", "do not use": "#d04a5a" };
 const token = name => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
 
 function colourBook(types) {
   const known = new Map([["Unassigned", OPEN], ...types.map((type, at) => [type, PALETTE[at % PALETTE.length]])]);
   return (column, category) => {
+    if (column.key === "verdict") return VERDICTS[category] ?? (category.startsWith("merge") ? "#e0a010" : OPEN);
     if (column.key === "reason") return REASONS[category] ?? OPEN;
     if (column.key === "label" || column.key === "best" || known.has(category)) return known.get(category) ?? OPEN;
     return PALETTE[column.categories.indexOf(category) % PALETTE.length];

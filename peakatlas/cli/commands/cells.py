@@ -26,7 +26,7 @@ from peakatlas.cli.options import (
     UseRawOption,
 )
 from peakatlas.cli.outputs import check_apart, writable, written_whole
-from peakatlas.cli.terminal import print_facts, say, steps, warn, working
+from peakatlas.cli.terminal import print_facts, print_table, say, steps, warn, working
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -170,6 +170,9 @@ def annotate(
     if report:
         _write_report(out, report, labels)
     print_facts(_query_facts(record, out, report, as_json=as_json), as_json=as_json)
+    if not as_json:
+        print()
+        print_table(("type", "cells", "query", "reference", "verdict", "reason"), _types(record))
 
 
 def _read(query: Path, labels: str | None, layer: str | None, use_raw: bool) -> CellCounts:
@@ -197,6 +200,23 @@ def _write_report(out: Path, report: Path, labels: str | None) -> None:
     say(f"wrote {report}")
 
 
+def _types(record: Mapping[str, Any]) -> list[list[str]]:
+    """Types by what may be done with their labels, the worst first."""
+    sizes, total = record["bundle"]["cells_by_type"], record["bundle"]["cells"]
+    ranked = sorted(record["verdicts"], key=lambda each: each["f1"])
+    return [
+        [
+            each["type"],
+            f"{record['labels'].get(each['type'], 0):,}",
+            f"{record['labels'].get(each['type'], 0) / record['cells']:.1%}",
+            f"{sizes.get(each['type'], 0) / total:.1%}",
+            each["words"],
+            each["reason"],
+        ]
+        for each in ranked
+    ]
+
+
 def _query_facts(
     record: Mapping[str, Any], out: Path, report: Path | None, *, as_json: bool
 ) -> dict[str, Any]:
@@ -204,7 +224,8 @@ def _query_facts(
     facts: dict[str, Any] = {"path": str(out), "report": str(report) if report else None}
     facts |= {name: record[name] for name in names}
     if as_json:
-        return facts | {"warnings": record["warnings"], "options": record["options"]}
+        asked = ("warnings", "alerts", "verdicts", "options")
+        return facts | {name: record[name] for name in asked}
     if record["spec"] is None:  # no peak was looked up
         del facts["tiers"]
     facts["counts in known peaks"] = f"{record['shared_counts']:.1%}"

@@ -159,6 +159,7 @@ def _facts(bundle: peakatlas.Bundle, out: Path, *, as_json: bool) -> dict[str, A
 def _print_types(bundle: peakatlas.Bundle) -> None:
     """Print the types, the weakest first, with what they were mistaken for."""
     by_type, by_batch = bundle.held_out["by_type"], bundle.provenance["cells_by_batch"]
+    verdicts = {each["type"]: each["words"] for each in bundle.held_out.get("verdicts", ())}
     batches = list(by_batch) if 1 < len(by_batch) <= MOST_BATCHES_SHOWN else []
     rows = [
         [
@@ -166,12 +167,13 @@ def _print_types(bundle: peakatlas.Bundle) -> None:
             f"{bundle.provenance['cells_by_type'][name]:,}",
             *(f"{by_batch[batch].get(name, 0):,}" for batch in batches),
             f"{by_type[name]['f1']:.2f}" if name in by_type else "–",
+            verdicts.get(name, "–"),
             _mistakes(by_type[name]) if name in by_type else "in one batch only",
         ]
         for name in sorted(bundle.types, key=lambda name: by_type.get(name, {"f1": 1})["f1"])
     ]
     print()
-    print_table(["type", "cells", *batches, "held-out F1", "mistaken for"], rows)
+    print_table(["type", "cells", *batches, "held-out F1", "verdict", "mistaken for"], rows)
 
 
 def _mistakes(scores: Mapping[str, Any]) -> str:

@@ -55,6 +55,17 @@ def test_labels_are_right_and_the_query_is_not_changed(annotated, query):
     assert record_of(annotated)["shared_counts"] == 1
 
 
+def test_each_label_has_a_verdict_and_each_type_its_figures(annotated, bundle):
+    table = annotated.uns["peakatlas"]["verdicts"].set_index("type")
+    assert list(table.index) == list(bundle.types) and list(table["verdict"]) == ["trust"] * 4
+    assert (table["f1"] > 0.9).all() and (table["cells"] > 10).all()
+    labels = annotated.obs["peakatlas_label"].astype(str)
+    expected = ["" if label == "Unassigned" else table["verdict"][label] for label in labels]
+    assert annotated.obs["peakatlas_verdict"].tolist() == expected
+    assert record_of(annotated)["verdicts"][1]["reason"].startswith("held-out F1 ")
+    assert [each["words"] for each in bundle.held_out["verdicts"]] == ["trust"] * 4
+
+
 def test_query_labels_are_not_read(annotated, query, bundle, atlas):
     shuffled = query.copy()
     shuffled.obs["cell_type"] = np.random.default_rng(0).permutation(query.obs["cell_type"])

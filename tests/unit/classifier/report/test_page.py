@@ -18,6 +18,7 @@ from cell_tools import types_of
 from peakatlas.classifier.annotate import annotate
 from peakatlas.classifier.report.cell_map import cell_map
 from peakatlas.classifier.report.cells import Asked
+from peakatlas.classifier.report.figures import verdict_data
 from peakatlas.classifier.report.page import report_data, write_report
 from peakatlas.classifier.report.payload import Payload
 from peakatlas.classifier.report.record import Inputs, inputs_of, record_of
@@ -188,10 +189,33 @@ def test_words_say_what_was_done_and_how_to_do_it_again():
         in again["python"]
     )
     compile(again["python"], "again", "exec")
-    assert "<strong>Peaks &lt; 5.</strong> <span>Do this. Or that.</span>" in advice_html(
-        ["Peaks < 5. Do this. Or that."]
-    )
-    assert "Nothing unusual" in advice_html([])
+
+
+def test_alerts_are_listed_by_severity_and_nothing_unusual_is_said_without_any_only():
+    alerts = [
+        {"severity": "caution", "text": "Peaks < 5. Do this. Or that."},
+        {"severity": "problem", "text": "Labels of MAIT should not be used. Merge."},
+    ]
+    shown = advice_html({"alerts": alerts})
+    caution = "<strong>Caution: Peaks &lt; 5.</strong> <span>Do this. Or that.</span>"
+    assert caution in shown and "Nothing unusual" not in shown
+    assert shown.index("Problem: Labels of MAIT should not be used.") < shown.index(caution)
+    assert "Caution: Old text." in advice_html({"warnings": ["Old text. Do."]})
+    assert "Nothing unusual" in advice_html({"alerts": []})
+
+
+def test_types_are_shown_with_their_verdicts_the_worst_first(annotated):
+    record = record_of(annotated.uns["peakatlas"])
+    shown = facts_of(annotated)["verdicts"]
+    assert sorted(row["type"] for row in shown) == ["type0", "type1", "type2", "type3"]
+    shares = {row["type"]: row["query"] for row in facts_of(annotated)["composition"]}
+    assert all(row["query"] == shares[row["type"]] for row in shown)
+    record["verdicts"][2] |= {"verdict": "do not use", "words": "do not use", "f1": 0.1}
+    record["verdicts"][3] |= {"verdict": "merge", "words": "merge with type2", "f1": 0.6}
+    worst = verdict_data(record)
+    assert [row["type"] for row in worst[:2]] == ["type2", "type3"]
+    assert worst[1]["words"] == "merge with type2"
+    assert verdict_data({**record, "verdicts": []}) == []
 
 
 def test_refusals(annotated, tmp_path):
