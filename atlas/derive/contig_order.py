@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+from graphlib import CycleError, TopologicalSorter
+from heapq import heappop, heappush
 from itertools import pairwise
 from typing import TYPE_CHECKING
 
@@ -29,20 +31,28 @@ def joint_contigs(lists: Sequence[Sequence[str]]) -> list[str]:
     >>> joint_contigs([["chr1", "chr10"], ["chr2", "chr10", "chrX"]])
     ['chr1', 'chr2', 'chr10', 'chrX']
     """
-    behind: dict[str, set[str]] = {name: set() for names in lists for name in names}
+    place = {name: rank for rank, name in enumerate(sorted(_distinct(lists), key=_natural))}
+    graph = TopologicalSorter[str](dict.fromkeys(place, ()))
     for names in lists:
         for ahead, name in pairwise(names):
-            behind[name].add(ahead)
+            graph.add(name, ahead)
+    try:
+        graph.prepare()
+    except CycleError:
+        return _distinct(lists)
     order: list[str] = []
-    waiting = sorted(behind, key=_natural)
-    while waiting:
-        placed = set(order)
-        free = next((name for name in waiting if behind[name] <= placed), None)
-        if free is None:
-            return list(dict.fromkeys(name for names in lists for name in names))
-        order.append(free)
-        waiting.remove(free)
+    free: list[tuple[int, str]] = []
+    while graph:
+        for name in graph.get_ready():
+            heappush(free, (place[name], name))
+        order.append(heappop(free)[1])
+        graph.done(order[-1])
     return order
+
+
+def _distinct(lists: Sequence[Sequence[str]]) -> list[str]:
+    """Each name once, in order of first appearance."""
+    return list(dict.fromkeys(name for names in lists for name in names))
 
 
 def _natural(name: str) -> list[tuple[int, int, str]]:
