@@ -24,6 +24,7 @@ from peakatlas.engine.intervals.table import Intervals
 from peakatlas.engine.spec import EmbeddingSpec
 from peakatlas.engine.summary import Summary
 
+from .exchange import Exchange
 from .summary import atlas_facts
 
 if TYPE_CHECKING:
@@ -41,7 +42,7 @@ if TYPE_CHECKING:
     T = TypeVar("T")
 
 
-class Atlas(Summary):
+class Atlas(Exchange, Summary):
     """An atlas opened for reading; safe to share between threads.
 
     It is a view of what was finished when it was opened: rows appended later are not in it.
