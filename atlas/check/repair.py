@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
-import zarr
 from zarr.storage import MemoryStore
 
 from peakatlas.atlas.build.append import write_rows
@@ -14,6 +13,7 @@ from peakatlas.atlas.build.compatibility import check_same_genome, check_same_sp
 from peakatlas.atlas.build.provenance import genome_provenance
 from peakatlas.atlas.build.writer import LOCK_NAME, AtlasWriter, refuse_links
 from peakatlas.atlas.format.digests import bytes_digest
+from peakatlas.atlas.format.groups import create_segment
 from peakatlas.atlas.format.schema import (
     MANIFEST_NAME,
     PLAN_NAME,
@@ -134,9 +134,7 @@ def _document(plan: Plan, name: str, listed: dict[str, dict[str, object]]) -> by
         return files.json_bytes(plan.log_entry(shard, held))
     laid_out: dict[str, Buffer] = {}
     store = MemoryStore(laid_out)
-    zarr.create_group(store)
-    for layout in plan.layouts.values():
-        layout.create(store)
+    create_segment(store, plan)
     content = laid_out[name].to_bytes() if name in laid_out else b""
     right = name in plan.laid_out and bytes_digest(content) == listed[name]["sha256"]
     return content if right else None

@@ -21,12 +21,13 @@ from .unpacking import COMPRESSORS
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from numpy.typing import NDArray
     from zarr.abc.store import Store
 
     from .schema import Plan
 
 INTERVAL_COLUMNS = ("intervals/contig", "intervals/start", "intervals/end")
+DIMENSIONS = {"digest": "digest_byte"}
+"""Name of the second dimension by array; of embeddings it is ``dim``."""
 INTERVAL_CHUNK_ROWS = 1 << 18
 CHECKSUM_BYTES = 4
 """Bytes of a CRC32C, behind a chunk and behind the index of a shard."""
@@ -59,6 +60,11 @@ class Layout:
     """Rows of a file."""
     indexed: bool
     """Whether a file is a shard, with an index at its end."""
+
+    @property
+    def dimensions(self) -> tuple[str, ...]:
+        """Names of the array's dimensions."""
+        return ("row", DIMENSIONS.get(self.name, "dim"))[: len(self.shape)]
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -133,8 +139,10 @@ class Layout:
                 "are listed: the atlas is damaged."
             )
 
-    def create(self, store: Store, data: NDArray[Any] | None = None) -> zarr.Array[Any]:
-        """Lay the array out in the store of the segment, with these rows or none yet."""
+    def create(
+        self, store: Store, *, attributes: Mapping[str, Any], named: bool
+    ) -> zarr.Array[Any]:
+        """Lay the array out in the store of the segment, without rows; `named`: its dimensions."""
         array: zarr.Array[Any] = zarr.create_array(
             store,
             name=self.name,
@@ -145,9 +153,9 @@ class Layout:
             compressors=[Crc32cCodec()],
             fill_value=self.fill,
             config={"write_empty_chunks": True},
+            attributes=dict(attributes),
+            dimension_names=self.dimensions if named else None,
         )
-        if data is not None:
-            array[:] = data
         return array
 
     def open(self, store: Store, metadata: bytes, where: str) -> zarr.Array[Any]:

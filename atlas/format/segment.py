@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import zarr
 from zarr.storage import LocalStore
 
 from peakatlas.atlas.build.shard_lists import shown_shards
@@ -21,6 +20,7 @@ from peakatlas.engine.errors import AtlasError, IncompleteAtlasError
 
 from .digests import file_digest, intervals_digest, last_checksum
 from .documents import LogEntry
+from .groups import create_segment
 from .layout import INTERVAL_COLUMNS, LEAST_SHARE
 from .schema import (
     FORMAT,
@@ -233,9 +233,7 @@ def lay_out(root: Path, name: str, intervals: Intervals, plan: Plan) -> None:
         files.write_json(root / "zarr.json", ROOT_GROUP)
     with files.new_folder(root / name) as folder:
         store = LocalStore(folder)
-        zarr.create_group(store)
-        for layout in plan.layouts.values():
-            layout.create(store, columns.get(layout.name))
+        create_segment(store, plan, columns)
         files.write_json(folder / PLAN_NAME, plan.to_json())
 
 

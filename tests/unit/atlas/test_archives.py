@@ -120,6 +120,26 @@ def test_arrays_are_laid_out_as_the_specification_says(unpacked):
         assert [codec["name"] for codec in held["codecs"]] == ["bytes", "crc32c"]
 
 
+@pytest.mark.parametrize("unpacked", VERSIONS, indirect=True)
+def test_metadata_name_dimensions_contigs_and_licence_since_1_1(unpacked):
+    path, known = unpacked
+    segment = path / "segment-0000"
+    group = json.loads((segment / "zarr.json").read_text())
+    digest = json.loads((segment / "digest" / "zarr.json").read_text())
+    intervals = json.loads((segment / "intervals" / "zarr.json").read_text())
+    if known["format_version"].endswith(".0"):
+        assert group["attributes"] == intervals["attributes"] == {}
+        assert digest.get("dimension_names") is None
+        return
+    assert group["attributes"]["model"]["licence"] == "MIT"
+    assert group["attributes"]["format_version"] == known["format_version"]
+    assert intervals["attributes"] == {"contigs": ["chr1", "chr2"], "contig_bp": [2000, 100]}
+    assert digest["dimension_names"] == ["row", "digest_byte"]
+    inside = group["consolidated_metadata"]["metadata"]
+    assert inside["digest"] == digest
+    assert len(inside) == 8
+
+
 def test_the_specification_names_the_versions_there_are():
     text = (Path(__file__).parents[3] / "atlas" / "FORMAT.md").read_text()
     named = f"{', '.join(VERSIONS[:-1])} and {VERSIONS[-1]}"
