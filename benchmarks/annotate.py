@@ -61,6 +61,12 @@ NOVELTY = "novelty"
 KEYS = ("set", "pair", "variant", "seed", "left_out", "error")
 
 
+def finished(cache: Path) -> Iterator[Row]:
+    """Every row of the cache."""
+    for path in sorted(cache.glob("*.json")):
+        yield dict(json.loads(path.read_text()))
+
+
 def rows(args: argparse.Namespace) -> Iterator[Row]:
     """Every row that is asked for, from the cache where it is there."""
     for seed in range(args.first_seed, args.first_seed + args.seeds):
@@ -171,10 +177,13 @@ def main() -> None:
     parser.add_argument("--data", type=Path, default=Path("../shared/data"), help="data folder")
     parser.add_argument("--model", default="peaklm-v3", help="model of the embeddings")
     parser.add_argument("--cache", type=Path, default=Path("build/annotate"), help="finished rows")
+    parser.add_argument(
+        "--finished", action="store_true", help="sum up the rows of the cache, compute none"
+    )
     parser.add_argument("--json", action="store_true", help="print one JSON object only")
     args = parser.parse_args()
     started, where = time.monotonic(), provenance()
-    table = pd.DataFrame(list(rows(args)))
+    table = pd.DataFrame(list(finished(args.cache) if args.finished else rows(args)))
     found = summary(table)
     if not args.json:
         print(json.dumps(found["mean_over_sets"], indent=1))
