@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
-from scipy.special import log_softmax
 
 from .composition import at_composition, at_full_composition, estimate_composition
 from .members import FittedMembers
@@ -20,8 +19,6 @@ if TYPE_CHECKING:
 FIRST_STAGE = "first_stage"
 COUNT_MEMBERS = frozenset({"noise_aware", "lda", "logistic", "multinomial", "network"})
 """Members that read nothing but counts on shared peaks, as the second stage does."""
-PRIOR_CELLS = 200.0
-"""Query cells with which the second stage, which has learnt from them, weighs as the first."""
 FIRST_RIDGE = 2e-5
 SECOND_RIDGE = 1e-2
 SECOND_PRIOR = {FIRST_STAGE: -2.0}
@@ -47,30 +44,6 @@ class FirstStage:
         """Posterior of the cells of one query at its estimated composition."""
         shares = estimate_composition(logs, self.composition, self.strength)
         return np.exp(at_composition(logs, shares, self.composition))
-
-
-@dataclass(frozen=True, kw_only=True, eq=False)
-class BothStages:
-    """Log-probabilities of the two stages, the second's weight growing with the query's cells."""
-
-    first: FirstStage
-    second: Stack
-    share: float
-    """Weight of the second stage."""
-
-    @classmethod
-    def of(cls, first: FirstStage, second: Stack, n_query: int) -> BothStages:
-        """Of a query of that many cells; where the first stage is a member, that is its weight."""
-        share = 1.0 if FIRST_STAGE in second.weights else n_query / (n_query + PRIOR_CELLS)
-        return cls(first=first, second=second, share=share)
-
-    def logs(self, first: dict[str, Floats], second: dict[str, Floats], depth: Floats) -> Floats:
-        """Log-probabilities before the query's composition, shape (n_cells, n_types)."""
-        own = self.second.apply(second, depth)
-        if self.share == 1:
-            return own
-        mixed = self.share * own + (1 - self.share) * self.first.logs(first, depth)
-        return np.asarray(log_softmax(mixed, axis=1))
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 
 THINNED_BELOW = 0.9
 """Mean share of reads kept below which members learn from a thinned copy of the reference."""
-FEWEST_CELLS = 1000
+FEWEST_CELLS = 200
 """Cells of a pseudo-query where the query has fewer and the fold has them."""
 
 

@@ -11,7 +11,6 @@ from peakatlas.classifier.alignment.joint_space import depth_of
 from peakatlas.classifier.alignment.labeller import (
     SECOND_PRIOR,
     SECOND_RIDGE,
-    BothStages,
     QueryComposition,
     TwoStages,
 )
@@ -87,7 +86,7 @@ class FittedLabeller:
     peaks: NDArray[np.int64]
     """Columns of the reference's peaks that both experiments could show."""
     stages: TwoStages
-    both: BothStages
+    stack: Stack
     composition: QueryComposition
     calibration: Calibration
     conformal: ConformalSets
@@ -114,7 +113,7 @@ class FittedLabeller:
         cells = on_peaks(cells, self.peaks)
         depth = depth_of(cells.counts)
         first, second = self.stages.score(cells, depth)
-        logs = self.both.logs(first, second, depth)
+        logs = self.stack.apply(second, depth)
         placed = self.composition.for_confidence(logs)
         novelty, novelty_p = self.novelty.score(cells, first, depth)
         return CellPredictions(
@@ -224,11 +223,10 @@ def _assembled(
         ridge=SECOND_RIDGE,
         prior=SECOND_PRIOR,
     )
-    both = BothStages.of(stage, stack, query.n_cells)
-    logs = both.logs(held.scores, second.scores, second.depth)
+    logs = stack.apply(second.scores, second.depth)
     labelled, placed = second.placed(logs, stage)
     calibration = Calibration.fit(placed, second.codes, second.depth)
-    own = both.logs(first.scores, stages.scores, first.depth)
+    own = stack.apply(stages.scores, first.depth)
     composition = QueryComposition.fit(own, stage)
     conformal = ConformalSets.fit(logs, second.codes)
     novelty = Novelty.fit(held.parts, stage.stack, first)
@@ -245,7 +243,7 @@ def _assembled(
         statistics=query,
         peaks=peaks,
         stages=stages,
-        both=both,
+        stack=stack,
         composition=composition,
         calibration=calibration,
         conformal=conformal,
@@ -255,7 +253,6 @@ def _assembled(
             **diagnostics,
             "weights": stack.contributions(second.scores),
             "first_weights": stage.stack.contributions(held.scores),
-            "second_share": both.share,
             "depth_slope": stack.slope,
             "converged": stack.converged and stage.stack.converged and calibration.converged,
             "composition": {
