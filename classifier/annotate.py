@@ -155,7 +155,7 @@ def annotate(  # noqa: PLR0913 - options are keyword-only
         ``["peakatlas_verdict"]`` (what may be done with the cell's label, by held-out cells),
         ``var["peakatlas_tier"]`` (what served each peak), ``obsm["X_peakatlas"]`` (axes that
         reference and query share), ``obsm["peakatlas_probabilities"]`` (one column a type, in the
-        order of the record's ``types``), for a bundle of several levels
+        order of ``uns["peakatlas"]["types"]``), for a bundle of several levels
         ``obs["peakatlas_label_<column>"]`` and ``["peakatlas_confidence_<column>"]`` of each, and
         ``uns["peakatlas"]`` (provenance as JSON text: ``"record"``, and under ``"inputs"`` the
         paths that were given; reference cells on the same axes; ``"markers"``: the
@@ -239,6 +239,7 @@ def annotation_of(  # noqa: PLR0913 - as above
         "options": asdict(options),
         "labeller": fitted.diagnostics,
         "verdicts": [verdict.to_json() for verdict in verdicts],
+        "read": {"layer": layer, "use_raw": use_raw},
     }
     record["alerts"] = alerts_of(record)
     record["warnings"] = [alert["text"] for alert in record["alerts"]]
@@ -247,6 +248,7 @@ def annotation_of(  # noqa: PLR0913 - as above
         "inputs": json.dumps({name: _path(value) for name, value in inputs.items()}),
         "markers": marker_elements(model),
         "verdicts": _verdict_table(record["verdicts"]),
+        "types": np.asarray(model.types),
         **_behind(fitted, model),
     }
     results = Results(

@@ -134,7 +134,7 @@ def _labelled(
     limits: Limits,
 ) -> CellLabels:
     said = fitted.predict(cells)
-    probabilities = np.exp(said.log_probabilities).astype(np.float32)
+    probabilities = np.minimum(np.exp(said.log_probabilities), 1).astype(np.float32)
     sets = fitted.sets(said, rejection.alpha)
     reason = reasons(
         empty=depth == 0,

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import anndata as ad
 import h5py  # type: ignore[import-untyped]
 
-from peakatlas.classifier.counts.written import UNS_KEY, result_columns
+from peakatlas.classifier.counts.written import UNS_KEY, keyed, result_columns
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -37,21 +37,23 @@ class Results:
     """Shape (n_cells, n_types)."""
     uns: dict[str, Any]
 
-    def put_into(self, adata: ad.AnnData) -> None:
+    def put_into(self, adata: ad.AnnData, key: str = UNS_KEY) -> None:
         """Write into an AnnData, in place of an earlier annotation; the user's own stays.
 
         Parameters
         ----------
         adata : AnnData
             Of the same cells and peaks.
+        key : str
+            What stands in all names in the place of ``peakatlas``.
         """
-        adata.obs = adata.obs.drop(columns=result_columns(adata))
+        adata.obs = adata.obs.drop(columns=result_columns(adata, key))
         for name in self.obs:
-            adata.obs[name] = self.obs[name].array
-        adata.var[TIER_KEY] = self.tiers
-        adata.obsm[EMBEDDING_KEY] = self.embedding
-        adata.obsm[PROBABILITIES_KEY] = self.probabilities
-        adata.uns[UNS_KEY] = self.uns
+            adata.obs[keyed(name, key)] = self.obs[name].array
+        adata.var[keyed(TIER_KEY, key)] = self.tiers
+        adata.obsm[keyed(EMBEDDING_KEY, key)] = self.embedding
+        adata.obsm[keyed(PROBABILITIES_KEY, key)] = self.probabilities
+        adata.uns[key] = self.uns
 
     def write_copy(self, adata: ad.AnnData, source: str | Path, out: str | Path) -> None:
         """Write a copy of an h5ad file with the results; its counts are not read.

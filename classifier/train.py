@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass, replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -140,12 +141,24 @@ def train(  # noqa: PLR0913 - options are keyword-only
             **_provenance(labelled, joined, columns, batch_key),
             "tiers": found.tiers(),
             "options": asdict(options),
+            "read": {"layer": layer, "use_raw": use_raw, **_source_options(sources)},
             "seed": seed,
         },
     )
     for text in calibration_warnings(held_out):
         say(f"warning: {text}")
     return bundle
+
+
+def _source_options(sources: Sources) -> dict[str, Any]:
+    """Options of the look-up as JSON types; a genome in memory has no name."""
+    genome = sources.genome
+    return {
+        "genome": str(genome) if isinstance(genome, str | Path) else None,
+        "chain": str(sources.chain) if isinstance(sources.chain, str | Path) else None,
+        "max_offset": sources.max_offset,
+        "match_contigs": sources.match_contigs,
+    }
 
 
 def calibration_warnings(held_out: dict[str, Any]) -> list[str]:

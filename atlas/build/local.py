@@ -263,7 +263,7 @@ def _write(
     """Lay the atlas out and write the shards of a partition, all of them done at the end."""
     state, rows = rank_state(), inputs.rows
     heart = Heartbeat(Path(out), state)
-    report(inputs.n_repeats)
+    report(inputs.n_repeats // partition.count)
     if state.is_main:
         refuse_foreign(Path(out))
         heart.beat()

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from peakatlas.engine.errors import AtlasError
+from peakatlas.engine.intervals.contig_names import match_contigs
 
 from .copy_rows import Parent, in_genome_order, joint_genome, picked, transfer
 from .ordering import unlike_previous
@@ -53,11 +54,13 @@ def merge_atlases(
     SpecMismatchError, GenomeError
         If the atlases differ in spec or genome; names what differs.
     AtlasError
-        If one holds int8 embeddings, two give an interval different sequences (names both), `out`
+        If one holds int8 embeddings, two name contigs in different styles,
+        two give an interval different sequences (names both), `out`
         is something else, or the disk refuses.
     """
     parents = [Parent.open(path) for path in paths]
     _refuse_int8(parents)
+    _refuse_other_names(parents)
     joint_genome(parents, ())
     table, order = in_genome_order(parents)
     first = unlike_previous(table.take(order))
@@ -76,6 +79,21 @@ def _refuse_int8(parents: Sequence[Parent]) -> None:
             f"{coded[0]} holds int8 embeddings, whose codes differ between atlases. Merge the "
             "float16 atlases that they were made from, and quantise the result."
         )
+
+
+def _refuse_other_names(parents: Sequence[Parent]) -> None:
+    """Refuse atlases that name the same contigs in another style (``chr1``, ``1``)."""
+    first = parents[0]
+    for parent in parents[1:]:
+        own = parent.intervals.contigs
+        renamed = match_contigs(parent.intervals, first.intervals.contigs).contigs
+        changed = next(((a, b) for a, b in zip(own, renamed, strict=False) if a != b), None)
+        if changed is not None:
+            raise AtlasError(
+                f"{parent.name} calls {changed[0]!r} what {first.name} calls {changed[1]!r}: the "
+                "same intervals would become two rows. Build one of them anew with the names of "
+                "the other (--match-contigs, or a genome whose contigs are named so)."
+            )
 
 
 def _check_equals(

@@ -1,4 +1,4 @@
-"""Count matrices as people have them on disk, told by content, as AnnData with a sparse matrix.
+"""Count matrices as people have them, recognised by content, as AnnData with a sparse matrix.
 
 h5ad, h5mu (its ATAC modality), AnnData or MuData as Zarr (folder or zip), the HDF5 matrices of
 Cell Ranger and Cell Ranger ARC, and folders with ``matrix.mtx``; any HDF5 file, and any file of

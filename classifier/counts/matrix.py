@@ -97,7 +97,7 @@ def read_counts(
 
     Peaks come from the columns chrom/start/end of `var` (or chr, seqnames, …), else from
     names such as ``chr1:100-600``; features that ``var["feature_types"]`` calls otherwise are
-    left out. Files are told by content, not by name.
+    left out. Files are recognised by content, not by name.
 
     Parameters
     ----------

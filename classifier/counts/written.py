@@ -31,7 +31,7 @@ OBS_COLUMNS = (
 )
 """Columns of `obs` that every annotation writes."""
 VAR_COLUMNS = ("peakatlas_tier",)
-OBSM_KEYS = ("X_peakatlas", "X_peakatlas_map", "peakatlas_probabilities")
+OBSM_KEYS = ("X_peakatlas", "X_peakatlas_tsne", "peakatlas_probabilities")
 UNS_KEY = "peakatlas"
 _OF_LEVEL = ("peakatlas_label_", "peakatlas_confidence_")
 _RESERVED = "_index"
@@ -39,15 +39,29 @@ _WRITTEN = ("string", "boolean", "integer", "floating", "empty")
 """Kinds of categories, as pandas infers them, that can be written."""
 
 
-def result_columns(adata: ad.AnnData) -> list[str]:
+def keyed(name: str, key: str) -> str:
+    """A name that annotation writes, with `key` in the place of ``peakatlas``.
+
+    Examples
+    --------
+    >>> keyed("X_peakatlas", "fine")
+    'X_fine'
+    """
+    return name.replace(UNS_KEY, key, 1)
+
+
+def result_columns(adata: ad.AnnData, key: str = UNS_KEY) -> list[str]:
     """Columns of `obs` that an earlier annotation wrote; others are the user's, however called.
 
     Parameters
     ----------
     adata : AnnData
+    key : str
+        See `keyed`.
     """
-    levels = _levels(adata.uns.get(UNS_KEY))
-    ours = {*OBS_COLUMNS, *(f"{start}{level}" for start in _OF_LEVEL for level in levels)}
+    levels = _levels(adata.uns.get(key))
+    names = (*OBS_COLUMNS, *(f"{start}{level}" for start in _OF_LEVEL for level in levels))
+    ours = {keyed(name, key) for name in names}
     return [name for name in adata.obs if name in ours]
 
 

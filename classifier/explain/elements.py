@@ -59,7 +59,7 @@ class ElementScores:
     """The same of the other types, each counting the same."""
 
     def best(self, code: int, top: int) -> NDArray[np.int64]:
-        """Elements that speak for a type, best first: at most `top`, ties to the lower row.
+        """Marker peaks of a type, best first: at most `top`, ties to the lower row.
 
         An element that cells of the type do not open more often than others is left out.
         """

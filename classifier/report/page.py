@@ -88,18 +88,19 @@ def write_report(
         "summary": facts["summary"],
         "command": facts["rerun"]["command"],
         "python": facts["rerun"]["python"],
+        "train": facts["rerun"]["train"],
         "version": record["software"]["peakatlas"],
     }
     blocks = {
         "advice": advice_html(record),
         "labeller": "".join(f"<p>{html.escape(said)}</p>" for said in facts["labeller"]),
-        "style": _file("style.css"),
-        "script": "\n".join(_file(f"{name}.js") for name in SCRIPTS),
+        "style": page_file("style.css"),
+        "script": "\n".join(page_file(f"{name}.js") for name in SCRIPTS),
         "payload": payload.packed(facts),
         "plotly": packed(get_plotlyjs().encode()),
     }
     parts = {name: html.escape(text) for name, text in words.items()} | blocks
-    page = re.sub(r"\{\{(\w+)\}\}", lambda found: parts[found[1]], _file("index.html"))
+    page = re.sub(r"\{\{(\w+)\}\}", lambda found: parts[found[1]], page_file("index.html"))
     Path(path).write_text(page, encoding="utf-8")
 
 
@@ -148,5 +149,6 @@ def report_data(
     }
 
 
-def _file(name: str) -> str:
+def page_file(name: str) -> str:
+    """Text of a file of the page, such as ``style.css``."""
     return PAGE.joinpath(name).read_text(encoding="utf-8")

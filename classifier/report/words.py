@@ -169,19 +169,44 @@ def rerun(record: Mapping[str, Any], inputs: Inputs) -> dict[str, str]:
     words = ["peakatlas", "annotate", query, "--bundle", bundle]
     words += ["--atlas", atlas] if atlas else []
     words += ["--genome", genome] if genome else []
+    read = record.get("read", {})
+    words += ["--layer", read["layer"]] if read.get("layer") else []
+    words += ["--use-raw"] if read.get("use_raw") else []
     for name, value in changed.items():
         words += _flag(name, value)
     words += ["-o", "annotated.h5ad", "--report", "report.html"]
     options = ", ".join(f"{name}={value!r}" for name, value in changed.items())
     sources = {"atlas": atlas, "genome": genome}
-    named = [f"{name}={path!r}" for name, path in sources.items() if path]
+    sources |= {"layer": read.get("layer"), "use_raw": read.get("use_raw")}
+    named = [f"{name}={value!r}" for name, value in sources.items() if value]
     given = ", ".join([repr(query), repr(bundle), *named])
     asked = f",\n    options=AnnotateOptions({options})" if options else ""
     imported = "from peakatlas.classifier.annotate import AnnotateOptions\n" if options else ""
     python = (
         f"import peakatlas\n{imported}\nannotated = peakatlas.annotate(\n    {given}{asked},\n)"
     )
-    return {"command": shlex.join(words), "python": python}
+    train = _train_command(record, bundle, atlas)
+    return {"command": shlex.join(words), "python": python, "train": train}
+
+
+def _train_command(record: Mapping[str, Any], bundle: str, atlas: str | None) -> str:
+    """The line that trained the bundle, as far as the bundle knows it."""
+    made = record.get("bundle", {})
+    read, options = made.get("read", {}), made.get("options", {})
+    references = [str(part.get("source", "")) for part in made.get("references", ())]
+    words = ["peakatlas", "train", *(references or [str(made.get("reference", "reference.h5ad"))])]
+    words += ["--labels", str(made.get("labels_key", "cell_type"))]
+    words += ["--batch-key", str(made["batch_key"])] if made.get("batch_key") else []
+    words += ["--atlas", atlas] if atlas else []
+    for name in ("genome", "chain", "layer", "max_offset"):
+        if read.get(name) is not None:
+            words += [f"--{name.replace('_', '-')}", str(read[name])]
+    words += [
+        f"--{name.replace('_', '-')}" for name in ("match_contigs", "use_raw") if read.get(name)
+    ]
+    words += ["--method", str(options["method"])] if options.get("method") == "network" else []
+    words += ["--seed", str(made["seed"])] if made.get("seed") else []
+    return shlex.join([*words, "-o", bundle])
 
 
 def _changed(options: Mapping[str, Any]) -> dict[str, Any]:

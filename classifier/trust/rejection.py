@@ -160,7 +160,9 @@ def label_levels(
         names = np.asarray(levels.types[level])[codes]
         found[column] = LevelLabels(
             labels=np.where(assigned, names, UNASSIGNED),
-            confidence=np.where(reason == "empty", 0, sums[rows, codes]).astype(np.float32),
+            confidence=np.where(reason == "empty", 0, np.minimum(sums[rows, codes], 1)).astype(
+                np.float32
+            ),
         )
     return found
 

@@ -21,6 +21,7 @@ _Formatter: TypeAlias = Any
 EVERYWHERE = {
     "-q, --quiet": "No notes and no progress; results, warnings and errors only.",
     "-v, --verbose": "More about what is done, how fast and with what.",
+    "--threads N": "Threads of matrix products, at most; all cores if not given.",
     "--debug": "Show the traceback of an error.",
     "--help": "Show this message and exit.",
 }

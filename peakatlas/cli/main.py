@@ -34,6 +34,13 @@ from .terminal import NORMAL, QUIET, VERBOSE, complain, error_line, verbosity, w
 
 # Passive waiting keeps threads off cores that other processes need; read once, when torch loads.
 THREAD_DEFAULTS = {"OMP_WAIT_POLICY": "PASSIVE", "KMP_BLOCKTIME": "0"}
+THREAD_VARIABLES = (
+    "PEAKATLAS_THREADS",
+    "OMP_NUM_THREADS",
+    "OPENBLAS_NUM_THREADS",
+    "MKL_NUM_THREADS",
+    "NUMBA_NUM_THREADS",
+)
 NAME = "peakatlas"
 
 app = typer.Typer(
@@ -88,9 +95,13 @@ def main() -> None:
 
     An error is one line, after a traceback with --debug.
     """
-    arguments, level, debug = _without_global_options(sys.argv[1:])
+    words, threads = _without_threads(sys.argv[1:])
+    arguments, level, debug = _without_global_options(words)
     for variable, value in THREAD_DEFAULTS.items():
         os.environ.setdefault(variable, value)
+    if threads is not None and not _set_threads(threads):
+        complain(f"error: --threads must be a whole number above 0, not {threads!r}.")
+        sys.exit(2)
     with verbosity(level), warnings.catch_warnings(), stoppable():
         warnings.showwarning = _show_warning
         try:
@@ -111,6 +122,29 @@ def _without_global_options(words: list[str]) -> tuple[list[str], int, bool]:
     left = [word for word in words if word not in quiet | verbose | debug]
     level = QUIET if quiet & set(words) else VERBOSE if verbose & set(words) else NORMAL
     return left, level, bool(debug & set(words))
+
+
+def _without_threads(words: list[str]) -> tuple[list[str], str | None]:
+    """Arguments without ``--threads N``, and N; the last one counts."""
+    left, threads, waiting = [], None, False
+    for word in words:
+        if waiting:
+            threads, waiting = word, False
+        elif word == "--threads":
+            threads, waiting = "", True
+        elif word.startswith("--threads="):
+            threads = word.partition("=")[2]
+        else:
+            left.append(word)
+    return left, threads
+
+
+def _set_threads(text: str) -> bool:
+    """Bound the threads of libraries, which read these variables once; False for no number."""
+    if not text.isdecimal() or int(text) < 1:
+        return False
+    os.environ.update(dict.fromkeys(THREAD_VARIABLES, str(int(text))))
+    return True
 
 
 def _report(error: Exception) -> int:

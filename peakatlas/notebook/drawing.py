@@ -90,7 +90,7 @@ def draw_groups(
 
 
 def draw_numbers(ax: Axes, placed: Floats, values: Floats, area: float) -> None:
-    """Points coloured from the 1st to the 99th hundredth of their values."""
+    """Points coloured from the 1st to the 99th percentile of their values."""
     low, high = np.nanpercentile(values, (1, 99)) if np.isfinite(values).any() else (0, 1)
     drawn = ax.scatter(
         placed[:, 0],

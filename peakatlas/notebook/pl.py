@@ -272,7 +272,7 @@ def confusion(adata: ad.AnnData, labels_key: str, *, ax: Axes | None = None) -> 
 
 
 def markers(adata: ad.AnnData, cell_type: str, *, top: int = 10, ax: Axes | None = None) -> Axes:
-    """Elements that speak most for a type: how often its cells and others open them.
+    """Marker peaks of a type: how often its cells and others open them.
 
     Parameters
     ----------

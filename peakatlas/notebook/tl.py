@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Literal, overload
 import numpy as np
 
 from peakatlas.classifier.annotate import annotation_of
+from peakatlas.classifier.counts.written import keyed
 from peakatlas.classifier.report.cell_map import cell_map as _cell_map
 from peakatlas.engine.errors import CountsError
 
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
 __all__ = ["annotate", "cell_map"]
 
 KEY = "peakatlas"
-MAP_KEY = "X_peakatlas_map"
+MAP_KEY = "X_peakatlas_tsne"
 """Of `obsm`: where `cell_map` puts the cells."""
 
 
@@ -43,6 +44,7 @@ def annotate(
     layer: str | None = None,
     use_raw: bool = False,
     options: AnnotateOptions | None = None,
+    key_added: str = KEY,
     copy: Literal[False] = False,
 ) -> None: ...
 
@@ -58,6 +60,7 @@ def annotate(
     layer: str | None = None,
     use_raw: bool = False,
     options: AnnotateOptions | None = None,
+    key_added: str = KEY,
     copy: Literal[True],
 ) -> ad.AnnData: ...
 
@@ -72,6 +75,7 @@ def annotate(  # noqa: PLR0913 - options are keyword-only
     layer: str | None = None,
     use_raw: bool = False,
     options: AnnotateOptions | None = None,
+    key_added: str = KEY,
     copy: bool = False,
 ) -> ad.AnnData | None:
     """Label the cells of a query in place; see `peakatlas.annotate`.
@@ -94,6 +98,9 @@ def annotate(  # noqa: PLR0913 - options are keyword-only
     use_raw : bool
         Take counts and peaks from `raw`.
     options : AnnotateOptions, optional
+    key_added : str
+        What stands in the names of all results in the place of ``peakatlas``: annotations by
+        several bundles lie side by side. `peakatlas.pl` and reports read those of ``peakatlas``.
     copy : bool
         Whether to leave `adata` alone and return an annotated copy.
 
@@ -108,6 +115,8 @@ def annotate(  # noqa: PLR0913 - options are keyword-only
     ------
     CountsError, IntervalError, BundleError, SpecMismatchError, AtlasError, GenomeError
         As `peakatlas.annotate`; `adata` is then as it was.
+    ValueError
+        If `key_added` is empty or holds a slash.
 
     Examples
     --------
@@ -117,6 +126,8 @@ def annotate(  # noqa: PLR0913 - options are keyword-only
     >>> "peakatlas_label" in cells.obs, cells.obsm["X_peakatlas"].shape[0] == cells.n_obs
     (True, True)
     """
+    if not key_added or "/" in key_added:
+        raise ValueError(f"key_added must be a name without /, not {key_added!r}")
     found = annotation_of(
         adata,
         bundle,
@@ -127,22 +138,27 @@ def annotate(  # noqa: PLR0913 - options are keyword-only
         use_raw=use_raw,
         options=options,
     )
-    if copy:
-        return found.to_anndata()
-    found.results.put_into(adata)
-    adata.obsm.pop(MAP_KEY, None)
-    return None
+    into = (adata.to_memory() if adata.isbacked else adata.copy()) if copy else adata
+    found.results.put_into(into, key_added)
+    into.obsm.pop(keyed(MAP_KEY, key_added), None)
+    return into if copy else None
 
 
 @overload
-def cell_map(adata: ad.AnnData, *, seed: int = 0, copy: Literal[False] = False) -> None: ...
+def cell_map(
+    adata: ad.AnnData, *, key: str = KEY, seed: int = 0, copy: Literal[False] = False
+) -> None: ...
 
 
 @overload
-def cell_map(adata: ad.AnnData, *, seed: int = 0, copy: Literal[True]) -> ad.AnnData: ...
+def cell_map(
+    adata: ad.AnnData, *, key: str = KEY, seed: int = 0, copy: Literal[True]
+) -> ad.AnnData: ...
 
 
-def cell_map(adata: ad.AnnData, *, seed: int = 0, copy: bool = False) -> ad.AnnData | None:
+def cell_map(
+    adata: ad.AnnData, *, key: str = KEY, seed: int = 0, copy: bool = False
+) -> ad.AnnData | None:
     """Place annotated cells and the kept reference cells on one map of two dimensions.
 
     The map is a t-SNE of the aligned embedding; beyond 1,500 cells it is made of so many, and the
@@ -152,6 +168,8 @@ def cell_map(adata: ad.AnnData, *, seed: int = 0, copy: bool = False) -> ad.AnnD
     ----------
     adata : AnnData
         Annotated.
+    key : str
+        `key_added` of the annotation.
     seed : int
     copy : bool
         Whether to leave `adata` alone and return a copy.
@@ -159,8 +177,10 @@ def cell_map(adata: ad.AnnData, *, seed: int = 0, copy: bool = False) -> ad.AnnD
     Returns
     -------
     AnnData or None
-        With `copy`, the copy; else None. What is written: ``obsm["X_peakatlas_map"]``, float32,
-        shape (n_cells, 2), and ``uns["peakatlas"]["reference_map"]``, of the reference cells.
+        With `copy`, the copy; else None. What is written: ``obsm["X_peakatlas_tsne"]``, float32,
+        shape (n_cells, 2), which
+        ``scanpy.pl.embedding(adata, "peakatlas_tsne")`` draws, and
+        ``uns["peakatlas"]["reference_map"]``, of the reference cells.
 
     Raises
     ------
@@ -172,31 +192,32 @@ def cell_map(adata: ad.AnnData, *, seed: int = 0, copy: bool = False) -> ad.AnnD
     >>> import anndata, peakatlas
     >>> cells = anndata.read_h5ad("annotated.h5ad")
     >>> peakatlas.tl.cell_map(cells)
-    >>> cells.obsm["X_peakatlas_map"].shape == (cells.n_obs, 2)
+    >>> cells.obsm["X_peakatlas_tsne"].shape == (cells.n_obs, 2)
     True
     """
-    check_annotated(adata)
+    check_annotated(adata, key)
     into = adata.copy() if copy else adata
-    query = np.asarray(adata.obsm["X_peakatlas"], np.float32)
-    behind = np.asarray(adata.uns[KEY]["reference_embedding"], np.float32)
+    query = np.asarray(adata.obsm[f"X_{key}"], np.float32)
+    behind = np.asarray(adata.uns[key]["reference_embedding"], np.float32)
     placed = _cell_map(np.concatenate([query, behind]), seed=seed)
-    into.obsm[MAP_KEY] = placed[: len(query)]
-    into.uns[KEY] = {**into.uns[KEY], "reference_map": placed[len(query) :]}
+    into.obsm[keyed(MAP_KEY, key)] = placed[: len(query)]
+    into.uns[key] = {**into.uns[key], "reference_map": placed[len(query) :]}
     return into if copy else None
 
 
-def check_annotated(adata: ad.AnnData) -> None:
+def check_annotated(adata: ad.AnnData, key: str = KEY) -> None:
     """Refuse an object that holds no annotation.
 
     Parameters
     ----------
     adata : AnnData
+    key : str
 
     Raises
     ------
     CountsError
     """
-    if KEY not in adata.uns or "X_peakatlas" not in adata.obsm:
+    if key not in adata.uns or f"X_{key}" not in adata.obsm:
         raise CountsError(
             "the object holds no annotation. Run peakatlas.tl.annotate(adata, bundle) on it first."
         )

@@ -28,7 +28,15 @@ SHARES = ("contribution", "open_in_type", "open_elsewhere")
 
 def made_up_record(labels: pd.Series) -> dict:
     """What `annotate` would keep of such a query."""
-    scores = {"accuracy": 0.95, "macro_f1": 0.94}
+    figures = {"cells": 30, "precision": 0.9, "confidence": 0.92}
+    verdicts = [
+        {"type": "B", "verdict": "trust", "words": "trust", "f1": 0.9,
+         "reason": "held-out F1 0.90 on 30 cells", **figures},
+        {"type": "NK", "verdict": "do not use", "words": "do not use", "f1": 0.2,
+         "reason": "held-out F1 0.20 on 30 cells", **figures},
+        {"type": "T cell", "verdict": "merge", "words": "merge with B", "f1": 0.6,
+         "reason": "held-out F1 0.60 on 30 cells; most often mixed up with B", **figures},
+    ]  # fmt: skip
     return {
         "software": {"python": "3", "peakatlas": "0"},
         "query": "query.h5ad",
@@ -38,27 +46,32 @@ def made_up_record(labels: pd.Series) -> dict:
         "types": list(TYPES),
         "labels": {str(k): int(v) for k, v in labels.value_counts().items()},
         "unassigned": {"novel": int((labels == "Unassigned").sum())},
-        "route": "shared",
         "shared_counts": 0.8,
         "tiers": {"exact": 7, "embedded": 3, "missing": 2},
-        "alignment": {
-            "separability": 0.9, "separability_after": 0.6, "shift": 0.2, "used": True,
-            "losses": {"coral": 0.5}, "reason": "it helps", "self_trained": False,
-            "self_reason": "fewer than 300 cells to learn from", "wanted": "adaptive",
+        "labeller": {
+            "accuracy": 0.95, "macro_f1": 0.94, "ece": 0.03,
+            "weights": {"logistic": 2.0, "dna": 1.0},
+            "composition": {"used": True}, "pseudo_queries": {"by": "batch", "n": 2},
         },
-        "options": {"alignment": "adaptive", "seed": 0},
+        "options": {"seed": 0, "alpha": 0.1},
         "spec": {"model": "toy"},
         "spec_digest": "ab" * 32,
         "bundle": {
             "cells": 90, "cells_by_type": {"B": 30, "NK": 20, "T cell": 40}, "reference": "r.h5ad",
             "labels_key": "cell_type", "median_depth": 7.0,
         },
-        "validation": {"shared": {
-            "fused_full_depth": scores, "fused_thinned": scores,
+        "held_out": {
+            "accuracy": 0.95, "macro_f1": 0.94,
             "reliability": {"ece": 0.03, "bins": [{"cells": 9, "confidence": 0.9, "right": 0.8}]},
             "by_type": {"B": {"cells": 30, "precision": 0.9, "recall": 0.8, "f1": 0.85,
                               "mistaken_for": {"NK": 6}}},
-        }},
+        },
+        "verdicts": verdicts,
+        "alerts": [
+            {"severity": "problem", "text": "Labels of NK should not be used. Merge types."},
+            {"severity": "caution",
+             "text": "Query cells are shallow: 6 counts. Remove the shallowest cells."},
+        ],
         "warnings": ["Query cells are shallow: 6 counts. Remove the shallowest cells."],
     }  # fmt: skip
 
@@ -80,7 +93,8 @@ def annotated() -> ad.AnnData:
             "peakatlas_confidence": np.where(novel, 0.4, 0.9) + rng.uniform(0, 0.09, CELLS),
             "peakatlas_novelty": rng.random(CELLS),
             "peakatlas_reason": np.where(novel, "novel", ""),
-            "peakatlas_types": np.where(novel, "B|NK", best),
+            "peakatlas_set": np.where(novel, "B|NK", best),
+            "peakatlas_verdict": np.where(novel, "", "trust"),
         },
         index=[f"ACGT{i:04d}-1" for i in range(CELLS)],
     )

@@ -35,7 +35,12 @@ def test_it_draws_everything_and_loads_nothing(open_page, report):
     assert sum(points) == 240 + 90
     for figure in ("shares", "difference", "histogram", "tiers", "sets"):
         assert page.locator(f"#{figure} .barlayer .point").count() > 0, figure
-    assert page.locator("#separability .scatterlayer .point").count() == 2
+    assert page.locator("#weights .barlayer .point").count() == 2
+    assert page.locator("#confusion .colorbar, #confusion .cbfill").count() >= 1
+    assert page.locator("#verdicts-table tbody tr").all_inner_texts()[0].split("\t")[:2] == [
+        "NK",
+        "do not use",
+    ]
     assert page.locator("#calibration .errorbar").count() == 2
     assert page.locator("#boxes .boxlayer .box").count() == 3
     assert page.locator("#confusion .heatmaplayer image").count() == 1
@@ -95,10 +100,12 @@ def test_map_is_coloured_by_other_columns(open_page):
 def test_search_rings_a_cell_and_offers_types(open_page):
     page = open_page()
     page.fill("#find", "acgt0007")
-    assert "1 barcode found" in page.locator("#found").inner_text()
+    assert "1 barcode with these letters found" in page.locator("#found").inner_text()
     assert "NK, confidence 0.9" in page.locator("#found").inner_text()
     ring = "(t => [t.name, t.x.length])(document.getElementById('map').data.at(-1))"
     assert page.evaluate(ring) == ["found", 1]
+    page.fill("#find", "acgt0001-1")
+    assert "1 barcode found" in page.locator("#found").inner_text()
     page.fill("#find", "t cel")
     page.click("#found button:has-text('Show only T cell')")
     assert page.locator("#filter").inner_text().startswith("72 of 240")

@@ -14,7 +14,7 @@ import typer
 
 from peakatlas.cli import terminal
 from peakatlas.cli.base import EVERYWHERE
-from peakatlas.cli.main import app, main
+from peakatlas.cli.main import THREAD_VARIABLES, app, main
 
 ROOT = typer.main.get_command(app)
 GLOBAL = {name for names in EVERYWHERE for name in names.split(", ")}
@@ -198,3 +198,21 @@ def test_bytes_are_shown_in_the_unit_that_suits():
         "2.35 GB",
         "5 TB",
     ]
+
+
+@pytest.mark.parametrize("words", [("--threads", "3"), ("--threads=3",)])
+def test_threads_are_bounded(run, monkeypatch, words):
+    for name in THREAD_VARIABLES:
+        monkeypatch.setenv(name, "1")
+    assert run("models", "--json", *words).code == 0
+    assert {os.environ[name] for name in THREAD_VARIABLES} == {"3"}
+    done = run("models", "--threads", "many")
+    assert done.code == 2 and "--threads must be a whole number above 0, not 'many'" in done.err
+
+
+def test_a_lookup_that_finds_nothing_is_warned_of(run, built, tmp_path):
+    (tmp_path / "far.bed").write_text("chr1\t90000000\t90000500\n")
+    (tmp_path / "style.bed").write_text("1\t90000000\t90000500\n")
+    said = run("atlas", "lookup", built, tmp_path / "far.bed").err
+    assert "none of 1 peaks is in the atlas. Check that the peaks are of the genome build" in said
+    assert "give --match-contigs" in run("atlas", "lookup", built, tmp_path / "style.bed").err

@@ -63,6 +63,15 @@ def test_what_cannot_be_is_one_line(run, words, tmp_path, extra, said):
     assert not (tmp_path / "b").exists()
 
 
+def test_a_bundle_that_is_there_is_replaced_by_force_only(run, words, tmp_path):
+    (tmp_path / "b").mkdir()
+    (tmp_path / "b" / "bundle.json").write_text('{"format": "peakatlas-bundle"}')
+    done = run(*words, "-o", tmp_path / "b")
+    assert done.code == 1
+    assert "holds a bundle. Give --force to replace it, or another folder." in done.err
+    assert "peakatlas-bundle" in (tmp_path / "b" / "bundle.json").read_text()
+
+
 def test_the_same_training_writes_the_same_bytes(run, words, tmp_path):
     for name in ("one", "two"):
         done = run(*words, "-o", tmp_path / name, "--json")

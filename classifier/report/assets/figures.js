@@ -80,7 +80,7 @@ class Figures {
     const sets = [["reference cells held out", this.data.reliability, "--quiet"], ["query cells with known types", this.data.truth?.reliability, "--accent"]].filter(([, found]) => found?.bins.length);
     el("calibration-block").hidden = !sets.length;
     if (!sets.length) return;
-    el("calibration-words").textContent = "A point on the diagonal means that of cells called with a confidence of, say, 0.8, eight in ten are right; below it, confidence promises too much. Bars are 95 % intervals: where few cells are, a point says little. Mean gap: " + sets.map(([name, found]) => `${found.ece.toFixed(3)} (${name})`).join(", ") + ".";
+    el("calibration-words").textContent = "A point on the diagonal means that of cells called with a confidence of, say, 0.8, eight in ten are right; below it, the confidence is too high. Bars are 95 % intervals: where few cells are, a point says little. Mean gap: " + sets.map(([name, found]) => `${found.ece.toFixed(3)} (${name})`).join(", ") + ".";
     const traces = sets.map(([name, { bins }, colour]) => ({ type: "scatter", mode: "lines+markers", name, x: bins.map(b => b.confidence), y: bins.map(b => b.right), customdata: bins.map(b => [b.cells, b.low, b.high]), error_y: { type: "data", symmetric: false, array: bins.map(b => b.high - b.right), arrayminus: bins.map(b => b.right - b.low), color: token(colour), thickness: 1.2, width: 4 }, line: { color: token(colour), width: 2 }, marker: { size: bins.map(b => 6 + 12 * Math.sqrt(b.cells / Math.max(...bins.map(c => c.cells)))) }, hovertemplate: "confidence %{x:.2f}, right %{y:.0%} (%{customdata[1]:.0%} to %{customdata[2]:.0%}), %{customdata[0]:,} cells<extra></extra>" }));
     draw("calibration", [{ type: "scatter", mode: "lines", x: [0, 1], y: [0, 1], line: { dash: "dot", color: token("--soft") }, hoverinfo: "skip", showlegend: false }, ...traces],
       { height: 360, xaxis: { range: [0, 1.03], title: { text: "confidence" } }, yaxis: { range: [0, 1.05], tickformat: ".0%", title: { text: "share right" } } });
@@ -94,7 +94,7 @@ class Figures {
     const names = found.sizes.map(([size]) => (size === 0 ? "none" : size === 1 ? "one" : String(size))), total = this.data.record.cells;
     const { alpha } = this.data.record.options, single = found.sizes.find(([size]) => size === 1)?.[1] ?? 0;
     const share = this.data.truth?.covered, covered = share === undefined || share === null ? "" : ` Of the query's cells of known types, ${percent(share)} have their type in the set.`;
-    el("sets-words").textContent = `The set of a cell holds its true type${alpha === undefined ? "" : ` with a probability of ${percent(1 - alpha, 0)} (1 − alpha)`}, if the reference has it and the query is like the reference. ${percent(single / total, 0)} of the cells have one possible type; several mean that the cell cannot be told apart further; none, that no type is likely enough at that error rate.${covered}`;
+    el("sets-words").textContent = `The set of a cell holds its true type${alpha === undefined ? "" : ` with a probability of ${percent(1 - alpha, 0)} (1 − alpha)`}, if the reference has it and the query is like the reference. ${percent(single / total, 0)} of the cells have one possible type; several mean that the data do not separate them; none, that no type is likely enough at that error rate.${covered}`;
     draw("sets", [bars(names, found.sizes.map(([, n]) => n), "cells", { marker: { color: token("--accent") }, text: found.sizes.map(([, n]) => count(n)), textposition: "outside", cliponaxis: false, hovertemplate: "%{x:,} cells<extra></extra>" })],
       { height: 90 + 34 * names.length, xaxis: { title: { text: "cells" } }, yaxis: { ...upwards, title: { text: "possible types" } } });
     table(el("sets-table"), "Cells by number of possible types", ["possible types", "cells", "share"], found.sizes.map(([, n], at) => [names[at], count(n), percent(n / total)]));
@@ -105,14 +105,16 @@ class Figures {
     const truth = this.data.truth;
     if (!truth) return;
     const sums = truth.counts.map(row => row.reduce((a, b) => a + b, 0)), shares = truth.counts.map((row, at) => row.map(n => n / Math.max(sums[at], 1)));
-    const small = truth.columns.length <= 16;
-    draw("confusion", [{ type: "heatmap", x: truth.columns.map(plain), y: truth.rows.map(plain), z: shares, customdata: truth.counts, zmin: 0, zmax: 1, showscale: false, xgap: 2, ygap: 2, colorscale: [[0, token("--grid")], [1, isDark() ? "#3f74e0" : "#2a5fc9"]],
-      text: shares.map(row => row.map(v => (small && v >= .005 ? percent(v, 0) : ""))), texttemplate: "%{text}", hovertemplate: "%{y} called %{x}: %{customdata:,} cells, %{z:.1%}<extra></extra>" }],
+    const small = truth.columns.length <= 24, size = Math.max(8, Math.min(12, 150 / truth.columns.length));
+    draw("confusion", [{ type: "heatmap", x: truth.columns.map(plain), y: truth.rows.map(plain), z: shares, customdata: truth.counts, zmin: 0, zmax: 1, textfont: { size }, colorbar: { title: { text: "share of the known type", side: "right" }, tickformat: ".0%", thickness: 12, outlinewidth: 0, tickfont: { color: token("--soft") } }, xgap: 2, ygap: 2, colorscale: [[0, token("--grid")], [1, isDark() ? "#3f74e0" : "#2a5fc9"]],
+      text: shares.map(row => row.map(v => (small && v >= .005 ? String(Math.round(100 * v)) : ""))), texttemplate: "%{text}", hovertemplate: "%{y} called %{x}: %{customdata:,} cells, %{z:.1%}<extra></extra>" }],
     { height: Math.max(280, 32 * truth.rows.length + 100), xaxis: { type: "category", side: "top", title: { text: "label" } }, yaxis: { ...upwards, title: { text: "known type" } }, margin: { l: 8, r: 12, t: 50, b: 8 } });
   }
 
   tiers() {
-    const found = this.data.tiers;
+    const found = this.data.tiers, any = Boolean(this.data.record.spec);
+    el("tiers-block").hidden = el("tiers-details").hidden = !any;
+    if (!any) return;
     draw("tiers", [bars(found.map(([name]) => name), found.map(([, n]) => n), "peaks", { marker: { color: token("--accent") }, hovertemplate: "%{x:,} peaks<extra></extra>" })],
       { height: 80 + 40 * found.length, xaxis: { title: { text: "peaks" }, nticks: 6 }, yaxis: upwards });
     table(el("tiers-table"), "Peaks by what served them", ["peaks", "number", "share"], found.map(([name, n]) => [name, count(n), percent(n / this.data.record.peaks)]));

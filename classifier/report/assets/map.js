@@ -74,7 +74,7 @@ class CellMap {
     const column = this.column, list = el("legend");
     el("legend-title").textContent = column.title[0].toUpperCase() + column.title.slice(1);
     const numeric = column.kind === "number";
-    el("legend-hint").textContent = numeric ? "Colours run from the 1st to the 99th hundredth." : "Choose to filter every figure; choose again to undo.";
+    el("legend-hint").textContent = numeric ? "Colours run from the 1st to the 99th percentile." : "Choose to filter every figure; choose again to undo.";
     list.hidden = numeric;
     document.querySelector(".ramp-block")?.remove();
     if (numeric) { list.replaceChildren(); this.ramp(list); return; }
@@ -111,9 +111,12 @@ class CellMap {
     place.replaceChildren();
     this.found = [];
     if (text) {
-      this.data.names.forEach((name, i) => { if (name.toLowerCase().includes(text)) this.found.push(i); });
+      const names = this.data.names.map(name => name.toLowerCase());
+      names.forEach((name, i) => { if (name === text) this.found.push(i); });
+      const exact = this.found.length;
+      if (!exact) names.forEach((name, i) => { if (name.includes(text)) this.found.push(i); });
       const cells = this.found.length, label = this.shown.column("label");
-      make("span", cells ? `${count(cells)} ${cells === 1 ? "barcode" : "barcodes"} found, ringed on the map.` : "No barcode found.", place);
+      make("span", cells ? `${count(cells)} ${cells === 1 ? "barcode" : "barcodes"} ${exact ? "" : "with these letters "}found, ringed on the map.` : "No barcode found.", place);
       if (cells === 1) make("span", this.describe(this.found[0]).join(", "), place);
       label.categories.filter(type => type.toLowerCase().includes(text)).slice(0, 8).forEach(type => this.offer(place, label, type));
     }

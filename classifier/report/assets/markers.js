@@ -22,7 +22,7 @@ class Markers {
       const text = `${chrom}:${count(start + 1)}-${count(end)}`;
       return assembly ? { text, href: `${BROWSER}?db=${assembly}&position=${encodeURIComponent(`${chrom}:${start + 1}-${end}`)}` } : text;
     };
-    table(el("markers-table"), `Elements that speak most for ${type}`, ["element (1-based)", "bp", "contribution", "open in the type", "open in others"],
+    table(el("markers-table"), `Marker peaks of ${type}`, ["peak (1-based)", "bp", "contribution", "open in the type", "open in others"],
       elements.map(row => [place(row), count(row[2] - row[1]), fixed(row[3], 3), percent(row[4], 0), percent(row[5], 0)]));
     el("bed").textContent = `BED of ${type}`;
   }

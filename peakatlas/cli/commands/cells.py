@@ -92,7 +92,7 @@ def annotate(
         ),
     ] = None,
     assign_all: Annotated[
-        bool, typer.Option("--assign-all", help="Give every cell a type, however unsure.")
+        bool, typer.Option("--assign-all", help="Give every cell a type, however uncertain.")
     ] = False,
     alpha: Annotated[
         float,
@@ -162,6 +162,8 @@ def annotate(
         counts = _read(query, labels, layer, use_raw)
         found = annotation_of(counts, bundle, opened, genome, options=options, progress=begin)
     record = json.loads(found.results.uns["record"])
+    if atlas is not None and record["spec"] is None:
+        warn("--atlas is not used: the bundle was trained without an atlas. Train with it.")
     for text in record["warnings"]:
         warn(text)
     with working(f"writing {out}"), written_whole(out) as path:

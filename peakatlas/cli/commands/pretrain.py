@@ -43,7 +43,8 @@ def pretrain(
     motifs: Annotated[
         Path | None,
         typer.Option(
-            metavar="JASPAR.txt", help="Motifs that the embedding learns to tell, JASPAR format."
+            metavar="JASPAR.txt",
+            help="Motifs that the embedding learns to recognise, JASPAR format.",
         ),
     ] = None,
     steps: Annotated[int, typer.Option(metavar="N", min=1, help="Optimiser steps.")] = 7500,
@@ -65,7 +66,7 @@ def pretrain(
     with progress_bar(steps, "pretraining") as advance:
         done = 0
 
-        def told(values: dict[str, float]) -> None:
+        def report(values: dict[str, float]) -> None:
             nonlocal done
             advance(int(values["step"]) - done)
             done = int(values["step"])
@@ -83,7 +84,7 @@ def pretrain(
             recipe,
             motifs=motifs,
             state=state,
-            progress=told,
+            progress=report,
         )
     if not state.is_main:
         return

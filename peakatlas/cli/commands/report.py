@@ -1,4 +1,4 @@
-"""`peakatlas report`: the page of an annotated file, again."""
+"""`peakatlas report`: the page of an annotated file again, or of several side by side."""
 
 from __future__ import annotations
 
@@ -24,14 +24,15 @@ app = typer.Typer()
     cls=Command,
     rich_help_panel="Annotate cells",
     epilog="peakatlas report annotated.h5ad -o report.html\n"
-    "peakatlas report annotated.h5ad -o report.html --labels cell_type --batch donor",
+    "peakatlas report annotated.h5ad -o report.html --labels cell_type --batch donor\n"
+    "peakatlas report donor1.h5ad donor2.h5ad -o overview.html",
 )
 def report(
     annotated: Annotated[
-        Path,
+        list[Path],
         typer.Argument(
             metavar="ANNOTATED.h5ad",
-            help="What `peakatlas annotate` wrote.",
+            help="What `peakatlas annotate` wrote; several for one overview of all.",
             callback=wants("cells"),
         ),
     ],
@@ -60,15 +61,43 @@ def report(
     seed: SeedOption = 0,
     as_json: JsonOption = False,
 ) -> None:
-    """Write the report of an annotated file, without annotating again."""
+    """Write the report of an annotated file, or an overview of several."""
     from peakatlas.classifier.report.page import write_report  # noqa: PLC0415
 
     check_apart([out], [annotated])
-    cells = _opened(annotated)
+    if len(annotated) > 1:
+        if labels is not None or batch:
+            raise typer.BadParameter(
+                "an overview of several files takes neither --labels nor --batch"
+            )
+        _write_overview(annotated, out, title, as_json=as_json)
+        return
+    cells = _opened(annotated[0])
     with working(f"writing {out}"), written_whole(out) as path:
         write_report(cells, path, labels_key=labels, batch_keys=batch or (), title=title, seed=seed)
     say(f"wrote {out}")
     print_facts({"path": str(out), "cells": cells.n_obs}, as_json=as_json)
+
+
+def _write_overview(files: list[Path], out: Path, title: str | None, *, as_json: bool) -> None:
+    from peakatlas.classifier.report.overview import query_facts, write_overview  # noqa: PLC0415
+
+    queries = []
+    for file, name in zip(files, _names(files), strict=True):
+        cells = _opened(file)
+        queries.append(query_facts(cells, name))
+        cells.file.close()
+    with working(f"writing {out}"), written_whole(out) as path:
+        write_overview(queries, path, title=title)
+    say(f"wrote {out}")
+    n_cells = sum(query.record["cells"] for query in queries)
+    print_facts({"path": str(out), "queries": len(queries), "cells": n_cells}, as_json=as_json)
+
+
+def _names(files: list[Path]) -> list[str]:
+    """Names of files; their paths where two are called alike."""
+    names = [file.name for file in files]
+    return names if len(set(names)) == len(names) else [str(file) for file in files]
 
 
 def _opened(annotated: Path) -> ad.AnnData:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 import peakatlas
+from peakatlas.classifier.bundle.folder import SETTINGS_FILE
 from peakatlas.cli.base import Command
 from peakatlas.cli.kinds import wants
 from peakatlas.cli.opened import check_genome, opened_atlas
@@ -27,6 +28,7 @@ from peakatlas.cli.options import (
 )
 from peakatlas.cli.outputs import check_apart, writable_bundle
 from peakatlas.cli.terminal import print_facts, print_table, steps, warn
+from peakatlas.engine.errors import BundleError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -94,6 +96,7 @@ def train(
     layer: LayerOfCountsOption = None,
     use_raw: UseRawOption = False,
     seed: SeedOption = 0,
+    force: Annotated[bool, typer.Option("--force", help="Replace a bundle that is there.")] = False,
     as_json: JsonOption = False,
 ) -> None:
     """Learn to annotate from labelled references."""
@@ -102,6 +105,8 @@ def train(
     if not columns or len(set(columns)) < len(columns):
         raise typer.BadParameter("name each column once", param_hint="--labels")
     check_apart([out], [references, atlas, genome, chain])
+    if (out / SETTINGS_FILE).exists() and not force:
+        raise BundleError(f"{out} holds a bundle. Give --force to replace it, or another folder.")
     from peakatlas.classifier.counts.registry import Sources  # noqa: PLC0415
     from peakatlas.classifier.train import TrainOptions, calibration_warnings  # noqa: PLC0415
 

@@ -34,29 +34,45 @@ def test_a_copy_leaves_the_query_alone(query, bundle, atlas):
     labelled = peakatlas.tl.annotate(query, bundle, atlas, copy=True)
     assert list(query.obs) == list(before.obs) and not query.uns and not query.obsm
     mapped = peakatlas.tl.cell_map(labelled, copy=True)
-    assert mapped.obsm["X_peakatlas_map"].shape == (60, 2)
-    assert "X_peakatlas_map" not in labelled.obsm
+    assert mapped.obsm["X_peakatlas_tsne"].shape == (60, 2)
+    assert "X_peakatlas_tsne" not in labelled.obsm
     assert "reference_map" not in labelled.uns["peakatlas"]
+
+
+def test_annotations_by_several_bundles_lie_side_by_side(query, bundle, atlas):
+    peakatlas.tl.annotate(query, bundle, atlas)
+    expected = query.copy()
+    peakatlas.tl.annotate(query, bundle, key_added="plain")
+    peakatlas.tl.cell_map(query, key="plain")
+    for name in result_columns(expected):
+        assert query.obs[name].tolist() == expected.obs[name].tolist()
+        assert name.replace("peakatlas", "plain") in query.obs
+    assert {"X_plain", "plain_probabilities", "X_plain_tsne"} <= set(query.obsm)
+    assert query.obsm["plain_probabilities"].max() <= 1
+    assert list(query.uns["plain"]["types"]) == list(bundle.types)
+    assert "plain_tier" in query.var and "X_peakatlas_tsne" not in query.obsm
+    with pytest.raises(ValueError, match=r"key_added must be a name without /, not 'a/b'"):
+        peakatlas.tl.annotate(query, bundle, key_added="a/b")
 
 
 def test_a_second_annotation_replaces_the_first(query, bundle, atlas):
     query.obs["peakatlas_mine"] = "x"
-    query.obsm["X_peakatlas_map"] = np.zeros((60, 2))
+    query.obsm["X_peakatlas_tsne"] = np.zeros((60, 2))
     peakatlas.tl.annotate(query, bundle, atlas)
     columns = list(query.obs)
     peakatlas.tl.annotate(query, bundle, atlas)
     assert sorted(query.obs) == sorted(columns) and "peakatlas_mine" in query.obs
-    assert "X_peakatlas_map" not in query.obsm
+    assert "X_peakatlas_tsne" not in query.obsm
 
 
 def test_the_map_holds_query_and_reference(query, bundle, atlas):
     peakatlas.tl.annotate(query, bundle, atlas)
     peakatlas.tl.cell_map(query, seed=3)
-    first = query.obsm["X_peakatlas_map"].copy()
+    first = query.obsm["X_peakatlas_tsne"].copy()
     behind = query.uns["peakatlas"]["reference_map"]
     assert behind.shape == (len(query.uns["peakatlas"]["reference_types"]), 2)
     peakatlas.tl.cell_map(query, seed=3)
-    np.testing.assert_array_equal(query.obsm["X_peakatlas_map"], first)
+    np.testing.assert_array_equal(query.obsm["X_peakatlas_tsne"], first)
 
 
 def test_what_was_not_annotated_is_refused(query):

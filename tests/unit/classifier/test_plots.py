@@ -128,7 +128,7 @@ def test_colours_are_those_of_the_report():
 
 def test_refusals(pl, cells):
     bare = cells.copy()
-    del bare.obsm["X_peakatlas_map"]
+    del bare.obsm["X_peakatlas_tsne"]
     with pytest.raises(CountsError, match=r"Run peakatlas\.tl\.cell_map"):
         pl.embedding(bare)
     with pytest.raises(LabelsError, match="obs has no column 'nope'"):

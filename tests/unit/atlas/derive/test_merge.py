@@ -1,4 +1,5 @@
 import shutil
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -6,7 +7,7 @@ import pytest
 from peakatlas.atlas import Atlas, build_atlas
 from peakatlas.atlas.check.verify import verify_atlas
 from peakatlas.atlas.derive.contig_order import joint_contigs
-from peakatlas.atlas.derive.merge import merge_atlases
+from peakatlas.atlas.derive.merge import _refuse_other_names, merge_atlases
 from peakatlas.atlas.derive.quantise import quantise_atlas
 from peakatlas.atlas.derive.subset import subset_atlas
 from peakatlas.atlas.format.seqcol import with_seqcol
@@ -116,6 +117,16 @@ def test_atlases_of_two_specs_are_refused(world, genome):
     build_atlas(genome, random_intervals(9), world / "o.zarr", other)
     with pytest.raises(SpecMismatchError, match="centre:60 != centre:90"):
         merge_atlases([world / "a.zarr", world / "o.zarr"], world / "m.zarr")
+
+
+def test_atlases_that_name_contigs_in_two_styles_are_refused():
+    parents = [
+        SimpleNamespace(name=name, intervals=Intervals.from_columns(contigs, [0, 5], [9, 9]))
+        for name, contigs in (("a", ["chr1", "chrM"]), ("b", ["chr2", "MT"]))
+    ]
+    with pytest.raises(AtlasError, match=r"b calls 'MT' what a calls 'chrM': the same intervals"):
+        _refuse_other_names(parents)
+    _refuse_other_names([parents[0], parents[0]])
 
 
 def test_int8_atlases_are_refused_and_none_is_too_few(world):

@@ -189,6 +189,18 @@ def test_words_say_what_was_done_and_how_to_do_it_again():
         in again["python"]
     )
     compile(again["python"], "again", "exec")
+    made = {
+        "references": [{"source": "r 1.h5ad"}, {"source": "r2.h5ad"}], "labels_key": "a,b",
+        "batch_key": "donor", "seed": 4, "options": {"method": "network"},
+        "read": {"layer": "counts", "match_contigs": True, "genome": "g.fa", "chain": None},
+    }  # fmt: skip
+    read = {"layer": "raw", "use_raw": False}
+    full = rerun({"spec": {}, "options": {}, "bundle": made, "read": read}, Inputs(bundle="b"))
+    assert full["train"] == (
+        "peakatlas train 'r 1.h5ad' r2.h5ad --labels a,b --batch-key donor --atlas atlas.zarr "
+        "--genome g.fa --layer counts --match-contigs --method network --seed 4 -o b"
+    )
+    assert "--layer raw" in full["command"] and "layer='raw'" in full["python"]
 
 
 def test_alerts_are_listed_by_severity_and_nothing_unusual_is_said_without_any_only():

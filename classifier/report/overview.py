@@ -1,0 +1,178 @@
+"""One page about several annotated queries, side by side; it works offline and without scripts."""
+
+from __future__ import annotations
+
+import html
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from peakatlas.classifier.counts.labels import UNASSIGNED
+from peakatlas.engine.errors import CountsError
+
+from .figures import composition
+from .page import page_file
+from .record import record_of
+from .words import advice_html
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    import anndata as ad
+
+
+@dataclass(frozen=True, kw_only=True)
+class QueryFacts:
+    """What the page shows of one query."""
+
+    name: str
+    record: dict[str, Any]
+    confidence: float
+    """Median over the cells."""
+
+    @property
+    def assigned(self) -> float:
+        """Share of cells that got a type."""
+        return 1 - float(self.record["labels"].get(UNASSIGNED, 0)) / max(1, self.record["cells"])
+
+    @property
+    def shares(self) -> dict[str, float]:
+        """Share of each label in the query."""
+        return {row["type"]: row["query"] for row in composition(self.record)}
+
+    @property
+    def verdicts(self) -> dict[str, str]:
+        """Verdict on each type, in words."""
+        return {each["type"]: each["words"] for each in self.record.get("verdicts", ())}
+
+
+def query_facts(annotated: ad.AnnData, name: str) -> QueryFacts:
+    """Read what the page needs of an annotated query.
+
+    Parameters
+    ----------
+    annotated : AnnData
+        Also opened backed. Not modified.
+    name : str
+        How the page calls it.
+
+    Raises
+    ------
+    CountsError
+        If it was not annotated.
+    """
+    if "peakatlas" not in annotated.uns:
+        raise CountsError(f"{name} holds no annotation. Run peakatlas annotate on it first.")
+    confidence = annotated.obs["peakatlas_confidence"].to_numpy(np.float64)
+    middle = float(np.median(confidence)) if len(confidence) else 0.0
+    return QueryFacts(name=name, record=record_of(annotated.uns["peakatlas"]), confidence=middle)
+
+
+def write_overview(
+    queries: Sequence[QueryFacts], path: str | Path, *, title: str | None = None
+) -> None:
+    """Write a page with cells, shares, alerts, composition and verdicts of several queries.
+
+    Parameters
+    ----------
+    queries : sequence of QueryFacts
+        In the order of their columns.
+    path : str or Path
+        HTML file to write.
+    title : str, optional
+    """
+    heading = html.escape(title or f"Cell types of {len(queries)} queries")
+    body = "".join(
+        f'<section class="card"><h2>{name}</h2>{content}</section>'
+        for name, content in (
+            ("Queries", _queries(queries)),
+            ("Alerts", _alerts(queries)),
+            ("Composition", _composition(queries)),
+            ("Verdicts", _verdicts(queries)),
+        )
+    )
+    version = html.escape(queries[0].record["software"].get("peakatlas", ""))
+    Path(path).write_text(
+        '<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
+        '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
+        '<meta http-equiv="Content-Security-Policy" content="default-src \'none\'; '
+        "style-src 'unsafe-inline'\">\n"
+        f"<title>{heading}</title>\n<style>{page_file('style.css')}{_DARK}</style>\n</head>\n"
+        f'<body><main id="main"><h1>{heading}</h1>{body}</main>'
+        f'<footer class="inner">Made by peakatlas {version}. This page works offline.</footer>'
+        "</body>\n</html>\n",
+        encoding="utf-8",
+    )
+
+
+_DARK = """
+@media (prefers-color-scheme: dark) { :root { color-scheme: dark;
+  --page: #10151b; --card: #181f28; --ink: #e6ebf1; --soft: #a3aebb; --line: #2b3541;
+  --accent-soft: #21304d; --warn: #2b2413; --calm: #16281e; --bad: #331a18; } }
+"""
+
+
+def _queries(queries: Sequence[QueryFacts]) -> str:
+    head = ["query", "cells", "got a type", "median confidence", "counts in known peaks", "alerts"]
+    rows = [
+        [
+            each.name,
+            f"{each.record['cells']:,}",
+            f"{each.assigned:.1%}",
+            f"{each.confidence:.2f}",
+            f"{each.record['shared_counts']:.0%}",
+            _counted(each.record),
+        ]
+        for each in queries
+    ]
+    return _table("Cells and alerts of each query", head, rows)
+
+
+def _counted(record: Mapping[str, Any]) -> str:
+    kinds = [alert["severity"] for alert in record.get("alerts", ())]
+    words = {"problem": kinds.count("problem"), "caution": kinds.count("caution")}
+    return ", ".join(f"{n} {kind}{'s' * (n > 1)}" for kind, n in words.items() if n) or "none"
+
+
+def _alerts(queries: Sequence[QueryFacts]) -> str:
+    return "".join(f"<h3>{html.escape(q.name)}</h3>{advice_html(q.record)}" for q in queries)
+
+
+def _composition(queries: Sequence[QueryFacts]) -> str:
+    rows = [
+        [name, *(f"{each.shares.get(name, 0):.1%}" for each in queries)] for name in _types(queries)
+    ]
+    return _table("Share of cells of each type", ["type", *(q.name for q in queries)], rows)
+
+
+def _verdicts(queries: Sequence[QueryFacts]) -> str:
+    rows = [
+        [name, *(each.verdicts.get(name, "–") for each in queries)]
+        for name in _types(queries)
+        if name != UNASSIGNED
+    ]
+    head = ["type", *(each.name for each in queries)]
+    return _table("What may be done with the labels of each type", head, rows)
+
+
+def _types(queries: Sequence[QueryFacts]) -> list[str]:
+    """Types of all queries in order of their first record, "Unassigned" last."""
+    names = dict.fromkeys(name for each in queries for name in each.shares)
+    return [*(name for name in names if name != UNASSIGNED), UNASSIGNED]
+
+
+def _table(caption: str, head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    titles = "".join(f'<th scope="col">{html.escape(text)}</th>' for text in head)
+    body = "".join(
+        f'<tr><th scope="row">{html.escape(first)}</th>'
+        + "".join(f"<td>{html.escape(text)}</td>" for text in rest)
+        + "</tr>"
+        for first, *rest in rows
+    )
+    return (
+        f'<div class="scroll" role="region" tabindex="0" aria-label="{html.escape(caption)}">'
+        f"<table><caption>{html.escape(caption)}</caption><thead><tr>{titles}</tr></thead>"
+        f"<tbody>{body}</tbody></table></div>"
+    )
