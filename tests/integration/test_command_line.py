@@ -212,7 +212,5 @@ def test_threads_are_bounded(run, monkeypatch, words):
 
 def test_a_lookup_that_finds_nothing_is_warned_of(run, built, tmp_path):
     (tmp_path / "far.bed").write_text("chr1\t90000000\t90000500\n")
-    (tmp_path / "style.bed").write_text("1\t90000000\t90000500\n")
     said = run("atlas", "lookup", built, tmp_path / "far.bed").err
     assert "none of 1 peaks is in the atlas. Check that the peaks are of the genome build" in said
-    assert "give --match-contigs" in run("atlas", "lookup", built, tmp_path / "style.bed").err

@@ -24,8 +24,6 @@ from peakatlas.cli.terminal import bytes_bar, print_facts, say, warn, working
 from peakatlas.engine.errors import ContigError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from peakatlas.atlas.search.lookup import LookupResult
     from peakatlas.engine.intervals.table import Intervals
 
@@ -85,22 +83,17 @@ def atlas_lookup(
         if match_contigs:
             intervals = renamed(intervals, opened.intervals.contigs)
         found = find_rows(opened, intervals, source=source, max_offset=max_offset, index=index)
-        _warn_if_nothing(found, opened.intervals.contigs)
+        _warn_if_nothing(found)
     _print_lookup(found, out, as_json=as_json)
 
 
-def _warn_if_nothing(found: LookupResult, contigs: Sequence[str]) -> None:
-    """Warn where no peak is in the atlas: names of another style, or another build."""
-    from peakatlas.engine.intervals.contig_names import match_contigs as renamed  # noqa: PLC0415
-
-    peaks = found.peaks
-    if not len(peaks) or (found.row >= 0).any():
-        return
-    if renamed(peaks, contigs).contigs != peaks.contigs:
-        advice = "Contigs are named in another style than the atlas's: give --match-contigs."
-    else:
-        advice = "Check that the peaks are of the genome build that the atlas was made from."
-    warn(f"none of {len(peaks):,} peaks is in the atlas. {advice}")
+def _warn_if_nothing(found: LookupResult) -> None:
+    """Warn where no peak is in the atlas; names of another style are refused before."""
+    if len(found.peaks) and not (found.row >= 0).any():
+        warn(
+            f"none of {len(found.peaks):,} peaks is in the atlas. Check that the peaks are of the "
+            "genome build that the atlas was made from."
+        )
 
 
 def _print_lookup(found: LookupResult, out: Path | None, *, as_json: bool) -> None:
