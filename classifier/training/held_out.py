@@ -163,7 +163,7 @@ class HeldOutCells:
     def confidence(self) -> Floats:
         """Its probability, shape (n_cells,)."""
         own = self.log_probabilities[np.arange(len(self.best)), self.best]
-        return np.minimum(np.exp(own.astype(np.float64)), 1.0)
+        return np.asarray(np.minimum(np.exp(own.astype(np.float64)), 1.0))
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

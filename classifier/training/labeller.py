@@ -74,7 +74,7 @@ class CellPredictions:
     def confidence(self) -> Floats:
         """Probability of the type given, shape (n_cells,)."""
         own = self.log_probabilities[np.arange(len(self.best)), self.best]
-        return np.minimum(np.exp(own.astype(np.float64)), 1.0)  # rounding gives 1 + 1e-8
+        return np.asarray(np.minimum(np.exp(own.astype(np.float64)), 1.0))  # not 1 + 1e-8
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

@@ -126,7 +126,9 @@ def _without_global_options(words: list[str]) -> tuple[list[str], int, bool]:
 
 def _without_threads(words: list[str]) -> tuple[list[str], str | None]:
     """Arguments without ``--threads N``, and N; the last one counts."""
-    left, threads, waiting = [], None, False
+    left: list[str] = []
+    threads: str | None = None
+    waiting = False
     for word in words:
         if waiting:
             threads, waiting = word, False
