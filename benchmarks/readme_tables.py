@@ -2,7 +2,7 @@
 
 Run, it writes those of README.md; the site (``scripts/site``) takes them all.
 
-python benchmarks/annotate.py --dataset schep2017 --json > benchmarks/results/schep2017.json
+python benchmarks/annotate.py --json > benchmarks/results/annotate.json
 python benchmarks/readme_tables.py
 """
 
@@ -12,25 +12,16 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+if __package__:
+    from .annotate_tables import full_table, seeds_of, short_table
+else:  # run by its path
+    from annotate_tables import full_table, seeds_of, short_table
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
 ROOT = Path(__file__).resolve().parents[1]
 RESULTS = ROOT / "benchmarks" / "results"
-TITLES = {
-    "schep2017": "Schep 2017, 600 cells, 10 types, 5-fold",
-    "schep2017-halves": "Schep 2017, no peak in common",
-    "granja2019": "Granja 2019, the 569 peaks with known sequence",
-    "granja2019-10k": "Granja 2019, 10,000 peaks, no sequence",
-}
-COLUMNS = {
-    "peakatlas": "",
-    "TF-IDF + LR": "baseline_",
-    "embeddings permuted": "permuted_",
-    "sequence alone": "sequence_",
-    "its control": "sequence_permuted_",
-}
-
 PEERS = {
     ("celltypist", ""): "CellTypist {}",
     ("celltypist", "majority_voting_"): "CellTypist {}, majority voting",
@@ -38,12 +29,16 @@ PEERS = {
     ("scanvi", ""): "scANVI (scvi-tools {})",
 }
 """Rows of the table of peers: peer, prefix of its figures, title."""
-SHARED_PEAKS = ("granja2019-10k", "schep2017")
+PEER_TASKS = {
+    ("granja2019-10k", "D6T1->D5T1"): "granja2019/D6T1>D5T1/plain",
+    ("granja2019-10k", "D5T1->D6T1"): "granja2019/D5T1>D6T1/plain",
+}
+"""Pairs of ``annotate_granja.json``, all cells, by the task of the peers' results."""
 
 HEADLINE = (
-    "schep2017-halves",
-    "schep2017",
-    "granja2019-10k",
+    "annotate",
+    "naming",
+    "pbmc_walk",
     "model_quality",
     "embed",
     "lookup",
@@ -134,25 +129,32 @@ def headline_table(found: Mapping[str, dict[str, Any]]) -> str:
 
 
 def _headline_accuracies(found: Mapping[str, dict[str, Any]]) -> list[list[str]]:
-    halves, whole = found["schep2017-halves"], found["schep2017"]
-    linear = "{} by the linear baseline"
+    means, named, walk = found["annotate"]["mean_over_sets"], found["naming"], found["pbmc_walk"]
     rows = [
         [
-            "accuracy with no peak in common (Schep 2017, 10 types)",
-            _accuracy(halves),
-            f"{_accuracy(halves, 'permuted_')} with the embeddings permuted",
+            f"accuracy / macro-F1, {title}",
+            _pair(means[name], ""),
+            f"{_pair(means[name], 'linear_')} by TF-IDF + LR",
+        ]
+        for name, title in (
+            ("core", "mean of four development sets"),
+            ("shifted", "the same with peaks of another caller"),
+        )
+    ]
+    return [
+        *rows,
+        [
+            "accuracy / macro-F1 on PBMCs that nobody tuned on, 12 types by RNA",
+            _pair(walk, ""),
+            f"{_pair(walk, 'baseline_')} by TF-IDF + LR",
         ],
         [
-            "accuracy with the same peaks (Schep 2017, 5-fold)",
-            _accuracy(whole),
-            linear.format(_accuracy(whole, "baseline_")),
+            "lineages of bone marrow with no reference at all, accuracy / balanced",
+            f"{named['lineage_accuracy']:.3f} / {named['lineage_balanced_accuracy']:.3f}",
+            f"{named['permuted_lineage_accuracy']:.3f} / "
+            f"{named['permuted_lineage_balanced_accuracy']:.3f} with permuted annotations",
         ],
     ]
-    for task, figures in found["granja2019-10k"]["tasks"].items():
-        title = f"accuracy on another donor (Granja 2019, 16 types, {task.replace('->', ' → ')})"
-        beside = linear.format(_accuracy(figures, "baseline_"))
-        rows.append([title, _accuracy(figures), beside])
-    return rows
 
 
 def mean_and_sd(told: Mapping[str, float]) -> str:
@@ -211,47 +213,33 @@ def _headline_speeds(found: Mapping[str, dict[str, Any]]) -> list[list[str]]:
     ]
 
 
-def annotate_table(results: list[dict[str, Any]]) -> str:
-    """Markdown table of accuracy / macro-F1 with a line on when and where they were measured.
+def peers_table(whole: dict[str, Any], peers: list[dict[str, Any]]) -> str:
+    """Markdown table of other tools beside peakatlas, all cells of Granja 2019, each direction.
 
     Parameters
     ----------
-    results : list of dict
-        Objects printed by ``annotate.py --json``.
-    """
-    head = ["accuracy / macro-F1", *COLUMNS]
-    lines = [_row(head), _row(["---"] * len(head))]
-    for result in results:
-        for task, figures in _by_task([result]).items():
-            cells = [_cell(figures, prefix) for prefix in COLUMNS.values()]
-            lines.append(_row([_task_title(*task), *cells]))
-    return "\n".join([*lines, "", _provenance(results)])
-
-
-def peers_table(annotate: list[dict[str, Any]], peers: list[dict[str, Any]]) -> str:
-    """Markdown table of other tools beside peakatlas, a column for each task.
-
-    Parameters
-    ----------
-    annotate : list of dict
-        Objects printed by ``annotate.py --json``; their tasks are the columns.
+    whole : dict
+        Object printed by ``annotate.py --json`` for all cells of Granja 2019.
     peers : list of dict
-        Objects printed by ``peers/run.py --json`` for the same data sets.
+        Objects printed by ``peers/run.py --json``.
     """
-    ours = _by_task(annotate)
-    head = ["accuracy / macro-F1", *(_task_title(*task) for task in ours)]
+    ours = {task: whole["pairs"][pair] for task, pair in PEER_TASKS.items()}
+    head = [
+        "accuracy / macro-F1",
+        *(f"Granja 2019, {task.replace('->', ' → ')}" for _, task in ours),
+    ]
     rows = [
-        [title, *(_cell(figures, prefix) for figures in ours.values())]
-        for title, prefix in (("peakatlas", ""), ("TF-IDF + LR", "baseline_"))
+        [title, *(_pair(figures, prefix) for figures in ours.values())]
+        for title, prefix in (("peakatlas", ""), ("TF-IDF + LR", "linear_"))
     ]
     for (peer, prefix), title in PEERS.items():
         results = [result for result in peers if result["peer"] == peer]
-        if results:
-            theirs, version = _by_task(results), results[0]["version"]
-            cells = [_cell(theirs.get(task, {}), prefix) for task in ours]
-            rows.append([title.format(version), *cells])
+        theirs = _by_task(results)
+        cells = [_pair(theirs.get(task, {}), prefix) for task in ours]
+        if any(cell != "–" for cell in cells):
+            rows.append([title.format(results[0]["version"]), *cells])
     lines = [_row(head), _row(["---"] * len(head)), *map(_row, rows)]
-    return "\n".join([*lines, "", _provenance([*annotate, *peers])])
+    return "\n".join([*lines, "", _measured([whole, *peers])])
 
 
 def with_block(text: str, name: str, block: str) -> str:
@@ -281,14 +269,22 @@ def with_tables(text: str) -> str:
     """README text with all tables made anew from the committed results."""
     headline = headline_table({name: _read(name) for name in HEADLINE})
     text = with_block(text, "readme_tables", headline)
-    text = with_block(text, "annotate", annotate_table([_read(name) for name in TITLES]))
+    annotate = _read("annotate")
+    block = f"{short_table(annotate)}\n\n{seeds_of(annotate)} {_measured([annotate])}"
+    text = with_block(text, "annotate", block)
     return with_block(text, "peers/run", all_peers())
+
+
+def annotate_tables() -> str:
+    """All sets and variants, from the committed result."""
+    annotate = _read("annotate")
+    return f"{full_table(annotate)}\n\n{seeds_of(annotate)} {_measured([annotate])}"
 
 
 def all_peers() -> str:
     """The table of peers from the committed results."""
-    theirs = [_read(path.stem) for path in sorted(RESULTS.glob("peers-*.json"))]
-    return peers_table([_read(name) for name in SHARED_PEAKS], theirs)
+    theirs = [_read(path.stem) for path in sorted(RESULTS.glob("peers-*granja*.json"))]
+    return peers_table(_read("annotate_granja"), theirs)
 
 
 def _by_task(results: list[dict[str, Any]]) -> dict[tuple[str, str], dict[str, Any]]:
@@ -300,10 +296,6 @@ def _by_task(results: list[dict[str, Any]]) -> dict[tuple[str, str], dict[str, A
     }
 
 
-def _task_title(dataset: str, task: str) -> str:
-    return f"{TITLES[dataset]}, {task.replace('->', ' → ')}" if task else TITLES[dataset]
-
-
 def _read(name: str) -> dict[str, Any]:
     result: dict[str, Any] = json.loads((RESULTS / f"{name}.json").read_text())
     return result
@@ -313,29 +305,15 @@ def _number(value: float | None) -> str:
     return "–" if value is None else f"{value:.4f}" if 0.99 < value < 1 else f"{value:.2f}"
 
 
-def _cell(figures: dict[str, Any], prefix: str) -> str:
+def _pair(figures: Mapping[str, float], prefix: str) -> str:
+    """Accuracy and macro-F1."""
     if f"{prefix}accuracy" not in figures:
         return "–"
-    parts = []
-    for metric in ("accuracy", "macro_f1"):
-        spread = figures[f"{prefix}{metric}_sd"]
-        shown = f" ± {spread:.3f}" if figures["seeds"] > 1 else ""
-        parts.append(f"{figures[f'{prefix}{metric}']:.3f}{shown}")
-    return " / ".join(parts)
-
-
-def _accuracy(figures: dict[str, Any], prefix: str = "") -> str:
-    spread = figures[f"{prefix}accuracy_sd"]
-    return f"{figures[f'{prefix}accuracy']:.3f}{f' ± {spread:.3f}' if spread >= 0.0005 else ''}"
+    return " / ".join(f"{figures[f'{prefix}{name}']:.3f}" for name in ("accuracy", "macro_f1"))
 
 
 def _row(cells: list[str]) -> str:
     return f"| {' | '.join(cells)} |"
-
-
-def _provenance(results: list[dict[str, Any]]) -> str:
-    seeds = {str(result["seeds"]) for result in results}
-    return f"Mean ± sd over {', '.join(sorted(seeds))} seeds. {_measured(results)}"
 
 
 def _measured(results: list[dict[str, Any]]) -> str:

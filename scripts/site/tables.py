@@ -5,11 +5,11 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any
 
+from benchmarks.annotate_tables import novelty_table, shared_table
 from benchmarks.readme_tables import (
     RESULTS,
-    TITLES,
     all_peers,
-    annotate_table,
+    annotate_tables,
     atlas_table,
     embed_table,
     mean_and_sd,
@@ -125,7 +125,9 @@ TABLES: dict[str, Callable[[], str]] = {
     "model-quality": model_quality,
     "pretrain-search": pretrain_search,
     "peers": all_peers,
-    "annotate": lambda: annotate_table([result(name) for name in TITLES]),
+    "annotate": annotate_tables,
+    "annotate-shared": lambda: shared_table(result("annotate")),
+    "novelty": lambda: novelty_table(result("annotate")),
     "embed": lambda: embed_table(result("embed")),
     "lookup": lambda: atlas_table(result("lookup"), result("atlas_io"), result("faults")),
 }

@@ -4,12 +4,13 @@ import re
 
 import pytest
 
+from benchmarks.annotate_tables import full_table, seeds_of, shared_table, short_table
 from benchmarks.readme_tables import (
     ROOT,
-    annotate_table,
     atlas_table,
     embed_table,
     headline_table,
+    peers_table,
     with_block,
     with_tables,
 )
@@ -52,27 +53,80 @@ def test_atlas_table_says_so_when_something_is_wrong():
     )
 
 
-def test_table_shows_mean_and_sd_and_leaves_out_what_was_not_run():
-    figures = {"accuracy": 0.5, "accuracy_sd": 0.01, "macro_f1": 0.25, "macro_f1_sd": 0.02}
-    where = {"date": "2026-01-01", "machine": "a CPU, 2 cores", "commit": "abc"}
-    result = {"dataset": "schep2017", "seeds": 3, "provenance": where, **figures}
-    lines = annotate_table([result]).splitlines()
-    assert lines[2].split(" | ")[1:] == ["0.500 ± 0.010 / 0.250 ± 0.020", "–", "–", "–", "– |"]
-    assert lines[-1] == "Mean ± sd over 3 seeds. Measured 2026-01-01, a CPU, 2 cores, commit abc."
+WHERE = {"date": "2026-01-01", "machine": "a CPU, 2 cores", "commit": "abc"}
+ANNOTATE = {
+    "seeds": {"forebrain/plain": 3, "forebrain/thin25": 3},
+    "cells_at_most": 3000,
+    "sets": {
+        "forebrain": {
+            "plain": {
+                "accuracy": 0.5, "accuracy_sd": 0.01, "macro_f1": 0.25, "macro_f1_sd": 0.02,
+                "linear_accuracy": 0.4, "linear_macro_f1": 0.2, "ece": 0.0412, "coverage": 0.9,
+            },
+            "thin25": {"accuracy": 0.3, "macro_f1": 0.1},
+        }
+    },
+    "pairs": {
+        "schep2017_shared/share0.05/plain": {"accuracy": 0.8, "macro_f1": 0.7},
+        "granja2019/D6T1>D5T1/plain": {"accuracy": 0.77, "macro_f1": 0.66,
+                                       "linear_accuracy": 0.6, "linear_macro_f1": 0.5},
+        "granja2019/D5T1>D6T1/plain": {"accuracy": 0.76, "macro_f1": 0.65},
+    },
+    "mean_over_sets": {
+        "core": {"accuracy": 0.81, "macro_f1": 0.78, "linear_accuracy": 0.7,
+                 "linear_macro_f1": 0.69, "ece": 0.05},
+        "shifted": {"accuracy": 0.71, "macro_f1": 0.68, "linear_accuracy": 0.6,
+                    "linear_macro_f1": 0.59},
+    },
+    "provenance": WHERE,
+}  # fmt: skip
 
 
-def test_headline_is_of_the_results_with_the_spread_where_there_is_one():
-    def figures(prefix: str, beside: float) -> dict:
-        return {
-            "accuracy": 0.5, "accuracy_sd": 0.01, f"{prefix}accuracy": beside,
-            f"{prefix}accuracy_sd": 0.0,
-        }  # fmt: skip
+def test_tables_of_label_transfer_leave_out_what_was_not_run():
+    lines = full_table(ANNOTATE).splitlines()
+    assert lines[0] == (
+        "| accuracy / macro-F1 | peakatlas | TF-IDF + LR | calibration error | sets hold the type |"
+    )
+    assert lines[2] == (
+        "| mouse forebrain, halves, 8 types | 0.500 ± 0.010 / 0.250 ± 0.020 | 0.400 / 0.200 | "
+        "0.041 | 0.900 |"
+    )
+    assert lines[3].endswith("types, a quarter of the reads | 0.300 / 0.100 | – | – | – |")
+    assert "| 0.810 / 0.780 | 0.700 / 0.690 | 0.050 | – |" in lines[4]
+    assert [line.count("|") for line in short_table(ANNOTATE).splitlines()] == [5] * 5
+    assert shared_table(ANNOTATE).splitlines()[2] == "| 5% | 0.800 / 0.700 |"
+    assert seeds_of(ANNOTATE) == (
+        "Mean ± sd over 3 seeds (splits); at most 3,000 cells on either side."
+    )
 
+
+def test_peers_stand_beside_the_same_pairs():
+    theirs = {
+        "peer": "celltypist",
+        "version": "1.7",
+        "dataset": "granja2019-10k",
+        "seeds": 1,
+        "tasks": {"D6T1->D5T1": {"accuracy": 0.7, "macro_f1": 0.6}},
+        "provenance": WHERE,
+    }
+    lines = peers_table(ANNOTATE, [theirs]).splitlines()
+    assert lines[2] == "| peakatlas | 0.770 / 0.660 | 0.760 / 0.650 |"
+    assert lines[3] == "| TF-IDF + LR | 0.600 / 0.500 | – |"
+    assert lines[4] == "| CellTypist 1.7 | 0.700 / 0.600 | – |"
+
+
+def test_headline_is_of_the_results():
+    walk = {"accuracy": 0.7, "macro_f1": 0.6, "baseline_accuracy": 0.65, "baseline_macro_f1": 0.55}
     lines = headline_table(
         {
-            "schep2017-halves": figures("permuted_", 0.1),
-            "schep2017": figures("baseline_", 0.6),
-            "granja2019-10k": {"tasks": {"A->B": figures("baseline_", 0.4)}},
+            "annotate": ANNOTATE,
+            "naming": {
+                "lineage_accuracy": 0.987,
+                "lineage_balanced_accuracy": 0.961,
+                "permuted_lineage_accuracy": 0.45,
+                "permuted_lineage_balanced_accuracy": 0.278,
+            },
+            "pbmc_walk": walk,
             "model_quality": {
                 "accuracy": {
                     "model": {"mean": 0.71, "sd": 0.02},
@@ -98,19 +152,20 @@ def test_headline_is_of_the_results_with_the_spread_where_there_is_one():
             "fragments": {"fragments_per_second_per_core": 1_240_000, "ratio_vs_pandas": 1.31},
         }
     ).splitlines()
-    assert lines[2].endswith("| 0.500 ± 0.010 | 0.100 with the embeddings permuted |")
-    assert lines[3].endswith("| 0.500 ± 0.010 | 0.600 by the linear baseline |")
-    assert "16 types, A → B)" in lines[4]
-    assert lines[5].endswith(
+    assert lines[2].endswith("sets | 0.810 / 0.780 | 0.700 / 0.690 by TF-IDF + LR |")
+    assert lines[3].endswith("caller | 0.710 / 0.680 | 0.600 / 0.590 by TF-IDF + LR |")
+    assert lines[4].endswith("by RNA | 0.700 / 0.600 | 0.650 / 0.550 by TF-IDF + LR |")
+    assert lines[5].endswith("| 0.987 / 0.961 | 0.450 / 0.278 with permuted annotations |")
+    assert lines[6].endswith(
         "| 0.710 ± 0.020 | 0.660 ± 0.010 by counts of 6-mers, 0.300 ± 0.030 permuted |"
     )
-    assert lines[6].endswith("| 0.91 | 0.48 with random weights |")
-    assert lines[7].endswith("| 4.8 × | Hugging Face, fp32, one peak at a time |")
-    assert lines[8].startswith("| 2,000 peaks looked up among 9,000 | 0.12 s | 16 s with")
-    assert lines[9].startswith(
+    assert lines[7].endswith("| 0.91 | 0.48 with random weights |")
+    assert lines[8].endswith("| 4.8 × | Hugging Face, fp32, one peak at a time |")
+    assert lines[9].startswith("| 2,000 peaks looked up among 9,000 | 0.12 s | 16 s with")
+    assert lines[10].startswith(
         "| 4,000 cells (tiled) over 70 peaks, file to report | 12 s | 1.8 GB"
     )
-    assert lines[10].endswith("| 1.2 million | 1.3 × a plain way with pandas |")
+    assert lines[11].endswith("| 1.2 million | 1.3 × a plain way with pandas |")
 
 
 def test_pictures_are_there_and_small():
