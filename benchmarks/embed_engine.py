@@ -96,7 +96,8 @@ def peaklm_ratio(before: str, *, quick: bool) -> tuple[float | None, str]:
         tree = Path(scratch) / "before"
         made = _git("worktree", "add", "--detach", str(tree), before)
         if made.returncode != 0:
-            return None, f"{before} cannot be checked out: {made.stderr.strip().splitlines()[-1]}"
+            said = made.stderr.strip().splitlines() or ["git failed"]
+            return None, f"{before} cannot be checked out ({said[-1]})"
         try:
             return _ratio_of_trees(tree, quick=quick)
         finally:
