@@ -42,7 +42,6 @@ HEADLINE = (
     "model_quality",
     "embed",
     "lookup",
-    "scale",
     "fragments",
 )
 """Results that the first table of README is made of."""
@@ -188,7 +187,6 @@ def _headline_model(quality: dict[str, Any]) -> list[list[str]]:
 
 def _headline_speeds(found: Mapping[str, dict[str, Any]]) -> list[list[str]]:
     speed, atlas, counted = found["embed"], found["lookup"], found["fragments"]
-    largest = max(found["scale"]["tasks"].values(), key=lambda run: (run["cells"], run["peaks"]))
     return [
         [
             "embedding on a CPU, shape of NT v2 500M",
@@ -199,11 +197,6 @@ def _headline_speeds(found: Mapping[str, dict[str, Any]]) -> list[list[str]]:
             f"{atlas['queries']:,} peaks looked up among {atlas['keys']:,}",
             f"{atlas['seconds_total']:.2f} s",
             f"{atlas['reference_seconds']:.0f} s with zarr, ncls and pandas",
-        ],
-        [
-            f"{largest['cells']:,} cells (tiled) over {largest['peaks']:,} peaks, file to report",
-            f"{largest['seconds']:.0f} s",
-            f"{largest['peak_rss_mb'] / 1000:.1f} GB of memory, one core",
         ],
         [
             "fragments counted a second, one core",

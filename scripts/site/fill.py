@@ -42,10 +42,10 @@ def filled(text: str, where: str) -> str:
 
     Examples
     --------
-    >>> filled("{{ schep2017/cells }} cells", "x.md")
-    '<!-- figure: schep2017/cells -->600<!-- end --> cells'
-    >>> filled(filled("{{ schep2017/cells }} cells", "x.md"), "x.md")
-    '<!-- figure: schep2017/cells -->600<!-- end --> cells'
+    >>> filled("{{ lookup/queries }} peaks", "x.md")
+    '<!-- figure: lookup/queries -->200000<!-- end --> peaks'
+    >>> filled(filled("{{ lookup/queries }} peaks", "x.md"), "x.md")
+    '<!-- figure: lookup/queries -->200000<!-- end --> peaks'
     """
 
     def table(match: re.Match[str]) -> str:

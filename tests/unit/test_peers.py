@@ -11,8 +11,6 @@ import pandas as pd
 import pytest
 import scipy.sparse as sp
 
-from benchmarks.readme_tables import peers_table
-
 BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
 TRUTH = np.array(["B", "T", "B", "T", "NK", "B", "T"])
 FAKE = """
@@ -145,27 +143,3 @@ def test_committed_results_name_the_version_and_a_clean_commit():
         assert path.stem == f"peers-{result['peer']}-{result['dataset']}"
         assert not result["provenance"]["commit"].endswith("-dirty")
         assert result["version"] in result["provenance"]["peer_versions"].values()
-
-
-def test_peers_stand_beside_our_figures_of_the_same_task():
-    where = {"date": "2026-01-01", "machine": "a CPU, 2 cores", "commit": "abc"}
-    figures = {"accuracy": 0.5, "accuracy_sd": 0.01, "macro_f1": 0.25, "macro_f1_sd": 0.02}
-    baseline = {f"baseline_{key}": value for key, value in figures.items()}
-    ours = {"seeds": 5, "provenance": where}
-    annotate = [
-        {"dataset": "granja2019-10k", "tasks": {"a->b": figures | baseline}, **ours},
-        {"dataset": "schep2017", **figures, **ours},
-    ]
-    voting = {f"majority_voting_{key}": value + 0.1 for key, value in figures.items()}
-    tool = {"peer": "celltypist", "version": "1.2", "seeds": 2, "provenance": where}
-    results = [{**tool, "dataset": "granja2019-10k", "tasks": {"a->b": figures | voting}}]
-    lines = peers_table(annotate, results).splitlines()
-    assert lines[0].split(" | ")[1].endswith("a → b")
-    one = "0.500 ± 0.010 / 0.250 ± 0.020"
-    assert lines[2] == f"| peakatlas | {one} | {one} |"
-    assert lines[3] == f"| TF-IDF + LR | {one} | – |"
-    assert lines[4] == f"| CellTypist 1.2 | {one} | – |"
-    assert lines[5].split(" | ")[1] == "0.600 ± 0.110 / 0.350 ± 0.120"
-    assert "over 2, 5 seeds" in lines[-1]
-    once = peers_table(annotate, [results[0] | {"seeds": 1}]).splitlines()
-    assert once[4] == "| CellTypist 1.2 | 0.500 / 0.250 | – |"

@@ -26,12 +26,12 @@ def site():
 
 
 def test_figures_are_those_of_the_results(site):
-    cells = json.loads((RESULTS / "schep2017.json").read_text())["cells"]
+    cells = json.loads((RESULTS / "lookup.json").read_text())["queries"]
     filled = site["fill"].filled
-    once = filled("{{ schep2017/cells }} and {{schep2017/cells | ,d}}", "x.md")
+    once = filled("{{ lookup/queries }} and {{lookup/queries | ,d}}", "x.md")
     assert once == (
-        f"<!-- figure: schep2017/cells -->{cells}<!-- end --> and "
-        f"<!-- figure: schep2017/cells:,d -->{cells:,}<!-- end -->"
+        f"<!-- figure: lookup/queries -->{cells}<!-- end --> and "
+        f"<!-- figure: lookup/queries:,d -->{cells:,}<!-- end -->"
     )
     assert filled(once.replace(f">{cells}<", ">7<"), "x.md") == once
 
@@ -47,9 +47,9 @@ def test_tables_are_filled_in_place(site):
 @pytest.mark.parametrize(
     ("text", "fault"),
     [
-        ("{{ schep2017/nonsense }}", "schep2017.json has no nonsense"),
+        ("{{ lookup/nonsense }}", "lookup.json has no nonsense"),
         ("{{ nonsense/cells }}", "there is no nonsense.json"),
-        ("{{ schep2017/cells/more }}", "has no more"),
+        ("{{ lookup/queries/more }}", "has no more"),
         ("<!-- table: nonsense -->", "there is no table nonsense"),
     ],
 )
