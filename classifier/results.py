@@ -49,7 +49,7 @@ class Results:
         """
         adata.obs = adata.obs.drop(columns=result_columns(adata, key))
         for name in self.obs:
-            adata.obs[keyed(name, key)] = self.obs[name].array
+            adata.obs[keyed(str(name), key)] = self.obs[name].array
         adata.var[keyed(TIER_KEY, key)] = self.tiers
         adata.obsm[keyed(EMBEDDING_KEY, key)] = self.embedding
         adata.obsm[keyed(PROBABILITIES_KEY, key)] = self.probabilities

@@ -35,7 +35,8 @@ class QueryFacts:
     @property
     def assigned(self) -> float:
         """Share of cells that got a type."""
-        return 1 - float(self.record["labels"].get(UNASSIGNED, 0)) / max(1, self.record["cells"])
+        left, cells = self.record["labels"].get(UNASSIGNED, 0), self.record["cells"]
+        return 1 - float(left) / max(1, int(cells))
 
     @property
     def shares(self) -> dict[str, float]:
