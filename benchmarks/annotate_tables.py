@@ -100,6 +100,8 @@ def seeds_of(result: Mapping[str, Any]) -> str:
     counts = sorted(set(result["seeds"].values()))
     most = result.get("cells_at_most")
     size = f"; at most {most:,} cells on either side" if most else ""
+    if counts == [1]:
+        return f"One seed (one split of each set){size}."
     return f"Mean ± sd over {' or '.join(map(str, counts))} seeds (splits){size}."
 
 
