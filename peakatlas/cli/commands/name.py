@@ -44,7 +44,9 @@ def name(
     tissue: Annotated[
         str | None,
         typer.Option(
-            "--tissue", metavar="NAME", help="Consider the cell types of this tissue: Blood, Lung…"
+            "--tissue",
+            metavar="NAME",
+            help="Consider the cell types of this tissue, such as Blood.",
         ),
     ] = None,
     elements: Annotated[
