@@ -67,7 +67,7 @@ class PeakBlocks:
         """Cut windows, read their DNA and plan the packs of one block."""
         block = peaks.take(np.arange(rows.start, rows.stop))
         cut = self._window.cut(block, source.contig_sizes)
-        dna = source.fetch(cut.intervals)
+        dna = source.fetch(cut.intervals, block.take(cut.owner))
         unknown = dna.n_fraction()
         n_letters = np.bincount(cut.owner, dna.lengths, len(block))
         n_unknown = np.bincount(cut.owner, unknown * dna.lengths, len(block))
