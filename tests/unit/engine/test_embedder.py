@@ -56,6 +56,17 @@ def test_embed_equals_the_naive_version(toy_esm, source, pooling):
     assert np.array_equal(done.digests, window_digests(peaks, source, "centre:120"))
 
 
+def test_a_window_wider_than_its_peak_is_read_from_the_peaks_own_record(
+    toy_esm, embedder, tmp_path
+):
+    path = tmp_path / "peaks.fa"
+    own = "ACCGTATTGC" * 4
+    path.write_text(f">c:40-80\n{own}\n>c:0-200\n" + "G" * 200 + "\n>c:190-230\n" + "T" * 40)
+    done = embedder.embed(parse_names(["c:40-80", "c:190-230"]), open_genome(path))
+    for row, dna in enumerate((own, "T" * 40)):
+        np.testing.assert_allclose(done.values[row], naive(toy_esm, dna), atol=1e-5)
+
+
 def test_order_and_company_do_not_change_a_byte(embedder, source):
     rng = np.random.default_rng(0)
     start = rng.integers(0, 3900, 1500)
