@@ -87,7 +87,9 @@ def load(name: str, folder: Path) -> Data:
 
 
 def changed_tasks(plain: Task, variant: str) -> Task:
-    """A pair under a variant; the same for the same seed."""
+    """A pair under a variant; the same for the same seed. A plain pair is as it was."""
+    if variant == "plain":
+        return plain
     return changed(plain, variant, np.random.default_rng([plain.seed, VARIANTS.index(variant)]))
 
 
