@@ -50,7 +50,7 @@ def row_of(task: Task, *, baseline: bool = True) -> Row:
             spread = centred(scores.astype(np.float64))
             equal += spread / max(float(np.abs(spread).mean()), 1e-9)
     row |= agreement(task.truth, found.types[equal.argmax(axis=1)], "equal_")
-    if baseline:
+    if baseline and task.query.counts.nnz:
         row |= agreement(task.truth, linear_baseline(task), "linear_")
     return row
 
