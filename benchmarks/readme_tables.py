@@ -140,8 +140,15 @@ def _headline_accuracies(found: Mapping[str, dict[str, Any]]) -> list[list[str]]
             ("shifted", "the same with peaks of another caller"),
         )
     ]
+    shared = found["annotate"]["pairs"]
     return [
         *rows,
+        [
+            "accuracy / macro-F1 with no peak in common (Schep 2017, 10 types)",
+            _pair(shared["schep2017_shared/share0.0/plain"], ""),
+            f"{_pair(shared['schep2017_shared/share0.0_permuted/plain'], '')} with the embeddings "
+            "permuted",
+        ],
         [
             "accuracy / macro-F1 on PBMCs that nobody tuned on, 12 types by RNA",
             _pair(walk, ""),

@@ -67,6 +67,8 @@ ANNOTATE = {
         }
     },
     "pairs": {
+        "schep2017_shared/share0.0/plain": {"accuracy": 0.86, "macro_f1": 0.81},
+        "schep2017_shared/share0.0_permuted/plain": {"accuracy": 0.2, "macro_f1": 0.1},
         "schep2017_shared/share0.05/plain": {"accuracy": 0.8, "macro_f1": 0.7},
         "granja2019/D6T1>D5T1/plain": {"accuracy": 0.77, "macro_f1": 0.66,
                                        "linear_accuracy": 0.6, "linear_macro_f1": 0.5},
@@ -94,7 +96,9 @@ def test_tables_of_label_transfer_leave_out_what_was_not_run():
     assert lines[3].endswith("types, a quarter of the reads | 0.300 / 0.100 | – | – | – |")
     assert "| 0.810 / 0.780 | 0.700 / 0.690 | 0.050 | – |" in lines[4]
     assert [line.count("|") for line in short_table(ANNOTATE).splitlines()] == [5] * 5
-    assert shared_table(ANNOTATE).splitlines()[2] == "| 5% | 0.800 / 0.700 |"
+    shared = shared_table(ANNOTATE).splitlines()
+    assert shared[2] == "| 0% | 0.860 / 0.810 | 0.200 / 0.100 |"
+    assert shared[3] == "| 5% | 0.800 / 0.700 | – |"
     assert seeds_of(ANNOTATE) == (
         "Mean ± sd over 3 seeds (splits); at most 3,000 cells on either side."
     )
@@ -148,15 +152,16 @@ def test_headline_is_of_the_results():
     ).splitlines()
     assert lines[2].endswith("sets | 0.810 / 0.780 | 0.700 / 0.690 by TF-IDF + LR |")
     assert lines[3].endswith("caller | 0.710 / 0.680 | 0.600 / 0.590 by TF-IDF + LR |")
-    assert lines[4].endswith("by RNA | 0.700 / 0.600 | 0.650 / 0.550 by TF-IDF + LR |")
-    assert lines[5].endswith("| 0.987 / 0.961 | 0.450 / 0.278 with permuted annotations |")
-    assert lines[6].endswith(
+    assert lines[4].endswith("| 0.860 / 0.810 | 0.200 / 0.100 with the embeddings permuted |")
+    assert lines[5].endswith("by RNA | 0.700 / 0.600 | 0.650 / 0.550 by TF-IDF + LR |")
+    assert lines[6].endswith("| 0.987 / 0.961 | 0.450 / 0.278 with permuted annotations |")
+    assert lines[7].endswith(
         "| 0.710 ± 0.020 | 0.660 ± 0.010 by counts of 6-mers, 0.300 ± 0.030 permuted |"
     )
-    assert lines[7].endswith("| 0.91 | 0.48 with random weights |")
-    assert lines[8].endswith("| 4.8 × | Hugging Face, fp32, one peak at a time |")
-    assert lines[9].startswith("| 2,000 peaks looked up among 9,000 | 0.12 s | 16 s with")
-    assert lines[10].endswith("| 1.2 million | 1.3 × a plain way with pandas |")
+    assert lines[8].endswith("| 0.91 | 0.48 with random weights |")
+    assert lines[9].endswith("| 4.8 × | Hugging Face, fp32, one peak at a time |")
+    assert lines[10].startswith("| 2,000 peaks looked up among 9,000 | 0.12 s | 16 s with")
+    assert lines[11].endswith("| 1.2 million | 1.3 × a plain way with pandas |")
 
 
 def test_pictures_are_there_and_small():
