@@ -42,7 +42,8 @@ def written_by_zarr(plan, shard, columns):
     encoded = {}
     store = MemoryStore(encoded)
     for name, values in columns.items():
-        plan.layouts[name].create(store)[plan.shard_slice(shard)] = values
+        array = plan.layouts[name].create(store, attributes={}, named=True)
+        array[plan.shard_slice(shard)] = values
     return {path: encoded[path].to_bytes() for path in plan.shard_files(shard).values()}
 
 
