@@ -37,6 +37,11 @@ class Embeddings:
     digests: NDArray[np.uint8]
     n_fraction: NDArray[np.float32]
 
+    @property
+    def masked(self) -> NDArray[np.bool_]:
+        """Rows without an embedding, which are NaN here."""
+        return np.asarray(np.isnan(self.values).all(axis=1))
+
 
 @dataclass(frozen=True, kw_only=True)
 class Job:

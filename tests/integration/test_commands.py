@@ -32,7 +32,7 @@ def test_help_is_quick_and_lists_the_commands():
 def test_command_names_are_those_of_the_documentation():
     assert set(typer.main.get_command(app).commands) == {
         "atlas", "count", "train", "annotate", "report", "demo", "models", "benchmark",
-        "doctor", "explain", "pretrain",
+        "doctor", "explain", "name", "pretrain",
     }  # fmt: skip
 
 
@@ -113,7 +113,7 @@ def test_benchmark_as_table_and_json(run, toy_esm):
     command = ("benchmark", "--model", toy_esm, "--window", "centre:120", "--seconds", 0.1)
     table = run(*command, "--million-peaks", 2.5)
     assert table.code == 0, table.err
-    for word in ("peaks/s", "share of those (MFU)", "hours for 2.5 M peaks", "1 rank"):
+    for word in ("peaks/s", "share of measured products", "hours for 2.5 M peaks", "1 rank"):
         assert word in table.out
     (found,) = json.loads(run(*command, "--json").out)["runs"]
     assert found["hours"] == pytest.approx(1e6 / found["peaks_per_s"] / 3600)

@@ -98,6 +98,7 @@ def test_quiet_shows_warnings_only(capsys):
 
 def test_only_the_first_rank_speaks(capsys, monkeypatch):
     monkeypatch.setenv("RANK", "1")
+    monkeypatch.setenv("WORLD_SIZE", "2")
     with terminal.progress_bar(1, "embedding") as advance:
         advance(1)
     terminal.warn("odd")
