@@ -31,7 +31,11 @@ from peakatlas.atlas.build.append import append_rows
 from peakatlas.atlas.build.writer import AtlasWriter
 from peakatlas.atlas.storage.cache import is_kept, keep
 from peakatlas.atlas.storage.mirror import mirror_atlas
-from peakatlas.classifier.bundle.folder import read_bundle_files, write_bundle_files
+from peakatlas.classifier.bundle.folder import (
+    FORMAT_VERSION,
+    read_bundle_files,
+    write_bundle_files,
+)
 from peakatlas.engine.dna.fasta import IndexedFasta
 from peakatlas.engine.errors import AtlasError, BundleError, IncompleteAtlasError, PeakAtlasError
 
@@ -246,20 +250,25 @@ def _lost_shards(path: Path, said: tuple[str, ...]) -> int:
 
 def _bundle(root: Path, say: Say) -> None:
     try:
-        settings, _ = read_bundle_files(root / "b")
-        number = int(settings["number"])
+        number = int(read_bundle_files(root / "b")[0].provenance["number"])
     except BundleError:
         number = 0
     for after, arrays in enumerate((OLD, NEW), start=1):
         if number < after:
-            write_bundle_files(root / "b", {"format_version": _version(), "number": after}, arrays)
+            write_bundle_files(root / "b", _settings(after), arrays)
         say(f"bundle {after}")
 
 
-def _version() -> int:
-    from peakatlas.classifier.bundle.folder import FORMAT_VERSION  # noqa: PLC0415
-
-    return FORMAT_VERSION
+def _settings(number: int) -> dict[str, object]:
+    """Settings of a bundle of two types, which says its number."""
+    return {
+        "format": "peakatlas-bundle",
+        "format_version": FORMAT_VERSION,
+        "levels": {"columns": ["type"], "types": [["B", "T"]], "members": [[0, 1]]},
+        "contigs": ["chr1"],
+        "spec": None,
+        "provenance": {"number": number},
+    }
 
 
 def _bundle_faults(root: Path, said: tuple[str, ...]) -> tuple[int, int]:
@@ -268,7 +277,7 @@ def _bundle_faults(root: Path, said: tuple[str, ...]) -> tuple[int, int]:
         settings, arrays = read_bundle_files(root / "b")
     except BundleError:
         return int(wanted > 0), 0
-    number = int(settings["number"])
+    number = int(settings.provenance["number"])
     return int(number < wanted), int(arrays != (OLD, NEW)[number - 1])
 
 
