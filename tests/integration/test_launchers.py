@@ -57,6 +57,12 @@ TASK = textwrap.dedent(
 )
 
 
+pytestmark = pytest.mark.skipif(
+    "PEAKATLAS_TEST_RANKS" not in os.environ,
+    reason="set PEAKATLAS_TEST_RANKS=4 to start that many ranks by each launcher; takes minutes",
+)
+
+
 @pytest.fixture(scope="module")
 def job(tmp_path_factory, toy_esm):
     """Arguments of a build, and an atlas that one process made of the same peaks."""
