@@ -43,6 +43,7 @@ from fault_writer import Job, write_all
 from provenance import provenance
 
 from peakatlas.atlas import Atlas
+from peakatlas.atlas.storage.locks import LOCK_SUFFIX, MARKER_SUFFIX
 from peakatlas.engine.errors import AtlasError
 
 if TYPE_CHECKING:
@@ -154,11 +155,11 @@ def count_rows(path: Path, job: Job, listed_before: int, tally: Tally) -> int:
 
 
 def content(path: Path) -> dict[str, bytes]:
-    """Every file of an atlas but working files; the manifest without its time."""
+    """Every file of an atlas but locks and their markers; the manifest without its time."""
     found = {
         file.relative_to(path).as_posix(): file.read_bytes()
         for file in sorted(path.rglob("*"))
-        if file.is_file() and not file.name.endswith(".lock")
+        if file.is_file() and file.suffix not in {LOCK_SUFFIX, MARKER_SUFFIX}
     }
     if "manifest.json" in found:
         manifest = json.loads(found["manifest.json"])
