@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeVar, cast
 import numpy as np
 
 from peakatlas.atlas.format import opening
-from peakatlas.atlas.format.digests import DigestIndex
+from peakatlas.atlas.format.digests import DigestIndex, known_sequences
 from peakatlas.atlas.format.schema import EMBEDDED, STATES
 from peakatlas.atlas.search.faiss_coordinates import FaissCoordinateIndex
 from peakatlas.atlas.search.lookup import LookupResult, look_up
@@ -385,8 +385,9 @@ class Atlas(Exchange, Summary):
         return self.coordinate_index
 
     def _make_digest_index(self) -> DigestIndex:
-        rows = np.flatnonzero(self.state == EMBEDDED)
-        return DigestIndex(self.digests[rows], rows)
+        digests = self.digests
+        rows = np.flatnonzero((self.state == EMBEDDED) & known_sequences(digests))
+        return DigestIndex(digests if len(rows) == len(self) else digests[rows], rows)
 
     def _once(self, name: str, make: Callable[[], T]) -> T:
         """What was made under this name, made now if it was not; by one thread only."""

@@ -19,6 +19,8 @@ Strand = Literal["forward", "both"]
 
 LARGEST_DIM = 1 << 16
 """Most values of an embedding."""
+UNKNOWN_WINDOW = "unknown"
+"""Window rule of vectors that were made elsewhere: no sequence belongs to them."""
 MAX_N_FRACTION = 0.5
 """Default of `EmbeddingSpec.max_n_fraction`. With the shipped model and 500 real peaks, windows cut
 short by N were nearest to their own whole window in 98 % (N fraction 0.2), 67 % (0.5), 51 % (0.6)
@@ -53,7 +55,8 @@ class EmbeddingSpec:
     strand: Strand = "forward"
     """Forward strand, or the mean of both strands."""
     window: str
-    """Window rule, ``centre:<bp>`` or ``peak:<max bp>:<overlap bp>``; clipped at contig ends."""
+    """Window rule, ``centre:<bp>`` or ``peak:<max bp>:<overlap bp>``; clipped at contig ends. Or
+    `UNKNOWN_WINDOW`."""
     precision: Precision = "bf16"
     """Precision of the forward pass; pooling is always float32."""
     config_sha256: str = ""

@@ -12,6 +12,7 @@ import peakatlas
 ROOMS = ("engine", "atlas", "classifier", "peakatlas")
 WITH_FILES = {
     *(f"peakatlas{module}" for module in peakatlas._MODULE_OF.values()),
+    "peakatlas.atlas.exchange",
     "peakatlas.notebook.tl",
     "peakatlas.notebook.pl",
 }

@@ -7,12 +7,13 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from peakatlas.atlas.format.digests import intervals_digest
+from peakatlas.atlas.format.digests import intervals_digest, known_sequences
 from peakatlas.atlas.format.layout import ARRAY_NAME, INTERVAL_COLUMNS
 from peakatlas.atlas.format.schema import EMBEDDED, MASKED, Plan, wrong_rows
 from peakatlas.engine.dna.windows import window_digests
 from peakatlas.engine.errors import AtlasError, PeakAtlasError
 from peakatlas.engine.intervals.table import Intervals
+from peakatlas.engine.spec import UNKNOWN_WINDOW
 
 from .faults import Fault
 
@@ -149,6 +150,8 @@ def check_sequences(
     source : SequenceSource
         Genome, or FASTA of peaks.
     """
+    if rows.plan.spec.window == UNKNOWN_WINDOW:
+        return
     try:
         wanted = window_digests(intervals, source, rows.plan.spec.window)
     except PeakAtlasError as error:
@@ -156,7 +159,9 @@ def check_sequences(
         return
     for shard in range(rows.plan.n_shards):
         at = rows.plan.shard_slice(shard)
-        differ = np.flatnonzero((rows.read("digest", at) != wanted[at]).any(axis=1)) + at.start
+        held = rows.read("digest", at)
+        other = (held != wanted[at]).any(axis=1) & known_sequences(held)
+        differ = np.flatnonzero(other) + at.start
         if len(differ):
             names = ", ".join(intervals.take(differ[:_SHOWN]).names())
             what = (
@@ -225,8 +230,8 @@ def _shard_faults(rows: SegmentRows, shard: int) -> Iterator[Fault]:
     if len(wrong):
         what = f"{len(wrong)} row(s) do not fit their state ({_shown(wrong + first)})"
         yield Fault(file=embedding, what=what, kind="shard")
-    share = columns["n_fraction"]
-    outside = np.flatnonzero(~((share >= 0) & (share <= 1)))
+    share, known = columns["n_fraction"], known_sequences(columns["digest"])
+    outside = np.flatnonzero(np.where(known, ~((share >= 0) & (share <= 1)), ~np.isnan(share)))
     if len(outside):
         what = f"{len(outside)} row(s) are not from 0 to 1 ({_shown(outside + first)})"
         yield Fault(file=f"{rows.name}/{names['n_fraction']}", what=what, kind="shard")

@@ -72,6 +72,21 @@ def intervals_digest(intervals: Intervals) -> str:
     return digest.hexdigest()
 
 
+def known_sequences(digests: NDArray[np.uint8]) -> NDArray[np.bool_]:
+    """Which rows have a sequence: those of vectors made elsewhere have a digest of zeros.
+
+    Parameters
+    ----------
+    digests : uint8, shape (n, 16)
+
+    Returns
+    -------
+    bool, shape (n,)
+    """
+    high, low = _halves(digests)
+    return np.logical_or(high, low)
+
+
 class DigestIndex:
     """Rows by the digest of their sequence, exact.
 
@@ -85,8 +100,14 @@ class DigestIndex:
 
     def __init__(self, digests: NDArray[np.uint8], rows: NDArray[np.int64]) -> None:
         high, low = _halves(digests)
-        order = np.lexsort((low, high))
-        self._high, self._low, self._rows = high[order], low[order], rows[order]
+        order = np.argsort(high)
+        ranked = high[order]
+        # Digests are as good as random: equal halves are mostly equal digests, and few.
+        alike = np.concatenate([[False], ranked[1:] == ranked[:-1], [False]])
+        at = np.flatnonzero(alike[1:] | alike[:-1])
+        same = order[at]
+        order[at] = same[np.lexsort((rows[same], low[same], ranked[at]))]
+        self._high, self._low, self._rows = ranked, low[order], rows[order]
 
     def find(self, digests: NDArray[np.uint8]) -> NDArray[np.int64]:
         """Lowest row that has each digest, -1 where none has.

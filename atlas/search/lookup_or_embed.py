@@ -14,6 +14,7 @@ from peakatlas.atlas.derive.ordering import sorted_unique
 from peakatlas.engine.dna.windows import window_digests
 from peakatlas.engine.errors import AtlasError
 from peakatlas.engine.intervals.overlap import contig_codes
+from peakatlas.engine.spec import UNKNOWN_WINDOW
 
 from .lookup import EMBEDDED_NOW, EXACT, MISSING, SEQUENCE, LookupResult
 
@@ -137,7 +138,7 @@ def find_rows(
         If `max_offset` is negative.
     """
     found = atlas.lookup(peaks, max_offset=max_offset, index=index)
-    if source is None:
+    if source is None or atlas.spec.window == UNKNOWN_WINDOW:
         return found
     _check_build(atlas, source, peaks, digests=False)
     rest = np.flatnonzero((found.tier != EXACT) & _has_contig(source, peaks))

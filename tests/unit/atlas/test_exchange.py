@@ -53,3 +53,31 @@ def test_anndata_holds_embeddings_and_goes_through_a_file(atlas, tmp_path):
 def test_rows_outside_are_refused(atlas, row):
     with pytest.raises(AtlasError, match=f"row {row} is outside 0 … 9 of"):
         atlas.to_anndata([0, row])
+
+
+def test_xarray_reads_the_rows_that_are_selected(atlas, monkeypatch):
+    xarray = pytest.importorskip("xarray", reason="xarray is not installed")
+    taken, gather = [], atlas.gather
+    monkeypatch.setattr(atlas, "gather", lambda rows: taken.append(list(rows)) or gather(rows))
+    found = atlas.to_xarray()
+    assert isinstance(found, xarray.Dataset)
+    assert dict(found.sizes) == {"row": 10, "dim": atlas.dim}
+    assert not taken
+    some = found.isel(row=[7, 3, 3], dim=slice(2, 5))
+    np.testing.assert_array_equal(some.embedding.values, gather([7, 3, 3])[:, 2:5])
+    assert {row for rows in taken for row in rows} == {3, 7}
+    np.testing.assert_array_equal(found.embedding[4].values, gather([4])[0])
+    np.testing.assert_array_equal(found.embedding.values, gather(np.arange(10)))
+
+
+def test_xarray_knows_intervals_states_and_provenance(atlas):
+    pytest.importorskip("xarray", reason="xarray is not installed")
+    found, frame = atlas.to_xarray(), atlas.to_frame()
+    for name in ("chrom", "start", "end", "n_fraction"):
+        assert found[name].values.tolist() == frame[name].tolist()
+    assert found.state.values.tolist() == atlas.state.tolist()
+    assert found.state.attrs["flag_meanings"] == "absent embedded masked"
+    chosen = found.isel(row=np.flatnonzero(found.chrom == "chr2"))
+    assert chosen.start.values.tolist() == frame["start"][frame["chrom"] == "chr2"].tolist()
+    assert found.attrs["model"]["licence"] == "MIT"
+    assert found.attrs["spec"] == atlas.spec.to_json()
