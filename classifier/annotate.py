@@ -156,7 +156,11 @@ def annotate(  # noqa: PLR0913 - options are keyword-only
         ``var["peakatlas_tier"]`` (what served each peak), ``obsm["X_peakatlas"]`` (axes that
         reference and query share), ``obsm["peakatlas_probabilities"]`` (one column a type, in the
         order of ``uns["peakatlas"]["types"]``), for a bundle of several levels
-        ``obs["peakatlas_label_<column>"]`` and ``["peakatlas_confidence_<column>"]`` of each, and
+        ``obs["peakatlas_label_<column>"]`` and ``["peakatlas_confidence_<column>"]`` of each, for
+        one with terms of the Cell Ontology ``obs["peakatlas_term_id"]`` (of the label),
+        ``["peakatlas_set_term"]`` and ``["peakatlas_set_term_id"]`` (the nearest term above all
+        types of the set) and, where the query has none, ``["cell_type_ontology_term_id"]`` (the
+        label's, for an uncertain cell the set's, or "unknown"), and
         ``uns["peakatlas"]`` (provenance as JSON text: ``"record"``, and under ``"inputs"`` the
         paths that were given; reference cells on the same axes; ``"markers"``: the
         `marker_elements` of each type; ``"verdicts"``: a table of types, see
@@ -321,6 +325,7 @@ def _record(
         "spec": None if bundle.spec is None else bundle.spec.to_json(),
         "spec_digest": None if bundle.spec is None else bundle.spec.digest,
         "method": bundle.method,
+        "ontology": None if bundle.ontology is None else bundle.ontology.to_json(),
         "bundle": bundle.provenance,
         "held_out": bundle.held_out,
     }

@@ -9,6 +9,9 @@ import numpy as np
 import pandas as pd
 
 from peakatlas.classifier.counts.labels import UNASSIGNED
+from peakatlas.classifier.counts.written import SCHEMA_COLUMN, TERM_COLUMNS
+from peakatlas.classifier.ontology.back_off import set_terms, term_names
+from peakatlas.classifier.ontology.mapping import UNKNOWN
 from peakatlas.classifier.trust.rejection import (
     LevelLabels,
     Limits,
@@ -86,7 +89,21 @@ class CellLabels:
             labels = pd.Categorical(self.levels[level].labels, [*kinds, UNASSIGNED])
             found[f"peakatlas_label_{level}"] = labels
             found[f"peakatlas_confidence_{level}"] = self.levels[level].confidence
-        return found
+        return found if bundle.ontology is None else found.assign(**self._terms(bundle))
+
+    def _terms(self, bundle: Bundle) -> dict[str, pd.Categorical[Any]]:
+        """Columns of terms of the Cell Ontology; see `annotate`."""
+        ids = bundle.term_ids
+        label = np.where(self.reason == "", np.asarray(ids)[self.best], UNKNOWN)
+        back_off = set_terms(self.sets, ids)
+        back_off[np.isin(self.reason, ("novel", "empty"))] = UNKNOWN
+        schema = np.where(self.reason == "uncertain", back_off, label)
+        columns = (*TERM_COLUMNS, SCHEMA_COLUMN)
+        values = (label, term_names(back_off), back_off, schema)
+        return {
+            name: pd.Categorical(np.asarray(value, object))
+            for name, value in zip(columns, values, strict=True)
+        }
 
 
 def label_cells(

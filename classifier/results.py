@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import anndata as ad
 import h5py  # type: ignore[import-untyped]
 
-from peakatlas.classifier.counts.written import UNS_KEY, keyed, result_columns
+from peakatlas.classifier.counts.written import SCHEMA_COLUMN, UNS_KEY, keyed, result_columns
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -28,7 +28,7 @@ class Results:
     """All that is written of an annotation."""
 
     obs: pd.DataFrame
-    """One row a cell; its columns are those of `OBS_COLUMNS`, then those of levels."""
+    """One row a cell; its columns are those of `OBS_COLUMNS`, then those of levels and of terms."""
     tiers: pd.Categorical[Any]
     """What served each peak, shape (n_peaks,)."""
     embedding: NDArray[np.float32]
@@ -48,12 +48,15 @@ class Results:
             What stands in all names in the place of ``peakatlas``.
         """
         adata.obs = adata.obs.drop(columns=result_columns(adata, key))
+        own = SCHEMA_COLUMN in adata.obs
         for name in self.obs:
-            adata.obs[keyed(str(name), key)] = self.obs[name].array
+            if name != SCHEMA_COLUMN or not own:
+                adata.obs[keyed(str(name), key)] = self.obs[name].array
         adata.var[keyed(TIER_KEY, key)] = self.tiers
         adata.obsm[keyed(EMBEDDING_KEY, key)] = self.embedding
         adata.obsm[keyed(PROBABILITIES_KEY, key)] = self.probabilities
-        adata.uns[key] = self.uns
+        wrote = not own and SCHEMA_COLUMN in self.obs
+        adata.uns[key] = {**self.uns, **({"schema_column": SCHEMA_COLUMN} if wrote else {})}
 
     def write_copy(self, adata: ad.AnnData, source: str | Path, out: str | Path) -> None:
         """Write a copy of an h5ad file with the results; its counts are not read.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,7 +11,12 @@ import numpy as np
 from peakatlas.classifier.bundle.bundle import METHODS, Bundle, Method
 from peakatlas.classifier.bundle.reference_files import own_dna
 from peakatlas.classifier.bundle.versions import versions
-from peakatlas.classifier.counts.references import JoinedCounts, LabelledSet, join
+from peakatlas.classifier.counts.references import (
+    JoinedCounts,
+    LabelledSet,
+    join,
+    read_references,
+)
 from peakatlas.classifier.counts.registry import Sources, resolve
 from peakatlas.classifier.models.protocol import Cells
 from peakatlas.classifier.training.labeller import LabellerOptions, fit_labeller
@@ -22,16 +27,18 @@ from peakatlas.engine.errors import CountsError
 from peakatlas.engine.run.progress import counter
 
 from .query import LEAST_SHARED
+from .reference_terms import with_lineages, with_terms
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from numpy.typing import NDArray
 
     from peakatlas.atlas.atlas import Atlas
     from peakatlas.classifier.counts.levels import Levels
-    from peakatlas.classifier.counts.references import Reference
+    from peakatlas.classifier.counts.references import LabelledCells, Reference
     from peakatlas.classifier.counts.registry import ResolvedValues
+    from peakatlas.classifier.ontology.mapping import OntologyMapping
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,12 +50,20 @@ class TrainOptions:
     alone."""
     max_cells: int = 20_000
     """Reference cells that a bundle keeps, at most."""
+    ontology: bool = False
+    """Whether labels are mapped to terms of the Cell Ontology, and joined where they name one."""
+    label_terms: Mapping[str, str] = field(default_factory=dict)
+    """Ids of labels that names and synonyms do not give, such as ``{"Mono": "CL:0000576"}``."""
+    lineages: bool = False
+    """Whether a level of lineages, found by the ontology, stands above the types."""
 
     def __post_init__(self) -> None:
         if self.method not in METHODS:
             raise ValueError(f"method must be one of {', '.join(METHODS)}, not {self.method!r}")
         if self.max_cells < 100:
             raise ValueError(f"max_cells must be 100 or more, not {self.max_cells}")
+        if (self.label_terms or self.lineages) and not self.ontology:
+            raise ValueError("label_terms and lineages need ontology=True")
 
 
 def train(  # noqa: PLR0913 - options are keyword-only
@@ -103,8 +118,8 @@ def train(  # noqa: PLR0913 - options are keyword-only
     CountsError, IntervalError
         If a reference cannot be used.
     LabelsError
-        If labels are absent, too few, not nested, or called like peakatlas's own; or a reference
-        lacks a column.
+        If labels are absent, too few, not nested, or called like peakatlas's own; a reference
+        lacks a column; or an id of `TrainOptions.label_terms` cannot be used.
 
     Examples
     --------
@@ -118,8 +133,10 @@ def train(  # noqa: PLR0913 - options are keyword-only
     sources = sources or Sources()
     columns = [labels_key] if isinstance(labels_key, str) else list(labels_key)
     say("reading the reference")
-    labelled = LabelledSet.read(reference, columns, batch_key, layer=layer, use_raw=use_raw)
-    for note in _notes(labelled):
+    parts = read_references(reference, columns, batch_key, layer, use_raw)
+    parts, named, mapping = _in_terms(parts, columns, options)
+    labelled = LabelledSet.of(parts, named)
+    for note in [*_notes(labelled), *(mapping.describe() if mapping else [])]:
         say(note)
     rows = labelled.sample(options.max_cells, seed)
     joined = join(labelled, labelled.named(sources, atlas), rows)
@@ -137,6 +154,7 @@ def train(  # noqa: PLR0913 - options are keyword-only
         spec=None if atlas is None else atlas.spec,
         method=options.method,
         held_out=held_out,
+        ontology=mapping,
         provenance={
             **_provenance(labelled, joined, columns, batch_key),
             "tiers": found.tiers(),
@@ -176,6 +194,16 @@ def calibration_warnings(held_out: dict[str, Any]) -> list[str]:
         f"The confidence of held-out reference cells is off by {gap:.2f} in the mean. Read it as "
         "an order, not as a probability, or train with more cells of the rare types."
     ]
+
+
+def _in_terms(
+    parts: tuple[LabelledCells, ...], columns: list[str], options: TrainOptions
+) -> tuple[tuple[LabelledCells, ...], list[str], OntologyMapping | None]:
+    """References, their label columns, and what the ontology says of the labels, if asked."""
+    if not options.ontology:
+        return parts, columns, None
+    parts, mapping = with_terms(parts, options.label_terms)
+    return with_lineages(parts, columns, mapping) if options.lineages else (parts, columns, mapping)
 
 
 def _notes(labelled: LabelledSet) -> list[str]:

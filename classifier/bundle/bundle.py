@@ -13,6 +13,7 @@ from safetensors.numpy import load as load_arrays
 from safetensors.numpy import save as save_arrays
 
 from peakatlas.classifier.counts.levels import Levels
+from peakatlas.classifier.ontology.mapping import UNKNOWN, OntologyMapping
 from peakatlas.engine.errors import BundleError, SpecMismatchError
 from peakatlas.engine.intervals.table import Intervals
 from peakatlas.engine.summary import Summary, listed
@@ -65,12 +66,17 @@ class Bundle(Summary):
     """How well held-out reference cells were labelled; see `held_out_scores`."""
     provenance: dict[str, Any]
     """What the bundle was trained on, how, and with which software."""
+    ontology: OntologyMapping | None = None
+    """Terms of the Cell Ontology that the types are; None where it was not asked for."""
 
     def _summary(self) -> tuple[str, dict[str, object]]:
         made, spec = self.provenance, self.spec
         return f"Bundle of {len(self.types)} cell types", {
             "types": listed(self.types),
             "levels": listed(self.levels.columns) if len(self.levels.columns) > 1 else None,
+            "ontology": None
+            if self.ontology is None
+            else f"{len(set(self.types) & set(self.ontology.terms))} of {len(self.types)} types",
             "reference": made.get("reference"),
             "cells": made.get("cells"),
             "peaks": len(self.peaks),
@@ -84,6 +90,13 @@ class Bundle(Summary):
     def types(self) -> tuple[str, ...]:
         """Cell types of the finest level, sorted."""
         return self.levels.finest
+
+    @property
+    def term_ids(self) -> tuple[str, ...]:
+        """Cell Ontology id of each of `types`, "unknown" where there is none."""
+        if self.ontology is None:
+            return (UNKNOWN,) * len(self.types)
+        return tuple(self.ontology.ids(self.types))
 
     def check_atlas(self, atlas: Atlas | None) -> None:
         """Refuse an atlas whose embeddings the bundle was not trained on.
@@ -169,6 +182,7 @@ def _settings(bundle: Bundle) -> dict[str, Any]:
         "method": bundle.method,
         "held_out": bundle.held_out,
         "provenance": bundle.provenance,
+        "ontology": None if bundle.ontology is None else bundle.ontology.to_json(),
     }
 
 
@@ -191,4 +205,7 @@ def _restore(settings: BundleSettings, arrays: Mapping[str, NDArray[Any]]) -> Bu
         method=settings.method,
         held_out=settings.held_out,
         provenance=settings.provenance,
+        ontology=None
+        if settings.ontology is None
+        else OntologyMapping.from_json(msgspec.to_builtins(settings.ontology)),
     )

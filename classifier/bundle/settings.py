@@ -25,6 +25,8 @@ from peakatlas.engine.spec import EmbeddingSpec
 Codes = list[Annotated[int, Meta(ge=0, le=1 << 31)]]
 ArraysFile = Annotated[str, Meta(pattern=r"^arrays[0-9a-f-]{0,40}\.safetensors\Z")]
 
+TermId = Annotated[str, Meta(pattern=r"^CL:[0-9]{7}\Z")]
+
 
 class LevelsDocument(Document):
     """Cell types, coarse to fine; see `Levels`."""
@@ -45,6 +47,16 @@ class LevelsDocument(Document):
         return ""
 
 
+class OntologyDocument(Document):
+    """Labels as terms of the Cell Ontology; see `OntologyMapping`."""
+
+    edition: Text
+    terms: dict[Text, TermId]
+    unmapped: list[Text] = msgspec.field(default_factory=list)
+    joined: dict[Text, Text] = msgspec.field(default_factory=dict)
+    apart: list[TermId] = msgspec.field(default_factory=list)
+
+
 class BundleSettings(Document):
     """``bundle.json``."""
 
@@ -60,6 +72,7 @@ class BundleSettings(Document):
     batches: list[Text] = msgspec.field(default_factory=list)
     method: Text = "default"
     held_out: dict[str, Any] = msgspec.field(default_factory=dict)
+    ontology: OntologyDocument | None = None
 
     def embedding_spec(self) -> EmbeddingSpec | None:
         """Identity of the embeddings; None where the bundle was trained without an atlas.

@@ -105,20 +105,32 @@ class LabelledSet:
             If labels are absent, too few, not nested or called like peakatlas's own; if a
             reference lacks a column.
         """
-        given = [data] if isinstance(data, str | Path | ad.AnnData | CellCounts) else list(data)
-        if not given:
-            raise LabelsError("no reference was given. Give at least one labelled data set.")
-        counts = _distinct([read_counts(each, layer=layer, use_raw=use_raw) for each in given])
-        parts = tuple(_labelled(each, columns, batch_key, len(counts) > 1) for each in counts)
+        return cls.of(read_references(data, columns, batch_key, layer, use_raw), columns)
+
+    @classmethod
+    def of(cls, parts: Sequence[LabelledCells], columns: Sequence[str]) -> LabelledSet:
+        """References that were read, their labels checked and put together.
+
+        Parameters
+        ----------
+        parts : sequence of LabelledCells
+        columns : sequence of str
+            What the labels of each part stand for, one a level.
+
+        Raises
+        ------
+        LabelsError
+            If labels are too few, not nested or called like peakatlas's own.
+        """
         stacked = [np.concatenate([p.labels[i] for p in parts]) for i in range(len(columns))]
-        where = ", ".join(each.source for each in counts)
+        where = ", ".join(part.counts.source for part in parts)
         for column, labels in zip(columns, stacked, strict=True):
             check_labels(labels, f"{where}: obs[{column!r}]")
         levels = Levels.find(columns, stacked)
         names, batches = np.unique(np.concatenate([p.batches for p in parts]), return_inverse=True)
         finest = stacked[list(columns).index(levels.columns[-1])]
         return cls(
-            parts=parts,
+            parts=tuple(parts),
             levels=levels,
             types=np.searchsorted(np.asarray(levels.finest), finest).astype(np.int64),
             batch_names=tuple(map(str, names)),
@@ -179,6 +191,21 @@ class LabelledSet:
             }
             for part in self.parts
         ]
+
+
+def read_references(
+    data: Reference | Sequence[Reference],
+    columns: Sequence[str],
+    batch_key: str | None,
+    layer: str | None = None,
+    use_raw: bool = False,
+) -> tuple[LabelledCells, ...]:
+    """Read references one by one; takes and raises the same as `LabelledSet.read`."""
+    given = [data] if isinstance(data, str | Path | ad.AnnData | CellCounts) else list(data)
+    if not given:
+        raise LabelsError("no reference was given. Give at least one labelled data set.")
+    counts = _distinct([read_counts(each, layer=layer, use_raw=use_raw) for each in given])
+    return tuple(_labelled(each, columns, batch_key, len(counts) > 1) for each in counts)
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)

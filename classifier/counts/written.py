@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import warnings
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import anndata as ad
@@ -30,6 +31,10 @@ OBS_COLUMNS = (
     "peakatlas_verdict",
 )
 """Columns of `obs` that every annotation writes."""
+TERM_COLUMNS = ("peakatlas_term_id", "peakatlas_set_term", "peakatlas_set_term_id")
+"""Columns of `obs` that an annotation by a bundle with terms of the Cell Ontology writes."""
+SCHEMA_COLUMN = "cell_type_ontology_term_id"
+"""The same, where the query has no such column of its own: as CELLxGENE's schema has it."""
 VAR_COLUMNS = ("peakatlas_tier",)
 OBSM_KEYS = ("X_peakatlas", "X_peakatlas_tsne", "peakatlas_probabilities")
 UNS_KEY = "peakatlas"
@@ -60,9 +65,24 @@ def result_columns(adata: ad.AnnData, key: str = UNS_KEY) -> list[str]:
         See `keyed`.
     """
     levels = _levels(adata.uns.get(key))
-    names = (*OBS_COLUMNS, *(f"{start}{level}" for start in _OF_LEVEL for level in levels))
+    names = [*OBS_COLUMNS, *TERM_COLUMNS]
+    names += [f"{start}{level}" for start in _OF_LEVEL for level in levels]
     ours = {keyed(name, key) for name in names}
+    if wrote_schema_column(adata, key):
+        ours.add(SCHEMA_COLUMN)
     return [name for name in adata.obs if name in ours]
+
+
+def wrote_schema_column(adata: ad.AnnData, key: str = UNS_KEY) -> bool:
+    """Whether an earlier annotation wrote `SCHEMA_COLUMN`; else it is the user's.
+
+    Parameters
+    ----------
+    adata : AnnData
+    key : str
+    """
+    kept = adata.uns.get(key)
+    return isinstance(kept, Mapping) and kept.get("schema_column") == SCHEMA_COLUMN
 
 
 def fresh_copy(adata: ad.AnnData) -> ad.AnnData:

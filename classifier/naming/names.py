@@ -13,9 +13,9 @@ from sklearn.neighbors import NearestNeighbors
 from sklearn.preprocessing import normalize
 
 from peakatlas.classifier.alignment.joint_space import JointSpace
+from peakatlas.classifier.ontology.lineages import lineage_of
 from peakatlas.engine.errors import CountsError, LabelsError
 
-from .lineages import lineage_of
 from .scores import term_scores
 
 if TYPE_CHECKING:

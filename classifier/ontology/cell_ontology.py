@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import gzip
 import json
+from collections import Counter
 from dataclasses import dataclass
+from difflib import get_close_matches
 from functools import cache, cached_property
 from importlib.resources import files
 from typing import TYPE_CHECKING, Any
@@ -14,6 +16,9 @@ from peakatlas.engine.errors import LabelsError
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping, Sequence
 
+SAY_NOTHING = ("CL:0000000", "CL:0000255")
+"""Cell and eukaryotic cell: true of everything. CELLxGENE's schema refuses the second."""
+LEAST_LIKE = 0.75
 _FILE = "cell_ontology.json.gz"
 
 
@@ -78,10 +83,22 @@ class CellOntology:
         among = self._by_synonym.get(wanted, ())
         return among[0] if len(among) == 1 else None
 
-    def common_ancestor(self, terms: Collection[str]) -> str | None:
-        """The narrowest term that is at or above all given ones; None where there is none.
+    def near(self, name: str) -> str:
+        """The term with the name most like this one, as ``label, id``; "" where none is like it.
 
-        Of several equally narrow ones, the first by id.
+        For people to decide on: a like name may be that of another type.
+        """
+        wanted = " ".join(name.split()).casefold()
+        names = [*self._by_label, *self._by_synonym]
+        found = get_close_matches(wanted, names, n=1, cutoff=LEAST_LIKE)
+        terms = [self.find(each) for each in found]
+        return next((f"{self.label(term)}, {term}" for term in terms if term), "")
+
+    def common_ancestor(self, terms: Collection[str]) -> str | None:
+        """The narrowest term that is at or above all given ones; None where only "cell" is.
+
+        Of several that are above no other, the one with the most broader terms, then the one with
+        the fewest narrower ones.
 
         Raises
         ------
@@ -90,12 +107,16 @@ class CellOntology:
         """
         shared = frozenset.intersection(*(self.ancestors(term) for term in terms))
         above = {broad for term in shared for broad in self.ancestors(term) - {term}}
-        return min(shared - above, default=None)
+        narrowest = shared - above - set(SAY_NOTHING)
+        return min(narrowest, key=self._breadth, default=None)
 
     def leaves(self, terms: Sequence[str]) -> list[str]:
         """Those of the terms that are above no other of them, in their order."""
         above = {broad for term in terms for broad in self.ancestors(term) - {term}}
         return [term for term in terms if term not in above]
+
+    def _breadth(self, term: str) -> tuple[int, int, str]:
+        return -len(self.ancestors(term)), self._narrower[term], term
 
     def _term(self, term: str) -> Mapping[str, Any]:
         if term not in self.terms:
@@ -110,6 +131,11 @@ class CellOntology:
         if term not in self.terms:
             return None
         return self.terms[term].get("replaced_by", term) or None
+
+    @cached_property
+    def _narrower(self) -> Counter[str]:
+        """How many terms each is at or above."""
+        return Counter(broad for term in self.terms for broad in self.ancestors(term))
 
     @cached_property
     def _in_use(self) -> dict[str, Mapping[str, Any]]:

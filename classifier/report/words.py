@@ -205,6 +205,9 @@ def _train_command(record: Mapping[str, Any], bundle: str, atlas: str | None) ->
         f"--{name.replace('_', '-')}" for name in ("match_contigs", "use_raw") if read.get(name)
     ]
     words += ["--method", str(options["method"])] if options.get("method") == "network" else []
+    words += ["--ontology"] if options.get("ontology") else []
+    words += ["--labels-table", "labels.tsv"] if options.get("label_terms") else []
+    words += ["--lineages"] if options.get("lineages") else []
     words += ["--seed", str(made["seed"])] if made.get("seed") else []
     return shlex.join([*words, "-o", bundle])
 

@@ -106,3 +106,32 @@ def _check_facts(facts):
     assert facts["levels"] == {"kind": ["round", "square"], "cell_type": ["alpha", "beta", "gamma"]}
     assert sum(sum(each.values()) for each in facts["cells_by_batch"].values()) == 120
     assert set(facts["held_out"]["by_batch"]) == set(facts["cells_by_batch"])
+
+
+TABLE = "# mine\nalpha\tCL:0000624\nbeta\tCL:0000625\n"
+
+
+def test_types_in_the_words_of_the_ontology(run, world, tmp_path):
+    (tmp_path / "labels.tsv").write_text(TABLE)
+    words = ("train", world / "reference.h5ad", "--labels", "cell_type", "--labels-table",
+             tmp_path / "labels.tsv", "-o", tmp_path / "bundle")  # fmt: skip
+    done = run(*words)
+    assert done.code == 0, done.err
+    assert "2 of 3 labels are terms of the Cell Ontology v" in done.err
+    assert "no term of the Cell Ontology is called 'gamma'" in done.err
+    shown = {line.split()[0]: line.split()[1] for line in done.out.splitlines() if line.split()}
+    assert (shown["alpha"], shown["beta"], shown["gamma"]) == (
+        "CL:0000624", "CL:0000625", "unknown")  # fmt: skip
+    done = run("annotate", world / "query.h5ad", "--bundle", tmp_path / "bundle", "-o",
+               tmp_path / "o.h5ad", "--report", tmp_path / "r.html")  # fmt: skip
+    assert done.code == 0, done.err
+    found = ad.read_h5ad(tmp_path / "o.h5ad").obs["cell_type_ontology_term_id"]
+    assert set(found) <= {"CL:0000624", "CL:0000625", "CL:0000791", "unknown"}
+    assert (found == "CL:0000624").sum() > 5
+
+
+def test_a_bad_line_of_the_table_is_named(run, world, tmp_path):
+    (tmp_path / "labels.tsv").write_text("alpha CL:0000624\n")
+    done = run("train", world / "reference.h5ad", "--labels", "cell_type", "--labels-table",
+               tmp_path / "labels.tsv", "-o", tmp_path / "bundle")  # fmt: skip
+    assert done.code == 1 and "labels.tsv line 1: 'alpha CL:0000624' is no label" in done.err

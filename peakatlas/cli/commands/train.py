@@ -35,6 +35,8 @@ if TYPE_CHECKING:
 
 app = typer.Typer()
 
+ONTOLOGY = "Cell Ontology"
+"""Heading of the options that map types to it."""
 MOST_BATCHES_SHOWN = 4
 MOST_MISTAKES_SHOWN = 2
 
@@ -47,7 +49,9 @@ MOST_MISTAKES_SHOWN = 2
     "-o bundle/\n"
     "peakatlas train ref1.h5ad ref2.h5ad --labels coarse_type,cell_type --batch-key donor "
     "--atlas atlas.zarr -o bundle/\n"
-    "peakatlas train reference.h5ad --labels cell_type -o bundle/",
+    "peakatlas train reference.h5ad --labels cell_type -o bundle/\n"
+    "peakatlas train ref1.h5ad ref2.h5ad --labels cell_type --ontology --labels-table labels.tsv "
+    "-o bundle/",
 )
 def train(
     references: Annotated[
@@ -80,6 +84,32 @@ def train(
             help="Column of obs with the batch, such as the donor; each file is one by itself.",
         ),
     ] = None,
+    ontology: Annotated[
+        bool,
+        typer.Option(
+            "--ontology",
+            help="Map types to the Cell Ontology by names and synonyms; types of one term are one.",
+            rich_help_panel=ONTOLOGY,
+        ),
+    ] = False,
+    labels_table: Annotated[
+        Path | None,
+        typer.Option(
+            "--labels-table",
+            metavar="TABLE",
+            help="Ids of types that have other names: a type, a tab and an id (CL:0000623) a "
+            "line. Implies --ontology.",
+            rich_help_panel=ONTOLOGY,
+        ),
+    ] = None,
+    lineages: Annotated[
+        bool,
+        typer.Option(
+            "--lineages",
+            help="Add a level above the types: the lineage of each. Implies --ontology.",
+            rich_help_panel=ONTOLOGY,
+        ),
+    ] = False,
     atlas: AtlasOption = None,
     genome: GenomeOption = None,
     max_offset: MaxOffsetOption = None,
@@ -104,12 +134,19 @@ def train(
     columns = [name.strip() for name in labels.split(",") if name.strip()]
     if not columns or len(set(columns)) < len(columns):
         raise typer.BadParameter("name each column once", param_hint="--labels")
-    check_apart([out], [references, atlas, genome, chain])
+    check_apart([out], [references, labels_table, atlas, genome, chain])
     if (out / SETTINGS_FILE).exists() and not force:
         raise BundleError(f"{out} holds a bundle. Give --force to replace it, or another folder.")
     from peakatlas.classifier.counts.registry import Sources  # noqa: PLC0415
+    from peakatlas.classifier.ontology.mapping import read_label_table  # noqa: PLC0415
     from peakatlas.classifier.train import TrainOptions, calibration_warnings  # noqa: PLC0415
 
+    options = TrainOptions(
+        method=method,
+        ontology=ontology or lineages or labels_table is not None,
+        label_terms={} if labels_table is None else read_label_table(labels_table),
+        lineages=lineages,
+    )
     with opened_atlas(atlas) as opened, steps() as begin:
         sources = Sources(
             genome=genome,
@@ -126,12 +163,14 @@ def train(
             layer=layer,
             use_raw=use_raw,
             sources=sources,
-            options=TrainOptions(method=method),
+            options=options,
             seed=seed,
             progress=begin,
         )
     for text in calibration_warnings(bundle.held_out):
         warn(text)
+    if bundle.ontology is not None and bundle.ontology.unmapped:
+        warn(bundle.ontology.not_found())
     bundle.save(out)
     print_facts(_facts(bundle, out, as_json=as_json), as_json=as_json)
     if not as_json:
@@ -142,6 +181,8 @@ def _facts(bundle: peakatlas.Bundle, out: Path, *, as_json: bool) -> dict[str, A
     known = bundle.provenance
     facts: dict[str, Any] = {"path": str(out), "types": list(bundle.types)}
     facts |= {name: known[name] for name in ("cells", "peaks", "tiers")}
+    if bundle.ontology is not None:
+        facts["ontology"] = bundle.ontology.to_json() if as_json else _terms(bundle)
     if known["empty_cells"]:
         facts["cells without counts, left out"] = known["empty_cells"]
     if as_json:
@@ -161,14 +202,21 @@ def _facts(bundle: peakatlas.Bundle, out: Path, *, as_json: bool) -> dict[str, A
     return facts | {"types": len(bundle.types)} | scores
 
 
+def _terms(bundle: peakatlas.Bundle) -> str:
+    found = sum(term != "unknown" for term in bundle.term_ids)
+    return f"{found} of {len(bundle.types)} types have a term"
+
+
 def _print_types(bundle: peakatlas.Bundle) -> None:
     """Print the types, the weakest first, with what they were mistaken for."""
     by_type, by_batch = bundle.held_out["by_type"], bundle.provenance["cells_by_batch"]
     verdicts = {each["type"]: each["words"] for each in bundle.held_out.get("verdicts", ())}
+    terms = dict(zip(bundle.types, bundle.term_ids, strict=True))
     batches = list(by_batch) if 1 < len(by_batch) <= MOST_BATCHES_SHOWN else []
     rows = [
         [
             name,
+            *([terms[name]] if bundle.ontology is not None else []),
             f"{bundle.provenance['cells_by_type'][name]:,}",
             *(f"{by_batch[batch].get(name, 0):,}" for batch in batches),
             f"{by_type[name]['f1']:.2f}" if name in by_type else "–",
@@ -178,7 +226,8 @@ def _print_types(bundle: peakatlas.Bundle) -> None:
         for name in sorted(bundle.types, key=lambda name: by_type.get(name, {"f1": 1})["f1"])
     ]
     print()
-    print_table(["type", "cells", *batches, "held-out F1", "verdict", "mistaken for"], rows)
+    term = ["term"] if bundle.ontology is not None else []
+    print_table(["type", *term, "cells", *batches, "held-out F1", "verdict", "mistaken for"], rows)
 
 
 def _mistakes(scores: Mapping[str, Any]) -> str:

@@ -5,7 +5,7 @@ import pytest
 
 import peakatlas
 from peakatlas.classifier.naming.element_files import read_elements
-from peakatlas.classifier.naming.lineages import lineage_of
+from peakatlas.classifier.ontology.lineages import lineage_of
 from peakatlas.engine.errors import CountsError, IntervalError, LabelsError
 
 RIGHT = {"B": "naive B cell", "monocyte": "classical monocyte", "stem": "no term fits"}

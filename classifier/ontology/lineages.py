@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from peakatlas.classifier.ontology.cell_ontology import cell_ontology
+from .cell_ontology import cell_ontology
 
 ROOTS = (
     "CL:0000084",  # T cell
