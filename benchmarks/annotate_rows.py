@@ -14,15 +14,23 @@ from sklearn.metrics import f1_score, roc_auc_score
 from sklearn.preprocessing import normalize
 
 from peakatlas.classifier.alignment.stack import centred
-from peakatlas.classifier.training.labeller import CellPredictions, fit_labeller
+from peakatlas.classifier.counts.levels import Levels
+from peakatlas.classifier.training.labeller import (
+    CellPredictions,
+    FittedLabeller,
+    fit_labeller,
+)
 from peakatlas.classifier.trust.calibration import (
     calibration_error,
     calibration_error_by_type,
 )
+from peakatlas.classifier.trust.rejection import Limits, reasons
 from peakatlas.engine.errors import PeakAtlasError
 
 ALPHA = 0.1
-FEWEST_FOR_TYPE_ECE = 20
+FEWEST_OF_A_TYPE = 20
+"""Cells of a type below which its calibration error and coverage are mostly chance."""
+FLOOR_DRAWS = 200
 Row = dict[str, object]
 
 
@@ -37,7 +45,9 @@ def row_of(task: Task, *, baseline: bool = True) -> Row:
     found = fitted.predict(task.query, members=True)
     seconds = time.monotonic() - started
     row |= agreement(task.truth, found.labels, "")
-    row |= trust(task.truth, found, fitted.sets(found, ALPHA))
+    sets = fitted.sets(found, ALPHA)
+    row |= trust(task.truth, found, sets)
+    row |= rejection(task, fitted, found, sets)
     row |= {"seconds": seconds, "rss_mb": peak_rss_mb()}
     row["held_out_accuracy"] = fitted.diagnostics["accuracy"]
     row["converged"] = fitted.diagnostics["converged"]
@@ -86,12 +96,47 @@ def trust(truth: NDArray[np.str_], found: CellPredictions, sets: NDArray[np.bool
     codes = np.where(known, place, -1)
     by_type = calibration_error_by_type(confidence, best, codes)
     sizes = np.bincount(best, minlength=len(found.types))
-    large = [error for code, error in by_type.items() if sizes[code] >= FEWEST_FOR_TYPE_ECE]
+    large = [error for code, error in by_type.items() if sizes[code] >= FEWEST_OF_A_TYPE]
+    held = sets[np.flatnonzero(known), codes[known]]
+    of_type = [held[codes[known] == code] for code in np.unique(codes[known])]
+    covered = [each.mean() for each in of_type if len(each) >= FEWEST_OF_A_TYPE]
     return {
         "ece": calibration_error(confidence, best == codes),
+        "ece_floor": error_by_chance(confidence),
         "ece_by_type_max": max(large, default=float("nan")),
-        "coverage": float(sets[np.flatnonzero(known), codes[known]].mean()),
+        "coverage": float(held.mean()),
+        "coverage_by_type_min": float(min(covered, default=float("nan"))),
         "set_size": float(sets.sum(axis=1).mean()),
+    }
+
+
+def error_by_chance(confidence: NDArray[np.float64]) -> float:
+    """Calibration error to be expected of so many cells whose confidence is exactly right."""
+    rng = np.random.default_rng(0)
+    draws = [rng.random(len(confidence)) < confidence for _ in range(FLOOR_DRAWS)]
+    return float(np.mean([calibration_error(confidence, right) for right in draws]))
+
+
+def rejection(
+    task: Task, fitted: FittedLabeller, found: CellPredictions, sets: NDArray[np.bool_]
+) -> Row:
+    """Share of cells that `annotate` leaves "Unassigned" by default, and agreement of the rest."""
+    held = fitted.held_out
+    levels = Levels.find(["cell_type"], [found.types])
+    limits = Limits.fit(levels, held.codes, np.exp(held.log_probabilities), held.confidence)
+    reason = reasons(
+        empty=np.asarray(task.query.counts.sum(axis=1)).ravel() == 0,
+        confidence=found.confidence,
+        novelty_p=found.novelty_p,
+        sets=sets,
+        limits=limits,
+        rule="limits",
+    )
+    given, right = reason == "", found.labels == task.truth
+    return {
+        "unassigned": float((~given).mean()),
+        "assigned_accuracy": float(right[given].mean()) if given.any() else float("nan"),
+        "right_unassigned": float((~given[right]).mean()) if right.any() else float("nan"),
     }
 
 

@@ -1,4 +1,4 @@
-"""Confidence that means what it says: one temperature, a function of depth."""
+"""Confidence that means what it says: a temperature by depth, an offset for each type."""
 
 from __future__ import annotations
 
@@ -16,19 +16,27 @@ if TYPE_CHECKING:
 
 LOG_BOUNDS = (-2.0, 2.0)
 SLOPE_BOUNDS = (-1.0, 1.0)
+OFFSET_BOUNDS = (-3.0, 3.0)
 RIDGE = 1e-3
+OFFSET_SPREAD = 0.3
+"""Standard deviation of the normal prior of the offsets of types."""
 MAX_STEPS = 200
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, eq=False)
 class Calibration:
-    """Log-probabilities times ``exp(log_sharpness + slope (log depth - middle))``, normalised.
+    """Log-probabilities times ``exp(log_sharpness + slope (log depth - middle)) + offsets``.
+
+    They are normalised. Offsets of types have a normal prior at 0, so that a type with few cells
+    keeps what the others have.
 
     References
     ----------
     Guo et al. (2017), On Calibration of Modern Neural Networks, arXiv:1706.04599.
     """
 
+    offsets: Floats
+    """Shape (n_types,)."""
     log_sharpness: float = 0.0
     slope: float = 0.0
     middle: float = 0.0
@@ -36,7 +44,7 @@ class Calibration:
 
     @classmethod
     def fit(cls, logs: Floats, codes: NDArray[np.int64], depth: Floats) -> Calibration:
-        """Least negative log-likelihood of pseudo-queries, within bounds.
+        """Least negative log-likelihood of pseudo-queries under the priors, within bounds.
 
         Parameters
         ----------
@@ -45,30 +53,21 @@ class Calibration:
         depth : float64, shape (n_cells,)
             At least 1.
         """
+        n_types = logs.shape[1]
         if len(codes) == 0:
-            return cls(converged=False)
+            return cls(offsets=np.zeros(n_types), converged=False)
         middle = float(np.median(np.log(depth)))
-        relative, rows = np.log(depth) - middle, np.arange(len(codes))
-
-        def loss(parameters: Floats) -> tuple[float, Floats]:
-            factor = np.exp(parameters[0] + parameters[1] * relative)[:, None]
-            found = log_softmax(logs * factor, axis=1)
-            residual = np.exp(found)
-            residual[rows, codes] -= 1
-            by_cell = (residual * logs * factor).sum(axis=1) / len(codes)
-            gradient = np.array([by_cell.sum(), (by_cell * relative).sum()])
-            value = -float(found[rows, codes].mean()) + RIDGE * float((parameters**2).sum())
-            return value, gradient + 2 * RIDGE * parameters
-
         found = minimize(
-            loss,
-            np.zeros(2),
+            _loss,
+            np.zeros(2 + n_types),
+            args=(logs, codes, np.log(depth) - middle),
             jac=True,
             method="L-BFGS-B",
-            bounds=[LOG_BOUNDS, SLOPE_BOUNDS],
+            bounds=[LOG_BOUNDS, SLOPE_BOUNDS, *[OFFSET_BOUNDS] * n_types],
             options={"maxiter": MAX_STEPS},
         )
         return cls(
+            offsets=found.x[2:],
             log_sharpness=float(found.x[0]),
             slope=float(found.x[1]),
             middle=middle,
@@ -79,7 +78,25 @@ class Calibration:
         """Calibrated log-probabilities, shape (n_cells, n_types)."""
         relative = np.log(depth) - self.middle
         factor = np.exp(np.clip(self.log_sharpness + self.slope * relative, -3, 3))
-        return np.asarray(log_softmax(logs * factor[:, None], axis=1))
+        return np.asarray(log_softmax(logs * factor[:, None] + self.offsets, axis=1))
+
+
+def _loss(
+    parameters: Floats, logs: Floats, codes: NDArray[np.int64], relative: Floats
+) -> tuple[float, Floats]:
+    """Mean negative log-likelihood with the priors' terms, and its gradient."""
+    n, rows = len(codes), np.arange(len(codes))
+    (sharpness, slope), offsets = parameters[:2], parameters[2:]
+    scaled = logs * np.exp(sharpness + slope * relative)[:, None]
+    found = log_softmax(scaled + offsets, axis=1)
+    residual = np.exp(found)
+    residual[rows, codes] -= 1
+    by_cell = (residual * scaled).sum(axis=1) / n
+    weight = np.full(len(parameters), 1 / (2 * n * OFFSET_SPREAD**2))
+    weight[:2] = RIDGE
+    gradient = np.concatenate([[by_cell.sum(), by_cell @ relative], residual.sum(axis=0) / n])
+    value = -float(found[rows, codes].mean()) + float(weight @ parameters**2)
+    return value, gradient + 2 * weight * parameters
 
 
 def calibration_error(confidence: Floats, right: NDArray[np.bool_], *, n_bins: int = 15) -> float:

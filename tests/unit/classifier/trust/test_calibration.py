@@ -40,3 +40,15 @@ def test_errors_by_type():
     best, codes = np.array([0, 0, 1, 1]), np.array([0, 1, 1, 0])
     found = calibration_error_by_type(confidence, best, codes)
     assert found == {0: pytest.approx(0.5), 1: pytest.approx(0.0)}
+
+
+def test_a_type_that_is_given_too_often_gets_a_negative_offset():
+    logs, codes, depth = overconfident(factor=1.0)
+    found = Calibration.fit(logs + np.array([0.8, 0, 0, 0]), codes, depth)
+    assert found.offsets[0] - found.offsets[1:].mean() == pytest.approx(-0.8, abs=0.1)
+
+
+def test_few_cells_leave_offsets_near_0():
+    logs, codes, depth = overconfident(8, factor=1.0)
+    found = Calibration.fit(logs + np.array([0.8, 0, 0, 0]), codes, depth)
+    assert np.abs(found.offsets).max() < 0.2
