@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import resource
 import time
 
 import numpy as np
@@ -26,6 +25,7 @@ from peakatlas.classifier.trust.calibration import (
 )
 from peakatlas.classifier.trust.rejection import Limits, reasons
 from peakatlas.engine.errors import PeakAtlasError
+from peakatlas.engine.run.hardware import peak_memory
 
 ALPHA = 0.1
 FEWEST_OF_A_TYPE = 20
@@ -156,4 +156,4 @@ def linear_baseline(task: Task) -> NDArray[np.str_]:
 
 def peak_rss_mb() -> int:
     """Largest resident memory of this process so far, in MB."""
-    return round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)
+    return round(peak_memory() / 2**20)

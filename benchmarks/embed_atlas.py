@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import argparse
 import multiprocessing
-import resource
 import statistics
 import tempfile
 from concurrent.futures import ProcessPoolExecutor
@@ -23,6 +22,7 @@ from embed_workload import GENOME, SHAPES, Shape, cpu_seconds, make_model, sampl
 from peakatlas.atlas.build.local import build_atlas
 from peakatlas.engine.dna.genome import open_genome
 from peakatlas.engine.embedder import Embedder
+from peakatlas.engine.run.hardware import peak_memory
 from peakatlas.engine.tokens.kmer import kmer_vocabulary
 
 SMALLEST = Shape(dim=32, layers=1, heads=1, ffn=32, windows=0)
@@ -52,10 +52,7 @@ def peak_rss_mb(data: Path, n_peaks: int, scratch: Path) -> float:
     contig, size = next(iter(genome.contig_sizes.items()))
     peaks = sample_peaks(n_peaks, size, contig)
     build_atlas(genome, peaks, scratch / f"{n_peaks}.zarr", embedder).close()
-    status = Path("/proc/self/status")  # ru_maxrss would count the parent's memory at the fork
-    if not status.exists():
-        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-    return int(status.read_text().split("VmHWM:")[1].split()[0]) / 1024
+    return peak_memory() / 2**20
 
 
 def pipeline_efficiency(data: Path, quick: bool, scratch: Path) -> float:

@@ -22,7 +22,6 @@ from __future__ import annotations
 import argparse
 import gzip
 import json
-import resource
 import statistics
 import subprocess
 import sys
@@ -40,6 +39,7 @@ from provenance import provenance
 
 from peakatlas.classifier.counts.fragment_counts import FragmentOptions, count_fragments
 from peakatlas.engine.intervals.readers import read_bed
+from peakatlas.engine.run.hardware import peak_memory
 
 Figures = dict[str, float]
 MIN_FRAGMENTS = 20
@@ -131,17 +131,18 @@ WAYS: dict[str, Callable[[Path], ad.AnnData]] = {"ours": ours, "plain": plain}
 
 def measure(way: str, folder: Path) -> Figures:
     """Count once, in this process; leaves the counts in the folder."""
-    before, began = _rss_mb(), time.process_time()
+    before, began = peak_memory() / 2**20, time.process_time()
     clock = time.monotonic()
     counted = WAYS[way](folder)
     seconds, wall = time.process_time() - began, time.monotonic() - clock
-    figures = {"cpu_s": seconds, "wall_s": wall, "rss_mb": _rss_mb(), "imports_mb": before}
+    figures = {
+        "cpu_s": seconds,
+        "wall_s": wall,
+        "rss_mb": peak_memory() / 2**20,
+        "imports_mb": before,
+    }
     counted.write_h5ad(folder / f"{way}.h5ad")
     return figures
-
-
-def _rss_mb() -> float:
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
 
 
 def benchmark(scale: Scale, folder: Path) -> dict[str, object]:

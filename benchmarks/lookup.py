@@ -30,7 +30,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import resource
 import statistics
 import subprocess
 import sys
@@ -51,6 +50,7 @@ from provenance import provenance
 
 from peakatlas.atlas import Atlas, FaissCoordinateIndex, OverlapIndex
 from peakatlas.engine.intervals.table import Intervals
+from peakatlas.engine.run.hardware import peak_memory
 
 T = TypeVar("T")
 Figures = dict[str, float]
@@ -95,7 +95,7 @@ def run_ours(path: Path, queries: Intervals, out: Path | None) -> Figures:
     values = atlas.overlap_mean(queries).values
     figures["seconds_total"] = time.perf_counter() - began
     timed(figures, "lookup_seconds", lambda: atlas.lookup(queries))
-    figures["rss_mb"] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    figures["rss_mb"] = peak_memory() / 2**20
     if out is not None:
         np.save(out, values)
     return figures
@@ -120,7 +120,7 @@ def run_reference(path: Path, queries: Intervals, out: Path | None) -> Figures:
     sums = pd.DataFrame(values).mul(weight, axis=0).groupby(query).sum()
     mean = sums.div(weight.groupby(query).sum(), axis=0).reindex(range(len(queries)))
     figures = {"seconds_total": time.perf_counter() - began}
-    figures["rss_mb"] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    figures["rss_mb"] = peak_memory() / 2**20
     if out is not None:
         np.save(out, mean.to_numpy(np.float32))
     return figures

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 import os
-import resource
 import subprocess
 import sys
 import time
@@ -25,6 +24,7 @@ from peakatlas.engine.forward.linear import operand_dtype
 from peakatlas.engine.intervals.table import Intervals
 from peakatlas.engine.run.cores import usable_cores
 from peakatlas.engine.run.datasheet import datasheet_flops
+from peakatlas.engine.run.hardware import peak_memory
 
 from .embedder import Embedder
 from .errors import PeakAtlasError, WorldSizeError
@@ -309,8 +309,7 @@ def _settled(x: torch.Tensor) -> None:
 def _peak_memory(device: torch.device) -> int:
     if device.type == "cuda":
         return torch.cuda.max_memory_allocated(device)
-    unit = 1 if sys.platform == "darwin" else 1024
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
+    return peak_memory()
 
 
 def _work(job: Mapping[str, Any]) -> None:

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import resource
 import shutil
-import sys
 import time
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -17,6 +15,7 @@ from peakatlas.atlas.format.layout import INTERVAL_CHUNK_ROWS
 from peakatlas.atlas.format.schema import PLAN_NAME, segment_name
 from peakatlas.atlas.format.segment import Segment
 from peakatlas.engine.dna.windows import parse_window
+from peakatlas.engine.run.hardware import peak_memory
 
 from .compatibility import check_same_genome
 from .provenance import genome_provenance
@@ -137,7 +136,7 @@ def estimate_build(
         n_bytes=sum(sizes) + layout,
         n_bytes_left=sum(sizes) + layout - n_bytes_done,
         free_bytes=shutil.disk_usage(existing_folder(root)).free,
-        memory_bytes=_memory() + shard_rows * dim * (4 + 2),
+        memory_bytes=peak_memory() + shard_rows * dim * (4 + 2),
         burst=burst,
     )
 
@@ -240,9 +239,3 @@ def _sample(rows: Intervals, n: int) -> Intervals:
     """At most n rows, evenly spread."""
     wanted = min(n, len(rows))
     return rows.take(np.linspace(0, len(rows) - 1, wanted).round().astype(np.int64))
-
-
-def _memory() -> int:
-    """Greatest resident memory of this process so far, in bytes."""
-    unit = 1 if sys.platform == "darwin" else 1024
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit

@@ -1,13 +1,16 @@
-"""What a model runs on, in words, for provenance."""
+"""What a model runs on, and the memory that this process has used."""
 
 from __future__ import annotations
 
 import platform
 import re
+import resource
+import sys
 from pathlib import Path
 
 _DRIVER = Path("/proc/driver/nvidia/version")
 _CPU = Path("/proc/cpuinfo")
+_STATUS = Path("/proc/self/status")
 
 
 def hardware_of(device: str) -> dict[str, str]:
@@ -32,6 +35,18 @@ def hardware_of(device: str) -> dict[str, str]:
     found["device"] = str(torch.cuda.get_device_name(device))
     driver = _first(r"Kernel Module.*?\s(\d+\.[\d.]+)", _DRIVER)
     return found | ({"driver": driver} if driver else {})
+
+
+def peak_memory() -> int:
+    """Greatest resident memory of this process so far, in bytes.
+
+    Linux says it by itself; what ``getrusage`` gives there holds the memory that a parent had when
+    it started this process.
+    """
+    if found := _first(r"VmHWM:\s*(\d+) kB", _STATUS):
+        return 1024 * int(found)
+    unit = 1 if sys.platform == "darwin" else 1024
+    return unit * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 
 
 def _cpu_name() -> str:
