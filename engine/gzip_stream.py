@@ -74,14 +74,13 @@ def read_maybe_gzip(path: Path) -> bytes:
     EOFError, zlib.error, OSError
         If the gzip data is truncated or damaged; for BGZF also if its last block is absent.
     """
-    with path.open("rb") as raw:
-        if lacks_bgzf_end(raw):
-            raise EOFError("the BGZF end-of-file block is absent")
-        return gunzipped(raw.read())
+    return gunzipped(path.read_bytes())
 
 
 def gunzipped(data: bytes) -> bytes:
     """The same bytes, decompressed when they are gzip; raises as `read_maybe_gzip` does."""
+    if is_bgzf(data[:HEAD_BYTES]) and not data.endswith(BGZF_EOF):
+        raise EOFError("the BGZF end-of-file block is absent")
     return gzip.decompress(data) if data.startswith(GZIP_MAGIC) else data
 
 

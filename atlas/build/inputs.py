@@ -39,7 +39,7 @@ class PeakList:
         IntervalError
             If a line cannot be used; names it.
         """
-        file = None if str(path) == STANDARD_INPUT else Path(path)
+        file = Path(path) if str(path) != STANDARD_INPUT and Path(path).is_file() else None
         return cls(intervals=read_bed(path), path=file)
 
     def __len__(self) -> int:

@@ -10,7 +10,7 @@ from typing import IO, TYPE_CHECKING, cast
 
 from peakatlas.engine.errors import IntervalError
 from peakatlas.engine.gzip_stream import GZIP_MAGIC, lacks_bgzf_end
-from peakatlas.engine.intervals.text_files import STANDARD_INPUT, UTF8_MARK
+from peakatlas.engine.intervals.text_files import STANDARD_INPUT, UTF8_MARK, not_readable
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -72,12 +72,14 @@ def without_blanks(lines: bytes) -> bytes:
 def _opened(path: Path, name: str) -> Iterator[tuple[IO[bytes] | None, IO[bytes]]]:
     """The file as it lies on disk (None for standard input), and its text."""
     if str(path) == STANDARD_INPUT:
-        raw: IO[bytes] = sys.stdin.buffer
-        head = raw.peek(2)[:2] if isinstance(raw, io.BufferedReader) else b""
-        yield None, _text(raw, head)
+        yield None, _streamed(sys.stdin.buffer)
         return
+    if fault := not_readable(path):
+        raise IntervalError(fault)
     if not path.is_file():
-        raise IntervalError(f"{path}: no such file. Check the path.")
+        with path.open("rb") as pipe:
+            yield None, _streamed(pipe)
+        return
     with path.open("rb") as raw:
         if lacks_bgzf_end(raw):
             raise IntervalError(
@@ -87,6 +89,11 @@ def _opened(path: Path, name: str) -> Iterator[tuple[IO[bytes] | None, IO[bytes]
         head = raw.read(2)
         raw.seek(0)
         yield raw, _text(raw, head)
+
+
+def _streamed(raw: IO[bytes]) -> IO[bytes]:
+    """The text of what can be read once only."""
+    return _text(raw, raw.peek(2)[:2] if isinstance(raw, io.BufferedReader) else b"")
 
 
 def _text(raw: IO[bytes], head: bytes) -> IO[bytes]:

@@ -18,7 +18,7 @@ import numpy as np
 
 from peakatlas.engine.errors import IntervalError
 from peakatlas.engine.intervals.text_columns import MAX_DIGITS, TextColumns
-from peakatlas.engine.intervals.text_files import STANDARD_INPUT
+from peakatlas.engine.intervals.text_files import STANDARD_INPUT, read_fault
 
 from .fragment_lines import LinesError, line_blocks, without_blanks
 
@@ -151,10 +151,8 @@ class FragmentReader:
         try:
             yield from line_blocks(self.path, self.name, self._block_bytes, self._progress)
         except (EOFError, OSError, zlib.error) as fault:
-            raise IntervalError(
-                f"{self.name}: truncated or damaged gzip data after line {self._line - 1:,} "
-                f"({fault}). Fetch the file again."
-            ) from fault
+            place = f" after line {self._line - 1:,}"
+            raise IntervalError(f"{self.name}: {read_fault(fault, place)}") from fault
         except LinesError as fault:
             raise IntervalError(f"{self.name} line {self._line}: {fault}") from fault
 

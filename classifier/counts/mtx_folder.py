@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import csv
 import gzip
-import re
 import zlib
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -22,6 +21,9 @@ import scipy.sparse as sp
 from peakatlas.engine.errors import CountsError, IntervalError
 from peakatlas.engine.gzip_stream import is_gzip, read_maybe_gzip
 from peakatlas.engine.intervals.readers import read_bed
+from peakatlas.engine.intervals.text_files import split_lines
+
+from .barcode_lists import behind_numbers
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -31,7 +33,6 @@ _BARCODES = ("barcodes.tsv",)
 _BEDS = ("peaks.bed",)
 _FEATURES = ("features.tsv", "genes.tsv", "peaks.tsv", "regions.tsv")
 _HEADERS = frozenset({"barcode", "barcodes", "cell", "cells", "cell_id", "x", "v1"})
-_LINES = re.compile(r"\r\n|\n|\r")
 _FIELDS = ("real", "integer", "pattern", "double", "unsigned-integer")
 _LONGEST_LINE = 1 << 16
 _BYTES_AN_ENTRY = 4
@@ -86,7 +87,7 @@ def read_mtx_file(file: Path) -> ad.AnnData:
     """
     start = _start(file)
     barcodes = _need(file, start, _BARCODES)
-    names = _column(barcodes, 0)
+    names = behind_numbers(_lines(barcodes)) or _column(barcodes, 0)
     var = _features(file, start)
     shape = _declared(file)
     if len(names) == 1 + shape[1] and names[0].lower() in _HEADERS:
@@ -219,13 +220,18 @@ def _text(file: Path) -> IO[bytes]:
     return gzip.open(file, "rb") if is_gzip(file) else file.open("rb")  # type: ignore[return-value]
 
 
-def _column(file: Path, column: int) -> list[str]:
-    """One column of a table; the empty text where a line is too short."""
+def _lines(file: Path) -> list[str]:
+    """Lines of a table that are not empty."""
     try:
         text = read_maybe_gzip(file).decode("utf-8-sig")
     except (EOFError, OSError, zlib.error, UnicodeDecodeError) as fault:
         raise CountsError(f"{file}: no readable text ({fault}). Fetch it again.") from fault
-    fields = [line.split("\t") for line in _LINES.split(text) if line.strip()]
+    return [line for line in split_lines(text) if line.strip()]
+
+
+def _column(file: Path, column: int) -> list[str]:
+    """One column of a table; the empty text where a line is too short."""
+    fields = [line.split("\t") for line in _lines(file)]
     return [line[column].strip(" ").strip('"') if column < len(line) else "" for line in fields]
 
 

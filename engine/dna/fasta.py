@@ -17,6 +17,7 @@ import numpy as np
 
 from peakatlas.engine.errors import GenomeError
 from peakatlas.engine.gzip_stream import copy_gunzipped, is_gzip
+from peakatlas.engine.intervals.text_files import not_readable, read_fault
 
 from .fasta_index import FastaIndex, UntidyFastaError, index_fasta, read_fai, write_tidy
 from .genome_cache import PART, alone, read_texts, write_texts, written_whole
@@ -58,8 +59,10 @@ class IndexedFasta:
 
     def __init__(self, path: str | Path) -> None:
         self.path = Path(path)
+        if fault := not_readable(self.path):
+            raise GenomeError(fault)
         if not self.path.is_file():
-            raise GenomeError(f"{self.path}: no such file. Check the path.")
+            raise GenomeError(f"{self.path}: a pipe; a FASTA is read in many places. Give a file.")
         plain, index = self._indexed()
         self.sizes: dict[str, int] = dict(zip(index.names, index.size.tolist(), strict=True))
         beside = Path(f"{self.path}.fai")
@@ -194,9 +197,7 @@ class IndexedFasta:
         try:
             copy_gunzipped(self.path, out)
         except (EOFError, OSError, zlib.error) as fault:
-            raise GenomeError(
-                f"{self.path.name}: truncated or damaged gzip data ({fault}). Fetch the file again."
-            ) from fault
+            raise GenomeError(f"{self.path.name}: {read_fault(fault)}") from fault
 
     def _cached(self, suffix: str) -> Path:
         status = self.path.stat()

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from .sequences import Sequences
 
 _SHOWN = 5
-_RECORD_NAME = re.compile(r".+:\d{1,18}-\d{1,18}", re.ASCII)
+_RECORD_NAME = re.compile(r".*[^:_-]:\d{1,18}-\d{1,18}", re.ASCII)
 
 
 class PeakFasta:

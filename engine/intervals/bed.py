@@ -30,6 +30,8 @@ ALIASES = {
 """Names of columns in lower case, the first that a table has counts."""
 _HEADER_WORDS = frozenset({"start", "chromstart", "txstart"})
 _NUMBER = re.compile(r"\d{1,18}", re.ASCII)
+_PEAK = re.compile(r"[:_-]\d+[-_]\d+$", re.ASCII)
+"""End of the name of a peak, which no contig has."""
 _SHOWN = 5
 _CHECKED_LINES = 100
 _BLANKS = " \ufeff\xa0"
@@ -169,15 +171,22 @@ def _shifted(layout: _Layout) -> _Layout:
 def _refuse_pairs(layout: _Layout, lines: Sequence[str], name: str) -> None:
     """Refuse BEDPE: in every line, a second interval follows the first."""
     rows = [layout.fields(line) for line in lines] if not layout.names else []
-    if not rows or any(len(row) < 6 for row in rows):
-        return
-    contigs = {row[0] for row in rows} | {"."}
-    numbers = all(_NUMBER.fullmatch(row[at].removeprefix("-")) for row in rows for at in (4, 5))
-    if numbers and all(row[3] in contigs or row[3].startswith("chr") for row in rows):
+    contigs = {row[0] for row in rows}
+    if rows and all(len(row) >= 6 and _is_pair(row, contigs) for row in rows):
         raise IntervalError(
             f"{name}: a second interval follows the first in every line, as in BEDPE. Keep the "
             "columns of one of them: cut -f1-3."
         )
+
+
+def _is_pair(row: Sequence[str], contigs: set[str]) -> bool:
+    """Whether a line of BEDPE stands in some fields; a mate that is not aligned is ``. -1 -1``."""
+    mate, start, end = row[3:6]
+    if mate == ".":
+        return (start, end) == ("-1", "-1")
+    if not (_NUMBER.fullmatch(start) and _NUMBER.fullmatch(end) and int(start) < int(end)):
+        return False
+    return mate in contigs or (mate.startswith("chr") and not _PEAK.search(mate))
 
 
 def _tab_columns(lines: Sequence[str]) -> Columns | None:

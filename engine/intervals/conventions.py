@@ -15,8 +15,9 @@ if TYPE_CHECKING:
 
 WIDTH_NAMES = ("width", "length")
 """Columns, in lower case, that say how wide an interval is (GRanges, MACS, featureCounts)."""
-_ONE_BASED = {"seqnames": "GRanges", "geneid": "SAF", "peakid": "HOMER"}
-"""Columns, in lower case, of tables whose starts count from 1, and what writes them."""
+_ONE_BASED_FIRST = {"geneid": "SAF", "peakid": "HOMER"}
+"""First columns, in lower case, of tables whose starts count from 1, and what writes them."""
+_GRANGES = "seqnames"
 _SHOWN = 5
 
 
@@ -64,7 +65,7 @@ def refuse_one_based(columns: Iterable[str], source: str) -> None:
     Parameters
     ----------
     columns : iterable of str
-        Names in lower case.
+        Names in lower case, in order; HOMER puts its command line after the first.
     source : str
         Name of the table.
 
@@ -73,10 +74,13 @@ def refuse_one_based(columns: Iterable[str], source: str) -> None:
     IntervalError
         Says how to write it from 0.
     """
-    found = next((name for name in columns if name in _ONE_BASED), None)
-    if found is not None:
+    names = list(columns)
+    first = names[0].split(None, 1)[0] if names and names[0].strip() else ""
+    kind = "GRanges" if _GRANGES in names else _ONE_BASED_FIRST.get(first)
+    if kind is not None:
+        column = _GRANGES if _GRANGES in names else first
         raise IntervalError(
-            f"{source}: a column {found!r} is of {_ONE_BASED[found]}, whose starts count from 1, "
+            f"{source}: a column {column!r} is of {kind}, whose starts count from 1, "
             "and no column 'width' shows it. Take 1 from each start and name the columns chrom, "
             "start, end; or add 'width'."
         )

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import ArrayLike, NDArray
 
-_NAME = re.compile(r"(.+)[:_-](\d{1,18})[-_](\d{1,18})", re.ASCII)
+_NAME = re.compile(r"(.*[^:_-])[:_-](\d{1,18})[-_](\d{1,18})", re.ASCII)
 _REGION = re.compile(r"(.+):(\d[\d,]{0,17}(?:e\d{1,2})?)-(\d[\d,]{0,17}(?:e\d{1,2})?)", re.ASCII)
 _BOUNDS = ("start", "end")
 _TOO_LARGE = 2.0**53
@@ -60,7 +60,8 @@ def read_bed(path: str | Path) -> Intervals:
 def parse_names(names: Iterable[str], source: str = "names") -> Intervals:
     """Read peak names: ``chr1:100-600``, ``chr1-100-600`` or ``chr1_100_600``.
 
-    Contig names may themselves hold ``-``, ``_``, ``.`` and ``:``; the last two numbers count.
+    Contig names may themselves hold ``-``, ``_``, ``.`` and ``:``, but not end with one of the
+    marks, so that a start below 0 is no name; the last two numbers count.
 
     Parameters
     ----------
@@ -120,7 +121,8 @@ def intervals_from_frame(frame: pd.DataFrame, source: str = "table") -> Interval
     """Read columns ``chrom``, ``start``, ``end`` or their usual aliases, else the row names.
 
     Aliases, in any case: chr, seqnames, chromosome, contig; chromStart; stop, chromEnd. A column
-    ``width`` or ``length`` shows whether starts count from 1, as R's GRanges have them.
+    ``width`` or ``length`` shows whether starts count from 1, as R's GRanges have them; so do row
+    names that are the same peaks with starts that are all one less.
 
     Parameters
     ----------
@@ -146,11 +148,29 @@ def intervals_from_frame(frame: pd.DataFrame, source: str = "table") -> Interval
     start, end = (_whole(_column(frame, found[name], source), name, source) for name in _BOUNDS)
     width = next((by_lower[name] for name in WIDTH_NAMES if name in by_lower), None)
     if width is None:
-        refuse_one_based(by_lower, source)
+        index = [] if frame.index.name is None else [str(frame.index.name).lower()]
+        refuse_one_based([*index, *by_lower], source)
+        start = start - _is_one_below(frame.index, chrom, start, end)
     else:
         widths = _whole(_column(frame, width, source), str(width), source)
         start = zero_based_starts(start, end, widths, source)
     return _checked(chrom, start, end, source)
+
+
+def _is_one_below(
+    index: pd.Index, chrom: Sequence[str], start: NDArray[np.int64], end: NDArray[np.int64]
+) -> bool:
+    """Whether row names are the same peaks, their starts one below those of the columns."""
+    for rows in (slice(1), slice(None)):  # most tables differ in the first row
+        matches = [_NAME.fullmatch(str(name)) for name in index[rows]]
+        if not matches or not all(
+            match is not None and match.groups() == (c, f"{a - 1}", f"{b}")
+            for match, c, a, b in zip(
+                matches, chrom[rows], start[rows].tolist(), end[rows].tolist(), strict=True
+            )
+        ):
+            return False
+    return True
 
 
 def _column(frame: pd.DataFrame, name: Hashable, source: str) -> pd.Series[Any]:

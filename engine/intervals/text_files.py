@@ -43,18 +43,41 @@ def read_lines(
     """
     is_piped, source = str(path) == STANDARD_INPUT, Path(path)
     name = "standard input" if is_piped else source.name
-    if not is_piped and not source.is_file():
-        raise error(f"{source}: no such file. Check the path.")
+    if not is_piped and (fault := not_readable(source)):
+        raise error(fault)
     try:
         data = gunzipped(sys.stdin.buffer.read()) if is_piped else read_maybe_gzip(source)
     except (EOFError, OSError, zlib.error) as fault:
-        raise error(
-            f"{name}: truncated or damaged gzip data ({fault}). Fetch the file again."
-        ) from fault
+        raise error(f"{name}: {read_fault(fault)}") from fault
     try:
         return split_lines(decoded(data))
     except UnicodeDecodeError as fault:
         raise error(f"{name}: not a text file (byte {fault.start}). Give {wanted}.") from fault
+
+
+def not_readable(path: Path) -> str:
+    """Why there is no file to read at a path, in one line; empty for a file or a pipe."""
+    if path.is_dir():
+        return f"{path}: a folder, where a file is wanted. Give the file in it."
+    if path.is_file() or path.is_fifo():
+        return ""
+    what = "neither a file nor a pipe" if path.exists() else "no such file"
+    return f"{path}: {what}. Check the path."
+
+
+def read_fault(fault: Exception, where: str = "") -> str:
+    """What an error means that was raised while a file was read and unpacked, and the remedy.
+
+    Parameters
+    ----------
+    fault : EOFError, OSError or zlib.error
+    where : str, optional
+        Put after what is damaged: ``" after line 7"``.
+    """
+    if isinstance(fault, OSError) and fault.errno is not None:
+        reason = (fault.strerror or str(fault)).lower()
+        return f"cannot be read ({reason}). Check the file and its permissions."
+    return f"truncated or damaged gzip data{where} ({fault}). Fetch the file again."
 
 
 def decoded(data: bytes) -> str:

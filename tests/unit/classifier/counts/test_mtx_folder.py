@@ -108,6 +108,12 @@ def test_a_header_of_the_barcodes_is_none_of_them(tmp_path):
     assert is_right(sample(tmp_path, barcodes_tsv="barcode\nA-1\nC-1\n", peaks_bed=BED))
 
 
+@pytest.mark.parametrize("mark", [" ", "\t"])
+def test_numbers_of_rows_before_the_barcodes_are_left_aside(mark, tmp_path):
+    written_by_r = f'"x"\n"1"{mark}"A-1"\n"2"{mark}"C-1"\n'
+    assert is_right(sample(tmp_path, barcodes_tsv=written_by_r, peaks_bed=BED))
+
+
 @pytest.mark.parametrize(
     ("text", "says"),
     [

@@ -55,6 +55,7 @@ def test_read_right(tmp_path, text):
         ("7\t5\t9\t8\t20\t24\n8\t5\t9\t.\t-1\t-1\n", "cut -f1-3"),
         ("GeneID\tChr\tStart\tEnd\tStrand\n1\t1\t5\t9\t+\n", "of SAF, whose starts count from 1"),
         ("#PeakID\tchr\tstart\tend\tstrand\n1\t1\t5\t9\t+\n", "of HOMER, whose starts count from"),
+        ("PeakID (cmd=annotatePeaks.pl p.bed hg38)\tChr\tStart\tEnd\n1\t1\t5\t9\n", "of HOMER"),
         ("seqnames\tstart\tend\nchr1\t5\t9\n", "of GRanges, whose starts count from 1"),
         ("chr\tstart\tend\tlength\n1\t5\t9\t4\n1\t5\t9\t5\n1\t5\t9\t5\n", "row 0 5-9 of 4 bp"),
         ("chr\tstart\tend\twidth\nchr1\t0\t9\t10\n", "a start is 0 though starts count from 1"),
@@ -78,3 +79,20 @@ def test_refused(tmp_path, text, fault):
 
 def test_names_that_repeat_the_contig_are_no_pairs(tmp_path):
     assert read(tmp_path, "chr1\t5\t9\tchr1\t20\t+\n") == ["chr1:5-9"]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "chr1\t5\t9\tchr1_5_9\t20\t24\nchr1\t12\t15\tchr1_12_15\t3\t8\n",
+        "chr1\t5\t9\t.\t0\t7\nchr1\t12\t15\t.\t0\t8\n",
+        "chr1\t5\t9\tchr1\t20\t3\nchr1\t12\t15\tchr1\t1\t8\n",
+    ],
+    ids=["names of peaks and counts", "no names and counts", "counts that fall"],
+)
+def test_counts_beside_a_name_are_no_pairs(tmp_path, text):
+    assert read(tmp_path, text) == ["chr1:5-9", "chr1:12-15"]
+
+
+def test_a_gene_beside_each_peak_says_nothing_of_where_starts_count_from(tmp_path):
+    assert read(tmp_path, "chrom\tstart\tend\tGeneID\n1\t5\t9\t77\n") == ["1:5-9"]

@@ -48,3 +48,20 @@ def test_names_of_contigs_as_numbers_and_columns_that_repeat():
         intervals_from_frame(twice)
     with pytest.raises(IntervalError, match="are not whole numbers"):
         intervals_from_frame(frame.assign(end=[5, 1e30]))
+
+
+def test_row_names_one_below_the_columns_show_that_these_count_from_one():
+    frame = pd.DataFrame({"chr": ["2", "X"], "start": [11, 400], "end": [30, 410]})
+    for names in (["2:10-30", "X:399-410"], ["2_10_30", "X-399-410"]):
+        assert intervals_from_frame(frame.set_axis(names)).names() == ["2:10-30", "X:399-410"]
+    for names in (["2:10-30", "X:400-410"], ["2:10-30", "Y:399-410"], ["a", "b"]):
+        assert intervals_from_frame(frame.set_axis(names)).names() == ["2:11-30", "X:400-410"]
+
+
+def test_a_table_of_saf_or_homer_is_known_by_its_first_column():
+    frame = pd.DataFrame({"chr": ["2"], "start": [11], "end": [30], "GeneID": ["77"]})
+    assert intervals_from_frame(frame).names() == ["2:11-30"]
+    homer = frame.drop(columns="GeneID").set_axis(["p1"])
+    homer.index.name = "PeakID (cmd=annotatePeaks.pl p.bed hg38)"
+    with pytest.raises(IntervalError, match=r"q: a column 'peakid' is of HOMER"):
+        intervals_from_frame(homer, "q")

@@ -113,6 +113,13 @@ def test_parse_names_shows_the_first_five_and_the_count():
     )
 
 
+@pytest.mark.parametrize("name", ["chr1:-5-200", "chr1--5-200", "chr1__5_200", ":5-200"])
+def test_a_start_below_zero_is_no_part_of_a_contig(name):
+    with pytest.raises(IntervalError, match="1 of 1 are not peak names"):
+        parse_names([name])
+    assert parse_names(["1:5-9"]).contigs == ("1",)
+
+
 def test_parse_names_refuses_reversed_bounds_with_the_source():
     with pytest.raises(IntervalError, match=r"^q: 1 interval\(s\) break .* row 0 \(chr1:9-3\)"):
         parse_names(["chr1:9-3"], "q")

@@ -1,8 +1,15 @@
 """Text as people have it becomes lines."""
 
+import errno
+import gzip
+import os
+from pathlib import Path
+from threading import Thread
+
 import pytest
 
 from peakatlas.engine.errors import CountsError, IntervalError
+from peakatlas.engine.gzip_stream import BGZF_EOF, gunzipped
 from peakatlas.engine.intervals.text_files import decoded, read_lines, split_lines
 
 
@@ -31,3 +38,32 @@ def test_what_is_no_text(tmp_path, data):
 def test_an_absent_file(tmp_path):
     with pytest.raises(IntervalError, match="no such file"):
         read_lines(tmp_path / "none", "a list")
+    with pytest.raises(IntervalError, match="a folder, where a file is wanted"):
+        read_lines(tmp_path, "a list")
+    with pytest.raises(IntervalError, match="neither a file nor a pipe"):
+        read_lines("/dev/zero", "a list")
+
+
+def test_a_pipe_is_read(tmp_path):
+    os.mkfifo(tmp_path / "pipe")
+    text = gzip.compress(b"a\nb\n", mtime=0)
+    writer = Thread(target=(tmp_path / "pipe").write_bytes, args=(text,))
+    writer.start()
+    assert read_lines(tmp_path / "pipe", "a list") == ["a", "b"]
+    writer.join()
+
+
+def test_a_file_that_may_not_be_read_is_not_called_damaged(tmp_path, monkeypatch):
+    def refuse(_path):
+        raise PermissionError(errno.EACCES, "Permission denied")
+
+    (tmp_path / "f.txt").write_text("a\n")
+    monkeypatch.setattr(Path, "read_bytes", refuse)
+    with pytest.raises(IntervalError, match=r"f\.txt: cannot be read \(permission denied\)"):
+        read_lines(tmp_path / "f.txt", "a list")
+
+
+def test_bgzf_that_was_cut_between_blocks_is_found_in_bytes_too():
+    assert gunzipped(BGZF_EOF) == b""
+    with pytest.raises(EOFError, match="end-of-file block is absent"):
+        gunzipped(BGZF_EOF + gzip.compress(b"chr1\t1\t5\n"))
