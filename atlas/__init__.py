@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from peakatlas.atlas.check.faults import VerifyReport
     from peakatlas.atlas.check.repair import repair_atlas
     from peakatlas.atlas.check.verify import verify_atlas
+    from peakatlas.atlas.derive.compact import compact_atlas
     from peakatlas.atlas.derive.merge import merge_atlases
     from peakatlas.atlas.derive.quantise import Quantised, quantise_atlas
     from peakatlas.atlas.derive.subset import subset_atlas
@@ -45,6 +46,7 @@ __all__ = [
     "append_peaks",
     "build_atlas",
     "build_partition",
+    "compact_atlas",
     "finalise_atlas",
     "init_atlas",
     "merge_atlases",
@@ -74,6 +76,7 @@ _MODULE_OF = {
     "append_peaks": ".build.append",
     "build_atlas": ".build.local",
     "build_partition": ".build.local",
+    "compact_atlas": ".derive.compact",
     "finalise_atlas": ".build.cluster",
     "init_atlas": ".build.cluster",
     "merge_atlases": ".derive.merge",

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
+from peakatlas.atlas import Atlas
 from peakatlas.atlas.build.append import append_rows
 from peakatlas.atlas.build.provenance import genome_provenance
 from peakatlas.atlas.build.writer import AtlasWriter
@@ -135,10 +136,22 @@ def flip(path: Path) -> None:
     path.write_bytes(data)
 
 
+def rows_by_interval(path: Path) -> dict[str, tuple[bytes, ...]]:
+    """Every column of every row, by interval."""
+    with Atlas.open(path) as atlas:
+        values = atlas.gather(np.arange(len(atlas)))
+        columns = zip(values, atlas.digests, atlas.n_fraction, atlas.state, strict=True)
+        return {
+            name: tuple(np.asarray(value).tobytes() for value in row)
+            for name, row in zip(atlas.intervals.names(), columns, strict=True)
+        }
+
+
 def tree_bytes(root: Path) -> dict[str, bytes]:
     """Every file of an atlas but the manifest (it holds a time) and locks."""
     return {
         path.relative_to(root).as_posix(): path.read_bytes()
         for path in sorted(root.rglob("*"))
-        if path.is_file() and path.name != "manifest.json" and not path.name.startswith(".")
+        if path.is_file() and path.name != "manifest.json"
+        if not any(part.startswith(".") for part in path.relative_to(root).parts)
     }

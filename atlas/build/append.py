@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from peakatlas.atlas.atlas import Atlas
-from peakatlas.atlas.format.schema import EMBEDDED, MASKED, segment_name
+from peakatlas.atlas.format.schema import EMBEDDED, MASKED, next_segment
 from peakatlas.atlas.format.segment import Segment, lay_out, make_plan
 from peakatlas.atlas.format.shard_rows import ShardRows
 from peakatlas.atlas.storage import atomic as files
@@ -206,7 +206,7 @@ def _begin(
         chunk_rows=CHUNK_ROWS,
         provenance={**provenance, "model": atlas.provenance["model"]},
     )
-    segment = Segment(root, segment_name(len(atlas.provenance["segments"])))
+    segment = Segment(root, next_segment(atlas.provenance["segments"][-1]["name"]))
     if segment.folder.exists() and segment.plan != plan:
         files.remove_folder(segment.folder)
     if not segment.folder.exists():

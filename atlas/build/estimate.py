@@ -12,8 +12,8 @@ import numpy as np
 
 from peakatlas.atlas.format.digests import DIGEST_BYTES
 from peakatlas.atlas.format.layout import INTERVAL_CHUNK_ROWS
-from peakatlas.atlas.format.schema import PLAN_NAME, segment_name
-from peakatlas.atlas.format.segment import Segment
+from peakatlas.atlas.format.schema import PLAN_NAME
+from peakatlas.atlas.format.segment import Segment, first_segment
 from peakatlas.engine.dna.windows import parse_window
 from peakatlas.engine.run.hardware import peak_memory
 
@@ -203,9 +203,10 @@ def existing_folder(path: Path) -> Path:
 def _begun(root: Path, inputs: Inputs, embedder: Embedder) -> AtlasWriter | None:
     """The atlas that was begun, checked to be the same; None if there is none yet."""
     refuse_foreign(root)
-    if not (root / segment_name(0) / PLAN_NAME).exists():
+    name = first_segment(root)
+    if not (root / name / PLAN_NAME).exists():
         return None
-    writer = AtlasWriter(Segment(root, segment_name(0)))
+    writer = AtlasWriter(Segment(root, name))
     writer.check_fits(embedder.spec, inputs.rows)
     here = genome_provenance(inputs.source, inputs.rows.contigs, digests=False)
     check_same_genome(writer.plan.genome, here, str(root))

@@ -17,8 +17,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from peakatlas.atlas.atlas import Atlas
-from peakatlas.atlas.format.schema import LOG_FOLDER, MASKED, PLAN_NAME, segment_name
-from peakatlas.atlas.format.segment import Segment
+from peakatlas.atlas.format.schema import LOG_FOLDER, MASKED, PLAN_NAME
+from peakatlas.atlas.format.segment import Segment, first_segment
 from peakatlas.atlas.storage.locks import holder, locked
 from peakatlas.engine.dna.windows import parse_window
 from peakatlas.engine.errors import IncompleteAtlasError, ShardOwnershipError
@@ -277,7 +277,7 @@ def _write(
 
 
 def _join(root: Path, rows: Intervals, embedder: Embedder, heart: Heartbeat) -> AtlasWriter:
-    segment = Segment(root, segment_name(0))
+    segment = Segment(root, first_segment(root))
     plan_path = segment.folder / PLAN_NAME
     began = time.monotonic()
     while not plan_path.exists():

@@ -13,10 +13,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from peakatlas.atlas.format.digests import intervals_digest
-from peakatlas.atlas.format.schema import LOG_FOLDER, MANIFEST_NAME, segment_name
+from peakatlas.atlas.format.schema import LOG_FOLDER, MANIFEST_NAME
 from peakatlas.atlas.format.segment import (
     Segment,
     begun_segments,
+    first_segment,
     lay_out,
     list_segment,
     make_plan,
@@ -136,9 +137,10 @@ class AtlasWriter:
         refuse_foreign(root)
         refuse_links(root)
         with locked(root, LOCK_NAME, wait=True):
-            if not (root / segment_name(0)).exists():
-                lay_out(root, segment_name(0), intervals, plan)
-        segment = Segment(root, segment_name(0))
+            name = first_segment(root)
+            if not (root / name).exists():
+                lay_out(root, name, intervals, plan)
+        segment = Segment(root, name)
         writer = cls(segment)
         writer.check_fits(plan.spec, intervals)
         check_same_source(segment.plan, plan.genome, str(root))

@@ -91,20 +91,29 @@ def _repair_manifest(root: Path) -> list[str]:
     faults = [fault.kind for fault in verify_atlas(root).faults]
     if "newer" in faults or "manifest" not in faults:
         return []
-    begun = begun_segments(root)
-    segments = [Segment(root, name) for name in begun]
+    segments = _not_folded([Segment(root, name) for name in begun_segments(root)])
     for segment in segments:
         if segment.missing_shards():
             raise AtlasError(
                 f"{root / MANIFEST_NAME} is lost, and {segment.name} lacks shards "
                 f"{segment.missing_shards()[:5]}: whether it was listed is not known. Run the "
                 "same `peakatlas atlas build` again if the atlas was not finished, or remove "
-                "that folder if it is what a dead append left; then repair again."
+                "that folder if it is what a dead append or compaction left; then repair again."
             )
     if not segments:
         raise AtlasError(f"{root} is not an atlas: it has neither manifest nor segments.")
     write_manifest(root, [segment.manifest_entry() for segment in segments])
     return [MANIFEST_NAME]
+
+
+def _not_folded(segments: list[Segment]) -> list[Segment]:
+    """Those that no whole compacted segment holds the rows of."""
+    whole = [
+        number
+        for number, segment in enumerate(segments)
+        if segment.is_compacted and not segment.missing_shards()
+    ]
+    return segments[max(whole, default=0) :]
 
 
 def _repair_document(root: Path, fault: Fault) -> Iterator[str]:

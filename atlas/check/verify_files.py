@@ -153,8 +153,8 @@ def check_strays(
     listed = {str(s["name"]) for s in manifest["segments"]}
     unlisted = sorted(path.name for path in root.glob("segment-*") if path.name not in listed)
     notes = [
-        f"{name} is not listed: an append is under way, or left it when it died; the next one "
-        "takes it up or removes it"
+        f"{name} is not listed: an append or a compaction is under way, or left it when it died; "
+        "the next one takes it up or removes it"
         for name in unlisted
     ]
     unknown = listed - {segment.name for segment in segments}  # how many shards, and so logs

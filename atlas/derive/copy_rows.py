@@ -188,8 +188,32 @@ def transfer(
         If another process is writing `out`.
     """
     root = Path(out)
+    plan = plan_of(parents, picks, by=by, peaks=peaks, int8=int8)
+    writer = AtlasWriter.begin(root, picks.intervals, plan)
+    if writer.plan != plan:
+        raise AtlasError(f"{root} was begun as something else. Give another output path.")
+    with locked(root, _LOCK_NAME):
+        copy_shards(writer, parents, picks, progress or (lambda _: None))
+    return Atlas.open(root)
+
+
+def plan_of(
+    parents: Sequence[Parent],
+    picks: Picks,
+    *,
+    by: str,
+    peaks: dict[str, Any] | None = None,
+    int8: Int8Code | None = None,
+) -> Plan:
+    """Plan of a segment of rows of other atlases, see `transfer`.
+
+    Raises
+    ------
+    SpecMismatchError, GenomeError
+        If the parents differ in spec or genome.
+    """
     derived = {"by": by, "parents": [parent.described() for parent in parents]}
-    plan = make_plan(
+    return make_plan(
         picks.intervals,
         parents[0].segments[0].plan.spec,
         shard_rows=default_shard_rows(len(picks.intervals)),
@@ -202,12 +226,6 @@ def transfer(
         },
         int8=int8,
     )
-    writer = AtlasWriter.begin(root, picks.intervals, plan)
-    if writer.plan != plan:
-        raise AtlasError(f"{root} was begun as something else. Give another output path.")
-    with locked(root, _LOCK_NAME):
-        _write(writer, parents, picks, progress or (lambda _: None))
-    return Atlas.open(root)
 
 
 def joint_genome(parents: Sequence[Parent], contigs: Sequence[str]) -> dict[str, Any]:
@@ -264,12 +282,19 @@ def picked(parents: Sequence[Parent], table: Intervals, rows: NDArray[np.int64])
     return Picks(intervals=chosen.recoded(names), parent=owner, row=rows - firsts[owner])
 
 
-def _write(
+def copy_shards(
     writer: AtlasWriter,
     parents: Sequence[Parent],
     picks: Picks,
     progress: Callable[[int], None],
 ) -> None:
+    """Write the shards that are missing of a segment of these rows, and list it.
+
+    Raises
+    ------
+    AtlasError
+        If a parent is damaged, or the disk refuses.
+    """
     done = set(writer.done_shards())
     progress(sum(_n_rows(writer, shard) for shard in done))
 

@@ -41,6 +41,8 @@ ROOT_GROUP = {"attributes": {"format": FORMAT}, "node_type": "group", "zarr_form
 MANIFEST_NAME = "manifest.json"
 PLAN_NAME = "plan.json"
 LOG_FOLDER = "log"
+COMPACTED = "compact"
+"""What made a segment of the rows of all segments before it, which it replaces."""
 GROUP_NAME = "zarr.json"
 """Metadata of a group or an array."""
 
@@ -290,8 +292,11 @@ def check_manifest(values: Mapping[str, Any], where: str) -> None:
         raise AtlasError(f"{where} does not fit its own digest: it was edited or damaged.")
     read = as_model(values, ManifestDocument, where, AtlasError)
     names = [segment.name for segment in read.segments]
-    if names != [segment_name(number) for number in range(len(names))]:
-        raise AtlasError(f"{where} lists segments {names[:5]}, which are not numbered from 0.")
+    may_begin_later = version_key(read.format_version)[1:] >= (1,)  # once it was compacted
+    first = names[0] if may_begin_later else segment_name(0)
+    wanted = [segment_name(segment_number(first) + n) for n in range(len(names))]
+    if names != wanted:
+        raise AtlasError(f"{where} lists segments {names[:5]}, which are not numbered from 0 on.")
     n_rows = sum(segment.n_rows for segment in read.segments)
     if read.n_rows != n_rows:
         raise AtlasError(f"{where} has n_rows {read.n_rows}, its segments {n_rows}.")
@@ -356,6 +361,22 @@ def check_listed(plan: Plan, listed: Mapping[str, Mapping[str, Any]], where: str
 def segment_name(number: int) -> str:
     """Name of the folder of a segment."""
     return f"segment-{number:04d}"
+
+
+def next_segment(name: str) -> str:
+    """Name of the segment that follows another.
+
+    Examples
+    --------
+    >>> next_segment("segment-0009")
+    'segment-0010'
+    """
+    return segment_name(segment_number(name) + 1)
+
+
+def segment_number(name: str) -> int:
+    """Number of a segment by its name."""
+    return int(name.removeprefix("segment-"))
 
 
 def wrong_rows(embedding: NDArray[Any], state: NDArray[np.uint8]) -> NDArray[np.int64]:

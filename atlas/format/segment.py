@@ -23,6 +23,7 @@ from .documents import LogEntry
 from .groups import create_segment
 from .layout import INTERVAL_COLUMNS, LEAST_SHARE
 from .schema import (
+    COMPACTED,
     FORMAT,
     FORMAT_VERSION,
     GROUP_NAME,
@@ -33,6 +34,8 @@ from .schema import (
     Plan,
     check_manifest,
     seal_manifest,
+    segment_name,
+    segment_number,
     version_key,
 )
 
@@ -78,6 +81,11 @@ class Segment:
                 "the atlas is damaged. Restore it from a copy."
             )
         return plan
+
+    @property
+    def is_compacted(self) -> bool:
+        """Whether it holds the rows of all segments before it, and replaces them."""
+        return self.plan.derived.get("by") == COMPACTED
 
     def log_path(self, shard: int) -> Path:
         """Log entry of a shard."""
@@ -258,7 +266,8 @@ def read_manifest(root: Path) -> dict[str, Any]:
 def list_segment(root: Path, segment: Segment, made_with: Mapping[str, str] | None = None) -> None:
     """Make a whole segment visible by replacing the manifest with one that lists it.
 
-    Nothing is written when the manifest lists the very same files already.
+    Nothing is written when the manifest lists the very same files already, or lists segments into
+    which this one was folded. A compacted segment replaces those before it.
 
     Parameters
     ----------
@@ -274,10 +283,14 @@ def list_segment(root: Path, segment: Segment, made_with: Mapping[str, str] | No
     """
     listed = read_manifest(root)["segments"] if (root / MANIFEST_NAME).exists() else []
     entry = segment.manifest_entry(made_with)
-    if any(other["files"] == entry["files"] for other in listed):
+    number = segment_number(segment.name)
+    folded = bool(listed) and number < segment_number(listed[0]["name"])
+    if folded or any(other["files"] == entry["files"] for other in listed):
         return
     _check_layout_kept(root, listed, entry)
     others = [other for other in listed if other["name"] != segment.name]
+    if segment.is_compacted:
+        others = [other for other in others if segment_number(other["name"]) > number]
     write_manifest(root, [*others, entry])
 
 
@@ -295,7 +308,7 @@ def write_manifest(root: Path, entries: list[dict[str, Any]]) -> None:
     AtlasError
         If the disk refuses.
     """
-    segments = sorted(entries, key=lambda entry: str(entry["name"]))
+    segments = sorted(entries, key=lambda entry: segment_number(entry["name"]))
     plans = [Segment(root, entry["name"]).plan for entry in segments]
     manifest = {
         "format": FORMAT,
@@ -311,7 +324,12 @@ def write_manifest(root: Path, entries: list[dict[str, Any]]) -> None:
 def begun_segments(root: Path) -> list[str]:
     """Names of the segments that were laid out, finished or not, ascending."""
     found = (path.parent.name for path in root.glob(f"segment-*/{PLAN_NAME}"))
-    return sorted(name for name in found if _SEGMENT.fullmatch(name))
+    return sorted((name for name in found if _SEGMENT.fullmatch(name)), key=segment_number)
+
+
+def first_segment(root: Path) -> str:
+    """Name of the first segment that was laid out, or that of one that is to be."""
+    return next(iter(begun_segments(root)), segment_name(0))
 
 
 def software_versions() -> dict[str, str]:

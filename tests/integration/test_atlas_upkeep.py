@@ -79,6 +79,18 @@ def test_the_remedy_of_a_damaged_shard_is_true(run, world, copied, toy_esm):
     assert (shard.read_bytes(), (copied / "manifest.json").read_bytes()) == before
 
 
+def test_compact_folds_what_was_appended(run, world, copied):
+    genome, more = world / "genome.fa", copied.parent / "more.bed"
+    more.write_text("chr1\t100\t600\nchr1\t150\t550\n")
+    assert run("atlas", "append", copied, genome, more).code == 0
+    n_rows = len(Atlas.open(copied))
+    ran = run("atlas", "compact", copied, "--json")
+    assert ran.code == 0 and "segments: 2 before, 1 now" in ran.err
+    found = json.loads(ran.out)
+    assert (found["n_intervals"], found["n_segments"]) == (n_rows, 1)
+    assert run("atlas", "verify", copied, "--deep").code == 0
+
+
 def test_subset_then_merge_gives_the_atlas_back(run, built, tmp_path):
     bed = tmp_path / "first.bed"
     bed.write_text("chr1\t0\t20000\n")

@@ -6,10 +6,17 @@ from functools import partial
 
 import pytest
 
-from peakatlas.atlas import Atlas, merge_atlases, repair_atlas, verify_atlas
+from peakatlas.atlas import Atlas, compact_atlas, merge_atlases, repair_atlas, verify_atlas
 from peakatlas.atlas.build.local import build_atlas
 from peakatlas.engine.dna.genome import open_genome
-from tests.atlas_tools import ToyEmbedder, random_intervals, tree_bytes, write_toy_genome
+from tests.atlas_tools import (
+    ToyEmbedder,
+    append_toy_rows,
+    random_intervals,
+    rows_by_interval,
+    tree_bytes,
+    write_toy_genome,
+)
 
 
 @pytest.fixture(scope="module")
@@ -56,6 +63,36 @@ def test_a_merge_that_died_is_not_there_and_is_finished_by_the_same_call(
         assert not finished or step > 40
         step += 7  # each way to die takes two merges
     assert step > 40
+
+
+def test_a_compaction_that_died_lost_nothing_and_is_finished_by_the_same_call(
+    tmp_path, monkeypatch, genome
+):
+    grown = tmp_path / "grown" / "a.zarr"
+    build_atlas(genome, random_intervals(9), grown, ToyEmbedder())
+    for seed in (1, 2):
+        append_toy_rows(grown, random_intervals(4, seed=seed), genome)
+    before, whole = rows_by_interval(grown), shutil.copytree(grown, tmp_path / "whole" / "a.zarr")
+    flushed, flush = [], os.fsync
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "fsync", lambda descriptor: flushed.append(flush(descriptor)))
+        compact_atlas(whole)
+    n_swapped = 0
+    for step in (*range(0, len(flushed), 12), *range(len(flushed) - 5, len(flushed))):
+        path = shutil.copytree(grown, tmp_path / str(step) / "a.zarr")
+        assert dies(monkeypatch, step, partial(compact_atlas, path))
+        assert rows_by_interval(path) == before, step
+        assert verify_atlas(path).ok, step
+        swapped = len(Atlas.open(path).provenance["segments"]) == 1
+        if swapped and n_swapped % 2:  # old segments beside a new one that no manifest lists
+            (path / "manifest.json").unlink()
+            assert repair_atlas(path) == ["manifest.json"]
+            assert rows_by_interval(path) == before, step
+        compact_atlas(path)
+        assert tree_bytes(path) == tree_bytes(whole), step
+        shutil.rmtree(path)
+        n_swapped += swapped
+    assert n_swapped > 2
 
 
 def test_a_repair_that_died_is_finished_by_the_same_call(tmp_path, monkeypatch, genome):

@@ -1,4 +1,4 @@
-"""`peakatlas atlas verify`, `merge`, `subset` and `quantise`: keep atlases sound, reshape them."""
+"""`peakatlas atlas verify`, `merge`, `subset`, `compact`, `quantise`: keep and reshape atlases."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ import typer
 from peakatlas.cli.base import Command, ResumableCommand
 from peakatlas.cli.kinds import wants
 from peakatlas.cli.options import (
+    AtlasArgument,
     JsonOption,
     OutAtlasOption,
     OwnModelOption,
@@ -164,6 +165,24 @@ def atlas_subset(
     with progress_bar(len(peakatlas.Atlas.open(atlas)), "copying") as advance:
         subset = subset_atlas(atlas, out, regions, peaks=described, progress=advance)
     print_facts(subset.info(), as_json=as_json)
+
+
+@app.command(
+    "compact",
+    cls=ResumableCommand,
+    rich_help_panel="Make",
+    epilog="peakatlas atlas compact atlas.zarr",
+)
+def atlas_compact(atlas: AtlasArgument, as_json: JsonOption = False) -> None:
+    """Fold what was appended into one segment, in place; rows get new numbers."""
+    from peakatlas.atlas import Atlas  # noqa: PLC0415 - keeps the help fast
+    from peakatlas.atlas.derive.compact import compact_atlas  # noqa: PLC0415
+
+    before = Atlas.open(atlas).info()
+    with progress_bar(before["n_intervals"], "compacting") as advance:
+        compacted = compact_atlas(atlas, progress=advance)
+    say(f"segments: {before['n_segments']:,} before, 1 now")
+    print_facts(compacted.info(), as_json=as_json)
 
 
 @app.command(
