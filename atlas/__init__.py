@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from peakatlas.engine.intervals.overlap import OverlapIndex, OverlapPairs
 
     from .atlas import Atlas
+    from .publish import Published, publish_atlas
 
 __all__ = [
     "RECOMMENDED_MAX_OFFSET",
@@ -40,6 +41,7 @@ __all__ = [
     "OverlapMean",
     "OverlapPairs",
     "PeakList",
+    "Published",
     "Quantised",
     "ResolvedPeaks",
     "VerifyReport",
@@ -51,6 +53,7 @@ __all__ = [
     "init_atlas",
     "merge_atlases",
     "mirror_atlas",
+    "publish_atlas",
     "quantise_atlas",
     "repair_atlas",
     "resolve_peaks",
@@ -70,6 +73,7 @@ _MODULE_OF = {
     "OverlapMean": ".search.overlap_mean",
     "OverlapPairs": "peakatlas.engine.intervals.overlap",
     "PeakList": ".build.inputs",
+    "Published": ".publish",
     "Quantised": ".derive.quantise",
     "ResolvedPeaks": ".search.lookup_or_embed",
     "VerifyReport": ".check.faults",
@@ -81,6 +85,7 @@ _MODULE_OF = {
     "init_atlas": ".build.cluster",
     "merge_atlases": ".derive.merge",
     "mirror_atlas": ".storage.mirror",
+    "publish_atlas": ".publish",
     "quantise_atlas": ".derive.quantise",
     "repair_atlas": ".check.repair",
     "resolve_peaks": ".search.lookup_or_embed",

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from peakatlas.atlas.format.digests import intervals_digest
-from peakatlas.atlas.format.schema import LOG_FOLDER, MANIFEST_NAME
+from peakatlas.atlas.format.schema import CARD_NAME, LOG_FOLDER, MANIFEST_NAME
 from peakatlas.atlas.format.segment import (
     Segment,
     begun_segments,
@@ -392,7 +392,8 @@ def refuse_foreign(root: Path) -> None:
     foreign = [
         name
         for name in names
-        if name not in (MANIFEST_NAME, "zarr.json") and not name.startswith((".", "segment-"))
+        if name not in (MANIFEST_NAME, CARD_NAME, "zarr.json")
+        and not name.startswith((".", "segment-"))
     ]
     if foreign:
         raise AtlasError(

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from peakatlas.atlas.format.digests import bytes_digest
 from peakatlas.atlas.format.layout import CHECKSUM_BYTES
 from peakatlas.atlas.format.schema import (
+    CARD_NAME,
     GROUP_NAME,
     LOG_FOLDER,
     MANIFEST_NAME,
@@ -143,7 +144,7 @@ def check_strays(
     root = storage.local_path()
     if root is None:
         return [], ["the folder cannot be listed, so stray files were not looked for"]
-    known = {MANIFEST_NAME, GROUP_NAME}
+    known = {MANIFEST_NAME, GROUP_NAME, CARD_NAME}
     known |= {f"{s['name']}/{file}" for s in manifest["segments"] for file in s["files"]}
     for segment in segments:
         known |= {

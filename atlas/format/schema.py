@@ -40,6 +40,8 @@ ROOT_GROUP = {"attributes": {"format": FORMAT}, "node_type": "group", "zarr_form
 
 MANIFEST_NAME = "manifest.json"
 PLAN_NAME = "plan.json"
+CARD_NAME = "README.md"
+"""What people read first of a published atlas; nothing vouches for it."""
 LOG_FOLDER = "log"
 COMPACTED = "compact"
 """What made a segment of the rows of all segments before it, which it replaces."""

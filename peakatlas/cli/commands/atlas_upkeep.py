@@ -1,4 +1,4 @@
-"""`peakatlas atlas verify`, `merge`, `subset`, `compact`, `quantise`: keep and reshape atlases."""
+"""`peakatlas atlas verify`, `merge`, `subset`, `compact`, `publish`, `quantise`."""
 
 from __future__ import annotations
 
@@ -183,6 +183,34 @@ def atlas_compact(atlas: AtlasArgument, as_json: JsonOption = False) -> None:
         compacted = compact_atlas(atlas, progress=advance)
     say(f"segments: {before['n_segments']:,} before, 1 now")
     print_facts(compacted.info(), as_json=as_json)
+
+
+@app.command(
+    "publish",
+    cls=Command,
+    rich_help_panel="Use",
+    epilog="peakatlas atlas publish atlas.zarr --url https://host/atlas.zarr",
+)
+def atlas_publish(
+    atlas: AtlasArgument,
+    url: Annotated[
+        str, typer.Option("--url", metavar="URL", help="Where it will lie, for the card.")
+    ] = "",
+    as_json: JsonOption = False,
+) -> None:
+    """Check an atlas for a static server, write its README.md, and print how to copy it."""
+    from dataclasses import asdict  # noqa: PLC0415
+
+    from peakatlas.atlas.publish import publish_atlas  # noqa: PLC0415 - keeps the help fast
+
+    with bytes_bar(f"verifying {atlas}") as advance:
+        done = publish_atlas(atlas, url=url, progress=advance)
+    if as_json:
+        typer.echo(json.dumps(asdict(done), default=str))
+        return
+    say(f"wrote {done.card}; {done.n_files:,} files, {done.bytes:,} bytes. To copy them:")
+    for command in done.commands:
+        typer.echo(command)
 
 
 @app.command(
