@@ -18,6 +18,7 @@ from peakatlas.engine.errors import BundleError, SpecMismatchError
 from peakatlas.engine.intervals.table import Intervals
 from peakatlas.engine.summary import Summary, listed
 
+from .catalogue import find_bundle
 from .folder import FORMAT_VERSION, read_bundle_files, write_bundle_files
 from .reference_files import named, reference_arrays, reference_cells
 
@@ -140,14 +141,14 @@ class Bundle(Summary):
         Parameters
         ----------
         path : str or Path
-            Folder that `save` wrote.
+            Folder that `save` wrote, or name of a bundle that peakatlas knows.
 
         Raises
         ------
         BundleError
             If there is no bundle, it is damaged, or of another format version.
         """
-        settings, payload = read_bundle_files(Path(path))
+        settings, payload = read_bundle_files(find_bundle(path))
         try:
             return _restore(settings, load_arrays(payload))
         except (LookupError, TypeError, ValueError, RuntimeError, SafetensorError) as error:

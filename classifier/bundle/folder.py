@@ -63,20 +63,26 @@ def read_bundle_files(folder: Path) -> tuple[BundleSettings, bytes]:
     BundleError
         If there is no bundle, it is damaged, or of another format version.
     """
-    path = folder / SETTINGS_FILE
-    try:
-        settings = read_settings(path.read_bytes(), str(path), FORMAT_VERSION)
-        arrays = (folder / settings.arrays_file).read_bytes()
-    except FileNotFoundError as error:
-        raise BundleError(
-            f"{folder} is not a bundle: it has no {Path(error.filename).name}."
-        ) from None
+    settings = read_bundle_settings(folder)
+    arrays = _read(folder, settings.arrays_file)
     if hashlib.sha256(arrays).hexdigest() != settings.arrays_sha256:
         raise BundleError(
             f"{folder / settings.arrays_file} is not the file that {SETTINGS_FILE} names (SHA-256 "
             "differs). Copy the bundle again, or train again."
         )
     return settings, arrays
+
+
+def read_bundle_settings(folder: Path) -> BundleSettings:
+    """Settings of a bundle, its arrays unread.
+
+    Raises
+    ------
+    BundleError
+        If there is no bundle, it is damaged, or of another format version.
+    """
+    path = folder / SETTINGS_FILE
+    return read_settings(_read(folder, SETTINGS_FILE), str(path), FORMAT_VERSION)
 
 
 def arrays_path(folder: Path) -> Path:
@@ -103,6 +109,13 @@ def check_bundle_folder(folder: Path) -> None:
     ours = {*folder.glob(ARRAYS_PATTERN), *folder.glob(".*")}
     if not folder.is_dir() or set(folder.iterdir()) - ours:
         raise BundleError(f"{folder} exists and is not a bundle. Give another folder.")
+
+
+def _read(folder: Path, name: str) -> bytes:
+    try:
+        return (folder / name).read_bytes()
+    except FileNotFoundError:
+        raise BundleError(f"{folder} is not a bundle: it has no {name}.") from None
 
 
 def _arrays_named(folder: Path) -> str | None:

@@ -9,6 +9,7 @@ import zlib
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
+from peakatlas.classifier.bundle.catalogue import find_bundle
 from peakatlas.engine.errors import PeakAtlasError
 from peakatlas.engine.intervals.text_files import split_lines
 
@@ -33,7 +34,8 @@ NAMES: dict[Kind, str] = {
 }
 WANTED: dict[Wanted, str] = {
     "atlas": "an atlas (the folder that `peakatlas atlas build` makes)",
-    "bundle": "a trained bundle (the folder that `peakatlas train` makes)",
+    "bundle": "a trained bundle (the folder that `peakatlas train` makes, or a name that "
+    "`peakatlas bundles list` shows)",
     "cells": "counts of cells x peaks (such as h5ad)",
     "genome": "a FASTA file",
     "peaks": "a BED or narrowPeak file",
@@ -66,7 +68,7 @@ def kind_of(path: Path) -> Kind | None:
 
 
 def expect(path: str | Path, wanted: Wanted) -> None:
-    """Refuse what is plainly something else than what is wanted; URLs and ``-`` pass.
+    """Refuse what is plainly something else than what is wanted; URLs, ``-`` and names pass.
 
     Parameters
     ----------
@@ -82,6 +84,8 @@ def expect(path: str | Path, wanted: Wanted) -> None:
     if text == "-" or "://" in text or "::" in text:
         return
     if not Path(text).exists():
+        if wanted == "bundle" and find_bundle(text) != Path(text):
+            return
         raise PeakAtlasError(
             f"{text} does not exist; {WANTED[wanted]} is wanted there. Check the path."
         )

@@ -19,6 +19,7 @@ from .commands import (
     atlas_cluster,
     atlas_search,
     atlas_upkeep,
+    bundles,
     cells,
     count,
     doctor,
@@ -29,6 +30,7 @@ from .commands import (
     report,
     train,
 )
+from .options import CELLS_PANEL
 from .stopping import Stopped, stoppable
 from .terminal import NORMAL, QUIET, VERBOSE, complain, error_line, verbosity, warn
 
@@ -66,6 +68,14 @@ app.add_typer(count.app)
 app.add_typer(train.app)
 app.add_typer(cells.app)
 app.add_typer(name.app)
+bundles_app = typer.Typer(
+    cls=Group,
+    help="List, fetch, describe and publish trained bundles.",
+    epilog="peakatlas bundles list\npeakatlas bundles get owner/name",
+    rich_markup_mode=None,
+)
+bundles_app.add_typer(bundles.app)
+app.add_typer(bundles_app, name="bundles", rich_help_panel=CELLS_PANEL)
 app.add_typer(report.app)
 app.add_typer(explain.app)
 app.add_typer(atlas_app, name="atlas", rich_help_panel="Atlases")

@@ -1,4 +1,4 @@
-"""The atlas that `train` and `annotate` take, or take none."""
+"""The atlas that `train` and `annotate` take, or take none; what a bundle is licensed for."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import typer
 
 import peakatlas
+from peakatlas.classifier.bundle.catalogue import find_bundle
 from peakatlas.cli.terminal import say
 
 if TYPE_CHECKING:
@@ -19,6 +20,15 @@ def check_genome(genome: Path | None, atlas: str | None) -> None:
     """Refuse a genome without an atlas: it serves to embed peaks by the model of one."""
     if genome is not None and atlas is None:
         raise typer.BadParameter("without --atlas no peak is embedded", param_hint="--genome")
+
+
+def say_card(bundle: Path) -> None:
+    """Say build, licence and source of a bundle that has a card."""
+    from peakatlas.classifier.bundle.card import read_card  # noqa: PLC0415 - keeps the help fast
+
+    card = read_card(find_bundle(bundle))
+    if card is not None:
+        say(f"bundle {bundle.name}: {card.describe()}")
 
 
 @contextmanager

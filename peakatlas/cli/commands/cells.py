@@ -10,7 +10,7 @@ import typer
 
 from peakatlas.cli.base import Command
 from peakatlas.cli.kinds import wants
-from peakatlas.cli.opened import check_genome, opened_atlas
+from peakatlas.cli.opened import check_genome, opened_atlas, say_card
 from peakatlas.cli.options import (
     CELLS_PANEL,
     FORMATS,
@@ -41,7 +41,7 @@ BundleOption = Annotated[
         "--bundle",
         "--model",
         metavar="BUNDLE/",
-        help="What `peakatlas train` wrote.",
+        help="What `peakatlas train` wrote, or a name of `peakatlas bundles list`.",
         callback=wants("bundle"),
     ),
 ]
@@ -157,6 +157,7 @@ def annotate(
         seed=seed,
     )
     check_apart([out, report, write_statistics], [query, bundle, atlas, genome, chain, statistics])
+    say_card(bundle)
     with opened_atlas(atlas) as opened, steps() as begin:
         begin("reading the query")
         counts = _read(query, labels, layer, use_raw)

@@ -10,6 +10,7 @@ import typer
 import peakatlas
 from peakatlas.cli.base import Command
 from peakatlas.cli.kinds import wants
+from peakatlas.cli.opened import say_card
 from peakatlas.cli.options import CELLS_PANEL, JsonOption, SeedOption
 from peakatlas.cli.outputs import check_apart, writable, written_whole
 from peakatlas.cli.terminal import print_facts, say, working
@@ -28,7 +29,9 @@ def explain(
     bundle: Annotated[
         Path,
         typer.Argument(
-            metavar="BUNDLE", help="What `peakatlas train` wrote.", callback=wants("bundle")
+            metavar="BUNDLE",
+            help="What `peakatlas train` wrote, or a name of `peakatlas bundles list`.",
+            callback=wants("bundle"),
         ),
     ],
     out: Annotated[
@@ -84,6 +87,7 @@ def explain(
     from peakatlas.classifier.explain.elements import markers_bed  # noqa: PLC0415 - a quick help
 
     check_apart([out, bed, dna], [bundle, genome])
+    say_card(bundle)
     model = peakatlas.Bundle.load(bundle)
     with working("scoring elements"):
         markers = peakatlas.marker_elements(model, top=top)

@@ -49,9 +49,7 @@ MOST_MISTAKES_SHOWN = 2
     "-o bundle/\n"
     "peakatlas train ref1.h5ad ref2.h5ad --labels coarse_type,cell_type --batch-key donor "
     "--atlas atlas.zarr -o bundle/\n"
-    "peakatlas train reference.h5ad --labels cell_type -o bundle/\n"
-    "peakatlas train ref1.h5ad ref2.h5ad --labels cell_type --ontology --labels-table labels.tsv "
-    "-o bundle/",
+    "peakatlas train reference.h5ad --labels cell_type --ontology --lineages -o bundle/",
 )
 def train(
     references: Annotated[
