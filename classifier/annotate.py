@@ -291,7 +291,7 @@ def _path(given: object) -> str | None:
 def _verdict_table(verdicts: list[dict[str, Any]]) -> pd.DataFrame:
     """One row a type, as the notebook shows it."""
     found = pd.DataFrame(verdicts).drop(columns="verdict").rename(columns={"words": "verdict"})
-    first = ["type", "verdict", "cells", "f1", "precision", "recall", "confidence"]
+    first = ["type", "verdict", "cells", "f1", "precision", "recall", "confidence", "cutoff"]
     return found[[*first, "mistaken_for", "reason"]].astype(dict.fromkeys(first[3:], float))
 
 

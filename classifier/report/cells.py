@@ -14,7 +14,7 @@ from peakatlas.engine.errors import LabelsError
 from .cell_map import cell_map
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     import anndata as ad
     from numpy.typing import NDArray
@@ -48,15 +48,15 @@ class Asked:
 
 
 def cell_data(
-    annotated: ad.AnnData, types: Sequence[str], payload: Payload, asked: Asked
+    annotated: ad.AnnData, record: Mapping[str, Any], payload: Payload, asked: Asked
 ) -> dict[str, Any]:
     """Columns of the cells and the map, kept in `payload`.
 
     Parameters
     ----------
     annotated : AnnData
-    types : sequence of str
-        Of the reference, in the order of their colours.
+    record : mapping
+        Checked record of the annotation: its types are in the order of their colours.
     payload : Payload
         Gains the arrays.
     asked : Asked
@@ -66,9 +66,10 @@ def cell_data(
     LabelsError
         If there is no such column.
     """
-    rows = _shown(annotated.n_obs, asked.seed)
+    rows, types = _shown(annotated.n_obs, asked.seed), record["types"]
     obs = annotated.obs.iloc[rows]
-    columns = [*_labels(obs, types, payload), *_numbers(annotated, obs, rows, payload)]
+    levels = levels_of(record, obs)
+    columns = [*_labels(obs, types, levels, payload), *_numbers(annotated, obs, rows, payload)]
     columns += _others(annotated.obs, obs, payload, asked)
     return {
         "total": annotated.n_obs,
@@ -102,9 +103,10 @@ def batch_columns(obs: pd.DataFrame) -> list[str]:
     ]
 
 
-def levels_of(obs: pd.DataFrame) -> list[str]:
-    """Names of the label levels, when there are several."""
-    return [str(name)[len(LEVEL) :] for name in obs.columns if str(name).startswith(LEVEL)]
+def levels_of(record: Mapping[str, Any], obs: pd.DataFrame) -> list[str]:
+    """Names of the label levels that the annotation wrote, when there are several."""
+    names = record.get("levels", {}).get("columns", ())
+    return [name for name in names if LEVEL + name in obs]
 
 
 def _shown(n_cells: int, seed: int) -> NDArray[np.int64]:
@@ -113,7 +115,9 @@ def _shown(n_cells: int, seed: int) -> NDArray[np.int64]:
     return np.sort(np.random.default_rng(seed).choice(n_cells, MOST_CELLS, replace=False))
 
 
-def _labels(obs: pd.DataFrame, types: Sequence[str], payload: Payload) -> list[dict[str, Any]]:
+def _labels(
+    obs: pd.DataFrame, types: Sequence[str], levels: Sequence[str], payload: Payload
+) -> list[dict[str, Any]]:
     order = [*types, UNASSIGNED]
     reasons = obs["peakatlas_reason"].astype(str).replace("", "given a type")
     found = [
@@ -124,7 +128,7 @@ def _labels(obs: pd.DataFrame, types: Sequence[str], payload: Payload) -> list[d
     if "peakatlas_verdict" in obs:
         verdicts = obs["peakatlas_verdict"].astype(str).replace("", UNASSIGNED)
         found.append(_named("verdict", "verdict on the label", payload.categories(verdicts)))
-    for level in levels_of(obs):
+    for level in levels:
         column = payload.categories(obs[LEVEL + level])
         found.append(_named(f"level:{level}", f"label, {level}", column))
     if "peakatlas_set" in obs:

@@ -28,6 +28,7 @@ TIER_WORDS = {
     "missing": "no embedding",
 }
 MOST_SETS = 30
+QUANTILES = (0.05, 0.25, 0.5, 0.75, 0.95)
 MARKER_COLUMNS = ("chrom", "start", "end", "contribution", "open_in_type", "open_elsewhere")
 
 
@@ -57,10 +58,10 @@ def verdict_data(record: Mapping[str, Any]) -> list[dict[str, Any]]:
         record.get("verdicts", ()),
         key=lambda each: (WORST_FIRST.index(each["verdict"]), each["f1"], each["type"]),
     )
-    fields = ("type", "verdict", "words", "f1", "precision", "confidence", "reason")
+    fields = ("type", "verdict", "words", "f1", "precision", "confidence", "cutoff", "reason")
     return [
         {
-            **{name: each[name] for name in fields},
+            **{name: each.get(name) for name in fields},
             **{name: shares.get(each["type"], {}).get(name, 0) for name in ("query", "reference")},
         }
         for each in ranked
@@ -73,16 +74,17 @@ def tiers(record: dict[str, Any]) -> list[list[Any]]:
     return [[words, found[tier]] for tier, words in TIER_WORDS.items() if found.get(tier)]
 
 
-def confidence_by_type(obs: pd.DataFrame) -> list[dict[str, Any]]:
-    """Quantiles of the confidence of the cells likeliest of each type."""
-    grouped = obs["peakatlas_confidence"].groupby(obs["peakatlas_best"].astype(str))
+def confidence_by_type(obs: pd.DataFrame, types: Sequence[str]) -> list[dict[str, Any]]:
+    """Quantiles of the confidence of the cells likeliest of each type, in the order of `types`."""
+    grouped = dict(list(obs["peakatlas_confidence"].groupby(obs["peakatlas_best"].astype(str))))
     return [
         {
-            "type": str(name),
-            "cells": len(values),
-            "quantiles": np.quantile(values, (0.05, 0.25, 0.5, 0.75, 0.95)).round(3).tolist(),
+            "type": name,
+            "cells": len(grouped[name]),
+            "quantiles": np.quantile(grouped[name], QUANTILES).round(3).tolist(),
         }
-        for name, values in grouped
+        for name in types
+        if name in grouped
     ]
 
 
@@ -110,7 +112,11 @@ def truth_data(obs: pd.DataFrame, labels_key: str, types: Sequence[str]) -> dict
         "counts": table.loc[rows, columns].to_numpy().tolist(),
         "scores": {k: None if np.isnan(v) else round(v, 4) for k, v in scores.to_json().items()},
         "forced": round(float(np.mean(truth[known] == best[known])), 4) if known.any() else None,
-        "per_type": per_type(truth, labels).round(3).to_dict(orient="records"),
+        "per_type": per_type(truth, labels)
+        .set_index("label", drop=False)
+        .loc[rows]
+        .round(3)
+        .to_dict(orient="records"),
         "reliability": with_intervals(reliability(confidence[known], (truth == best)[known])),
         "covered": _covered(obs[known], truth[known]),
         "lacked": sorted(set(truth) - set(types)),
@@ -172,10 +178,10 @@ def set_data(obs: pd.DataFrame) -> dict[str, Any] | None:
     }
 
 
-def level_data(obs: pd.DataFrame) -> list[dict[str, Any]]:
+def level_data(record: Mapping[str, Any], obs: pd.DataFrame) -> list[dict[str, Any]]:
     """Cells of each label at each level, the commonest first."""
     found = []
-    for level in levels_of(obs):
+    for level in levels_of(record, obs):
         sizes = obs[LEVEL + level].astype(str).value_counts()
         found.append({"level": level, "labels": [[str(k), int(v)] for k, v in sizes.items()]})
     return found

@@ -12,10 +12,11 @@ import numpy as np
 from peakatlas.classifier.counts.labels import UNASSIGNED
 from peakatlas.engine.errors import CountsError
 
-from .figures import composition
+from .colours import OPEN, colours
+from .figures import WORST_FIRST, composition
 from .page import page_file
 from .record import record_of
-from .words import advice_html
+from .words import advice_html, alerts_in
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -132,7 +133,7 @@ def _queries(queries: Sequence[QueryFacts]) -> str:
 
 
 def _counted(record: Mapping[str, Any]) -> str:
-    kinds = [alert["severity"] for alert in record.get("alerts", ())]
+    kinds = [alert["severity"] for alert in alerts_in(record)]
     words = {"problem": kinds.count("problem"), "caution": kinds.count("caution")}
     return ", ".join(f"{n} {kind}{'s' * (n > 1)}" for kind, n in words.items() if n) or "none"
 
@@ -142,10 +143,24 @@ def _alerts(queries: Sequence[QueryFacts]) -> str:
 
 
 def _composition(queries: Sequence[QueryFacts]) -> str:
-    rows = [
-        [name, *(f"{each.shares.get(name, 0):.1%}" for each in queries)] for name in _types(queries)
-    ]
-    return _table("Share of cells of each type", ["type", *(q.name for q in queries)], rows)
+    names = _types(queries)
+    book = {**dict(zip(names, colours(len(names)), strict=True)), UNASSIGNED: OPEN}
+    rows = [[name, *(f"{each.shares.get(name, 0):.1%}" for each in queries)] for name in names]
+    table = _table("Share of cells of each type", ["type", *(q.name for q in queries)], rows, book)
+    return "".join(_bar(each, book) for each in queries) + table
+
+
+def _bar(query: QueryFacts, book: Mapping[str, str]) -> str:
+    """The shares of a query as one bar; the table holds the same."""
+    parts = "".join(
+        f'<span style="width:{100 * query.shares.get(name, 0):.3f}%;background:{colour}" '
+        f'title="{html.escape(f"{name} {query.shares.get(name, 0):.1%}")}"></span>'
+        for name, colour in book.items()
+    )
+    return (
+        f'<div class="stack"><h3>{html.escape(query.name)}</h3>'
+        f'<div aria-hidden="true">{parts}</div></div>'
+    )
 
 
 def _verdicts(queries: Sequence[QueryFacts]) -> str:
@@ -164,11 +179,17 @@ def _types(queries: Sequence[QueryFacts]) -> list[str]:
     return [*(name for name in names if name != UNASSIGNED), UNASSIGNED]
 
 
-def _table(caption: str, head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+def _table(
+    caption: str,
+    head: Sequence[str],
+    rows: Sequence[Sequence[str]],
+    book: Mapping[str, str] | None = None,
+) -> str:
+    """A table; rows whose name has a colour in `book` begin with a dot of it."""
     titles = "".join(f'<th scope="col">{html.escape(text)}</th>' for text in head)
     body = "".join(
-        f'<tr><th scope="row">{html.escape(first)}</th>'
-        + "".join(f"<td>{html.escape(text)}</td>" for text in rest)
+        f'<tr><th scope="row">{_dot(first, book or {})}{html.escape(first)}</th>'
+        + "".join(f"<td>{_marked(text)}</td>" for text in rest)
         + "</tr>"
         for first, *rest in rows
     )
@@ -177,3 +198,15 @@ def _table(caption: str, head: Sequence[str], rows: Sequence[Sequence[str]]) -> 
         f"<table><caption>{html.escape(caption)}</caption><thead><tr>{titles}</tr></thead>"
         f"<tbody>{body}</tbody></table></div>"
     )
+
+
+def _dot(name: str, book: Mapping[str, str]) -> str:
+    return f'<span class="dot" style="background:{book[name]}"></span>' if name in book else ""
+
+
+def _marked(text: str) -> str:
+    """The text of a cell; a verdict stands out."""
+    first = "merge" if text.startswith("merge with ") else text
+    if first not in WORST_FIRST:
+        return html.escape(text)
+    return f'<span class="mark {first.replace(" ", "-")}">{html.escape(text)}</span>'

@@ -13,7 +13,8 @@ from plotly.offline import get_plotlyjs
 
 from peakatlas.engine.errors import CountsError
 
-from .cells import Asked, cell_data
+from .cells import MOST_BATCHES, Asked, cell_data
+from .colours import colours
 from .figures import (
     composition,
     confidence_by_type,
@@ -130,20 +131,21 @@ def report_data(
     record = record_of(kept)
     key = asked.labels_key
     return {
+        "palette": colours(max(MOST_BATCHES, len(record["types"]))),
         "truth": None if key is None else truth_data(obs, key, record["types"]),
-        "cells": cell_data(annotated, record["types"], payload, asked),
+        "cells": cell_data(annotated, record, payload, asked),
         "record": record,
         "summary": summary_of(record, obs["peakatlas_confidence"].to_numpy(np.float32)),
         "labeller": labeller_words(record["labeller"]),
         "weights": member_weights(record["labeller"]),
         "composition": composition(record),
         "verdicts": verdict_data(record),
-        "confidence": confidence_by_type(obs),
+        "confidence": confidence_by_type(obs, record["types"]),
         "held_out": held_out_types(record),
         "reliability": held_out_reliability(record),
         "tiers": tiers(record),
         "sets": set_data(obs),
-        "levels": level_data(obs),
+        "levels": level_data(record, obs),
         "markers": marker_data(kept),
         "rerun": rerun(record, inputs_of(kept)),
     }

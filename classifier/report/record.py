@@ -45,6 +45,13 @@ class Verdict(Document):
     f1: float
     precision: float | None
     confidence: float | None
+    cutoff: float | None = None
+
+
+class LevelNames(Document):
+    """Columns of labels from coarse to fine; more is kept that no page reads."""
+
+    columns: list[Line] = msgspec.field(default_factory=list)
 
 
 class Record(Document):
@@ -60,6 +67,7 @@ class Record(Document):
     bundle: dict[Line, Any]
     spec: dict[Line, Any] | None
     shared_counts: float
+    levels: LevelNames = msgspec.field(default_factory=LevelNames)
     unassigned: Sizes = msgspec.field(default_factory=dict)
     tiers: Sizes = msgspec.field(default_factory=dict)
     warnings: list[Line] = msgspec.field(default_factory=list)

@@ -28,8 +28,8 @@ MEMBER_WORDS = {
     "dna": "profiles from DNA",
     "network": "alignment network",
     "own_peaks": "peaks that the reference lacks",
-    "adapted_multinomial": "multinomial, fitted again on the query",
-    "adapted_logistic": "logistic regression, fitted again on the query",
+    "adapted_multinomial": "multinomial, refitted on the query",
+    "adapted_logistic": "logistic regression, refitted on the query",
 }
 LEAST_WEIGHT = 0.01
 
@@ -79,6 +79,14 @@ def _evidence(record: Mapping[str, Any]) -> str:
 SEVERITIES = {"problem": "Problem", "caution": "Caution"}
 
 
+def alerts_in(record: Mapping[str, Any]) -> list[dict[str, str]]:
+    """Alerts of a record; its warnings as cautions if an earlier version wrote it."""
+    alerts: list[dict[str, str]] = record.get("alerts") or [
+        {"severity": "caution", "text": text} for text in record.get("warnings", ())
+    ]
+    return alerts
+
+
 def advice_html(record: Mapping[str, Any]) -> str:
     """Alerts as a list, the most severe first: what was seen, then what to do.
 
@@ -87,9 +95,7 @@ def advice_html(record: Mapping[str, Any]) -> str:
     record : mapping
         Kept in ``uns["peakatlas"]``.
     """
-    alerts = record.get("alerts") or [
-        {"severity": "caution", "text": text} for text in record.get("warnings", ())
-    ]
+    alerts = alerts_in(record)
     if not alerts:
         return (
             '<p class="calm">Nothing unusual was seen: peaks, depth, held-out cells and the share '

@@ -20,6 +20,8 @@ MERGE_SHARE = 0.5
 """Share of a type's mistakes, in both directions, that one other type must take to merge them."""
 FEW_CELLS = 10
 """Held-out cells below which figures of a type are mostly chance."""
+RIGHT_SHARE = 0.9
+"""Share of right labels that a cut-off gives."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,6 +38,8 @@ class TypeVerdict:
     recall: float
     confidence: float
     """Mean confidence of the cells with this label; NaN if none has it."""
+    cutoff: float
+    """Lowest confidence from which nine in ten of its labels are right; NaN if there is none."""
     mistaken_for: str
     """Type that takes most of its mistakes, in either direction; empty without mistakes."""
 
@@ -91,11 +95,45 @@ def type_verdicts(
     n = len(types)
     table = np.zeros((n, n), np.int64)
     np.add.at(table, (codes, best), 1)
-    return [_verdict(types, table, code, confidence[best == code]) for code in range(n)]
+    return [
+        _verdict(types, table, code, confidence[best == code], codes[best == code] == code)
+        for code in range(n)
+    ]
+
+
+def cutoff(confidence: NDArray[np.float64], right: NDArray[np.bool_]) -> float:
+    """Lowest confidence from which nine in ten labels are right.
+
+    Parameters
+    ----------
+    confidence : float64, shape (n_cells,)
+        Of cells with one label.
+    right : bool, shape (n_cells,)
+
+    Returns
+    -------
+    float
+        NaN if no ten cells of the highest confidence are so often right.
+
+    Examples
+    --------
+    >>> cutoff(np.linspace(0.6, 0.99, 40), np.arange(40) >= 11).round(2)
+    np.float64(0.68)
+    """
+    order = np.argsort(-confidence, kind="stable")
+    ranked = confidence[order]
+    share = np.cumsum(right[order]) / np.arange(1, len(order) + 1)
+    last_of_its_value = np.append(ranked[1:] < ranked[:-1], True)[: len(order)]
+    good = last_of_its_value & (share >= RIGHT_SHARE) & (np.arange(len(order)) + 1 >= FEW_CELLS)
+    return float(ranked[np.flatnonzero(good)[-1]]) if good.any() else float("nan")
 
 
 def _verdict(
-    types: NDArray[np.str_], table: NDArray[np.int64], code: int, confidence: NDArray[np.float64]
+    types: NDArray[np.str_],
+    table: NDArray[np.int64],
+    code: int,
+    confidence: NDArray[np.float64],
+    right: NDArray[np.bool_],
 ) -> TypeVerdict:
     hits, cells, given = int(table[code, code]), int(table[code].sum()), int(table[:, code].sum())
     mixed = table[code] + table[:, code]
@@ -116,6 +154,7 @@ def _verdict(
         precision=hits / given if given else float("nan"),
         recall=hits / cells if cells else float("nan"),
         confidence=float(confidence.mean()) if len(confidence) else float("nan"),
+        cutoff=cutoff(confidence, right),
         mistaken_for=str(types[other]) if mixed[other] else "",
     )
 

@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 
 from peakatlas.classifier.counts.labels import UNASSIGNED
+from peakatlas.classifier.report.colours import OPEN, colours
 from peakatlas.engine.errors import MissingDependencyError
 
 try:
@@ -28,13 +29,7 @@ if TYPE_CHECKING:
 
     Floats = NDArray[np.floating[Any]]
 
-PALETTE = (
-    "#4269d0", "#e0a010", "#ff725c", "#3ca951", "#a463f2", "#2ba3a8", "#e86ca8", "#9c6b4e",
-    "#7aa6f0", "#8a9a10", "#c2448c", "#d97b29", "#5b5bd6", "#2d7f5e", "#b39b4f", "#d04a5a",
-    "#6cc5b0", "#7d6bb0", "#5f8f2e", "#c98bd9",
-)  # fmt: skip
-"""Colours of types, those of the report."""
-OPEN, QUIET, ACCENT = "#98a1ad", "#b4bcc6", "#2a5fc9"
+QUIET, ACCENT = "#b4bcc6", "#2a5fc9"
 RAMP = ("#45318f", "#86409f", "#c84f78", "#ec7f50", "#f0c04a")
 """From low to high, as in the report."""
 
@@ -63,7 +58,7 @@ def ramp(colours: Sequence[str]) -> LinearSegmentedColormap:
 def colours_of(names: Sequence[str], types: Sequence[str]) -> list[str]:
     """Colours of names: types as in the report, "Unassigned" grey, others after the types."""
     order = [*types, *sorted(set(names) - {*types, UNASSIGNED})]
-    known = {name: PALETTE[at % len(PALETTE)] for at, name in enumerate(order)}
+    known = dict(zip(order, colours(len(order)), strict=True))
     return [OPEN if name == UNASSIGNED else known[name] for name in names]
 
 

@@ -6,7 +6,6 @@ They show what the report shows, in the same colours. matplotlib comes with
 
 from __future__ import annotations
 
-import json
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -14,13 +13,14 @@ import pandas as pd
 
 from peakatlas.classifier.counts.labels import UNASSIGNED
 from peakatlas.classifier.report.cells import column_of
+from peakatlas.classifier.report.colours import OPEN
 from peakatlas.classifier.report.figures import composition as _composition
 from peakatlas.classifier.report.figures import held_out_reliability, truth_data
+from peakatlas.classifier.report.record import record_of
 from peakatlas.engine.errors import CountsError, LabelsError
 
 from .drawing import (
     ACCENT,
-    OPEN,
     QUIET,
     axes,
     bare,
@@ -322,8 +322,7 @@ def markers(adata: ad.AnnData, cell_type: str, *, top: int = 10, ax: Axes | None
 
 def _record(adata: ad.AnnData) -> dict[str, Any]:
     check_annotated(adata)
-    record: dict[str, Any] = json.loads(str(adata.uns[KEY]["record"]))
-    return record
+    return record_of(adata.uns[KEY])
 
 
 def _types(adata: ad.AnnData) -> list[str]:

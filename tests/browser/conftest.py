@@ -157,6 +157,30 @@ def big_report(annotated, tmp_path_factory) -> Path:
 
 
 @pytest.fixture(scope="session")
+def many_types_report(annotated, tmp_path_factory) -> Path:
+    """250 cells of 25 types, some with long names."""
+    types = [f"type {i}" if i % 3 else f"a progenitor of the type {i}" for i in range(25)]
+    code = np.arange(250) % 25
+    obs = annotated.obs.iloc[np.arange(250) % CELLS].copy()
+    obs.index = [f"ACGT{i:04d}-1" for i in range(250)]
+    for name in ("cell_type", "peakatlas_best", "peakatlas_label", "peakatlas_set"):
+        obs[name] = np.asarray(types)[code]
+    cells = ad.AnnData(annotated.X[np.arange(250) % CELLS], obs=obs)
+    cells.obsm["X_peakatlas"] = np.eye(25, dtype=np.float32)[code] * 5
+    record = made_up_record(obs["peakatlas_label"]) | {"types": types}
+    record["bundle"] = {**record["bundle"], "cells": 250, "cells_by_type": dict.fromkeys(types, 10)}
+    record["verdicts"] = [
+        {**record["verdicts"][i % 3], "type": name} for i, name in enumerate(types)
+    ]
+    kept = {**annotated.uns["peakatlas"], "record": json.dumps(record)}
+    kept["reference_embedding"] = np.eye(25, dtype=np.float16) * 5
+    cells.uns["peakatlas"] = {**kept, "reference_types": np.asarray(types)}
+    path = tmp_path_factory.mktemp("many") / "report.html"
+    write_report(cells, path, labels_key="cell_type")
+    return path
+
+
+@pytest.fixture(scope="session")
 def browser() -> Iterator[Browser]:
     api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
     found = next(filter(None, map(shutil.which, BROWSERS)), None)

@@ -180,10 +180,45 @@ def test_axe_finds_nothing_serious(open_page, scheme):
     assert told == []
 
 
-def test_a_phone_needs_no_sideways_scrolling(open_page):
+@pytest.mark.parametrize("width", [390, 1280])
+def test_a_page_of_many_types_is_sound(open_page, many_types_report, width):
+    axe = pytest.importorskip("axe_playwright_python.sync_playwright", reason="axe is missing")
+    page = open_page(path=many_types_report, width=width)
+    assert page.complaints == []
+    assert page.evaluate("document.documentElement.scrollWidth") <= width
+    colours = page.locator("#legend .dot").evaluate_all("dots => dots.map(d => d.style.background)")
+    assert len(set(colours)) == len(colours) == 25
+    assert page.locator("#confusion .heatmap-label").count() >= 25
+    page.locator("details").evaluate_all("all => all.forEach(one => { one.open = true; })")
+    found = axe.Axe().run(page).response["violations"]
+    assert [(v["id"], v["nodes"][0]["html"][:200]) for v in found] == []
+
+
+def test_a_phone_cuts_nothing(open_page):
     page = open_page(width=390)
     assert page.evaluate("document.documentElement.scrollWidth") <= 390
+    cut = page.evaluate("""() => [...document.querySelectorAll(".chart text")].filter(text => {
+      const chart = text.closest(".chart").getBoundingClientRect();
+      const { left, right, width } = text.getBoundingClientRect();
+      return width && (left < chart.left - 1 || right > chart.right + 1);
+    }).map(text => text.textContent)""")
+    assert cut == []
     assert page.complaints == []
+
+
+def test_a_printed_page_has_its_legend_below_the_map_and_whole_tables(open_page):
+    page = open_page()
+    page.emulate_media(media="print")
+    page.set_viewport_size({"width": 794, "height": 1123})
+    map_, legend = (page.locator(f"#{name}").bounding_box() for name in ("map", "legend"))
+    drawn = page.locator("#map .main-svg >> nth=0").bounding_box()
+    assert legend["y"] >= drawn["y"] + drawn["height"] - 1
+    assert map_["height"] >= drawn["height"]
+    assert page.locator("details:not([open])").evaluate_all(
+        "all => all.every(one => one.getBoundingClientRect().height === 0)"
+    )
+    whole = "all => all.every(one => one.scrollHeight <= one.clientHeight + 1)"
+    assert page.locator(".scroll").evaluate_all(whole)
 
 
 def test_a_hundred_thousand_cells_fit_into_five_megabytes(open_page, big_report):

@@ -26,7 +26,7 @@ class CellTable {
   fill(rows) {
     const pages = Math.max(1, Math.ceil(rows.length / PAGE_ROWS)), first = this.page * PAGE_ROWS;
     const { columns } = this.data, words = columns.map((c, at) => (c.kind === "category" ? at + 1 : 0));
-    table(el("cell-table"), "Cells", ["barcode", ...columns.map(c => c.title)], rows.slice(first, first + PAGE_ROWS).map(i => this.line(i)), words);
+    table(el("cell-table"), "Cells that are shown", ["barcode", ...columns.map(c => c.title)], rows.slice(first, first + PAGE_ROWS).map(i => this.line(i)), words);
     el("page-words").textContent = `Page ${this.page + 1} of ${pages}`;
     el("page-back").disabled = this.page === 0;
     el("page-on").disabled = this.page >= pages - 1;

@@ -5,6 +5,11 @@ const barHeight = n => Math.max(170, 27 * n + 70);
 const plain = text => String(text).replace(/&/g, "&amp;").replace(/</g, "&lt;").replace(/>/g, "&gt;");
 const bars = (names, values, name, more = {}) => ({ type: "bar", orientation: "h", name, y: names.map(plain), x: values, ...more });
 const upwards = { autorange: "reversed", type: "category" };
+// An axis of names, the first on top; long names take several lines.
+const named = names => ({ ...upwards, tickmode: "array", tickvals: names.map(plain), ticktext: names.map(name => wrap(plain(name), narrow() ? 21 : 30, 2)) });
+// Room for numbers behind the bars.
+const beyond = (values, title) => ({ range: [0, 1.18 * Math.max(1, ...values)], title: { text: title } });
+const FEW = 5;
 
 class Figures {
   constructor(data, shown, colourOf) { Object.assign(this, { data, shown, colourOf }); }
@@ -18,10 +23,10 @@ class Figures {
     draw("shares", [
       bars(names, rows.map(r => r.query), "query", { marker: { color: names.map(n => this.colourOf({ key: "label" }, n)), opacity }, hovertemplate: "%{y}: %{x:.1%}<extra>query</extra>" }),
       bars(names, rows.map(r => r.reference), "reference", { marker: { color: token("--quiet"), opacity }, hovertemplate: "%{y}: %{x:.1%}<extra>reference</extra>" }),
-    ], { height, barmode: "group", showlegend: false, xaxis: { tickformat: ".0%", title: { text: "coloured: query; grey: reference" } }, yaxis: upwards });
+    ], { height, barmode: "group", showlegend: false, xaxis: { tickformat: ".0%", title: { text: "coloured: query; grey: reference" } }, yaxis: named(names) });
     const known = rows.filter(r => r.type !== "Unassigned"), points = known.map(r => 100 * (r.query - r.reference)), reach = 1.1 * Math.max(1, ...points.map(Math.abs));
     draw("difference", [bars(known.map(r => r.type), points, "difference", { marker: { color: known.map(r => this.colourOf({ key: "label" }, r.type)), opacity: opacity.slice(0, known.length) }, hovertemplate: "%{y}: %{x:+.1f} points<extra></extra>" })],
-      { height, xaxis: { title: { text: "query − reference, percentage points" }, range: [-reach, reach], zeroline: true, zerolinewidth: 2 }, yaxis: upwards });
+      { height, xaxis: { title: { text: "query − reference, percentage points" }, range: [-reach, reach], zeroline: true, zerolinewidth: 2 }, yaxis: named(known.map(r => r.type)) });
     this.typesTable(rows);
   }
 
@@ -59,7 +64,7 @@ class Figures {
     const rows = this.confidenceByType(), height = Math.max(320, barHeight(rows.length));
     const part = at => rows.map(r => r.quantiles[at]);
     draw("boxes", rows.map(r => ({ type: "box", orientation: "h", y: [plain(r.type)], q1: [r.quantiles[1]], median: [r.quantiles[2]], q3: [r.quantiles[3]], lowerfence: [r.quantiles[0]], upperfence: [r.quantiles[4]], line: { color: this.colourOf({ key: "label" }, r.type), width: 2 }, hoverinfo: "none" })),
-      { height, showlegend: false, xaxis: { range: [0, 1.02], title: { text: "confidence (box: middle half; whiskers: 5 to 95 %)" } }, yaxis: upwards });
+      { height, showlegend: false, xaxis: { range: [0, 1.02], title: { text: "confidence (box: middle half; whiskers: 5 to 95 %)" } }, yaxis: named(rows.map(r => r.type)) });
     table(el("boxes-table"), "Confidence by likeliest type", ["likeliest type", "cells", "5 %", "25 %", "median", "75 %", "95 %"],
       rows.map((r, at) => [this.type(r.type), count(r.cells), ...[0, 1, 2, 3, 4].map(q => fixed(part(q)[at], 2))]));
   }
@@ -80,8 +85,8 @@ class Figures {
     const sets = [["reference cells held out", this.data.reliability, "--quiet"], ["query cells with known types", this.data.truth?.reliability, "--accent"]].filter(([, found]) => found?.bins.length);
     el("calibration-block").hidden = !sets.length;
     if (!sets.length) return;
-    el("calibration-words").textContent = "A point on the diagonal means that of cells called with a confidence of, say, 0.8, eight in ten are right; below it, the confidence is too high. Bars are 95 % intervals: where few cells are, a point says little. Mean gap: " + sets.map(([name, found]) => `${found.ece.toFixed(3)} (${name})`).join(", ") + ".";
-    const traces = sets.map(([name, { bins }, colour]) => ({ type: "scatter", mode: "lines+markers", name, x: bins.map(b => b.confidence), y: bins.map(b => b.right), customdata: bins.map(b => [b.cells, b.low, b.high]), error_y: { type: "data", symmetric: false, array: bins.map(b => b.high - b.right), arrayminus: bins.map(b => b.right - b.low), color: token(colour), thickness: 1.2, width: 4 }, line: { color: token(colour), width: 2 }, marker: { size: bins.map(b => 6 + 12 * Math.sqrt(b.cells / Math.max(...bins.map(c => c.cells)))) }, hovertemplate: "confidence %{x:.2f}, right %{y:.0%} (%{customdata[1]:.0%} to %{customdata[2]:.0%}), %{customdata[0]:,} cells<extra></extra>" }));
+    el("calibration-words").textContent = "A point on the diagonal means that of cells called with a confidence of, say, 0.8, eight in ten are right; below it, the confidence is too high. Bars are 95 % intervals; bins of fewer than five cells are in the table only. Mean gap: " + sets.map(([name, found]) => `${found.ece.toFixed(3)} (${name})`).join(", ") + ".";
+    const traces = sets.map(([name, found, colour]) => [name, found.bins.filter(b => b.cells >= FEW), colour]).map(([name, bins, colour]) => ({ type: "scatter", mode: "lines+markers", name, x: bins.map(b => b.confidence), y: bins.map(b => b.right), customdata: bins.map(b => [b.cells, b.low, b.high]), error_y: { type: "data", symmetric: false, array: bins.map(b => b.high - b.right), arrayminus: bins.map(b => b.right - b.low), color: token(colour), thickness: 1.2, width: 4 }, line: { color: token(colour), width: 2 }, marker: { size: bins.map(b => 6 + 12 * Math.sqrt(b.cells / Math.max(...bins.map(c => c.cells)))) }, hovertemplate: "confidence %{x:.2f}, right %{y:.0%} (%{customdata[1]:.0%} to %{customdata[2]:.0%}), %{customdata[0]:,} cells<extra></extra>" }));
     draw("calibration", [{ type: "scatter", mode: "lines", x: [0, 1], y: [0, 1], line: { dash: "dot", color: token("--soft") }, hoverinfo: "skip", showlegend: false }, ...traces],
       { height: 360, xaxis: { range: [0, 1.03], title: { text: "confidence" } }, yaxis: { range: [0, 1.05], tickformat: ".0%", title: { text: "share right" } } });
     table(el("calibration-table"), "Share of right cells by confidence", ["cells of", "mean confidence", "share right", "95 % interval", "cells"], sets.flatMap(([name, { bins }]) => bins.map(b => [name, fixed(b.confidence, 2), percent(b.right), `${percent(b.low, 0)} to ${percent(b.high, 0)}`, count(b.cells)])));
@@ -96,7 +101,7 @@ class Figures {
     const share = this.data.truth?.covered, covered = share === undefined || share === null ? "" : ` Of the query's cells of known types, ${percent(share)} have their type in the set.`;
     el("sets-words").textContent = `The set of a cell holds its true type${alpha === undefined ? "" : ` with a probability of ${percent(1 - alpha, 0)} (1 − alpha)`}, if the reference has it and the query is like the reference. ${percent(single / total, 0)} of the cells have one possible type; several mean that the data do not separate them; none, that no type is likely enough at that error rate.${covered}`;
     draw("sets", [bars(names, found.sizes.map(([, n]) => n), "cells", { marker: { color: token("--accent") }, text: found.sizes.map(([, n]) => count(n)), textposition: "outside", cliponaxis: false, hovertemplate: "%{x:,} cells<extra></extra>" })],
-      { height: 90 + 34 * names.length, xaxis: { title: { text: "cells" } }, yaxis: { ...upwards, title: { text: "possible types" } } });
+      { height: 90 + 34 * names.length, xaxis: beyond(found.sizes.map(([, n]) => n), "cells"), yaxis: { ...upwards, title: { text: "possible types" } } });
     table(el("sets-table"), "Cells by number of possible types", ["possible types", "cells", "share"], found.sizes.map(([, n], at) => [names[at], count(n), percent(n / total)]));
     table(el("common-table"), "Commonest sets of two and more", ["set", "cells"], found.common.map(([types, n]) => [types.join(", "), count(n)]));
   }
@@ -105,10 +110,11 @@ class Figures {
     const truth = this.data.truth;
     if (!truth) return;
     const sums = truth.counts.map(row => row.reduce((a, b) => a + b, 0)), shares = truth.counts.map((row, at) => row.map(n => n / Math.max(sums[at], 1)));
-    const small = truth.columns.length <= 24, size = Math.max(8, Math.min(12, 150 / truth.columns.length));
-    draw("confusion", [{ type: "heatmap", x: truth.columns.map(plain), y: truth.rows.map(plain), z: shares, customdata: truth.counts, zmin: 0, zmax: 1, textfont: { size }, colorbar: { title: { text: "share of the known type", side: "right" }, tickformat: ".0%", thickness: 12, outlinewidth: 0, tickfont: { color: token("--soft") } }, xgap: 2, ygap: 2, colorscale: [[0, token("--grid")], [1, isDark() ? "#3f74e0" : "#2a5fc9"]],
-      text: shares.map(row => row.map(v => (small && v >= .005 ? String(Math.round(100 * v)) : ""))), texttemplate: "%{text}", hovertemplate: "%{y} called %{x}: %{customdata:,} cells, %{z:.1%}<extra></extra>" }],
-    { height: Math.max(280, 32 * truth.rows.length + 100), xaxis: { type: "category", side: "top", title: { text: "label" } }, yaxis: { ...upwards, title: { text: "known type" } }, margin: { l: 8, r: 12, t: 50, b: 8 } });
+    const many = truth.columns.length > 9 || narrow(), least = many ? .01 : .005, size = many ? 10 : 12;
+    el("confusion").style.minWidth = `${(narrow() ? 150 : 260) + 24 * truth.columns.length}px`;
+    draw("confusion", [{ type: "heatmap", x: truth.columns.map(plain), y: truth.rows.map(plain), z: shares, customdata: truth.counts, zmin: 0, zmax: 1, textfont: { size }, showscale: !narrow(), colorbar: { title: { text: "share of the known type", side: "right", font: { size: 13, color: token("--soft") } }, tickformat: ".0%", thickness: 12, outlinewidth: 0, tickfont: { color: token("--soft") } }, xgap: 2, ygap: 2, colorscale: [[0, token("--grid")], [1, isDark() ? "#3f74e0" : "#2a5fc9"]],
+      text: shares.map(row => row.map(v => (v >= least ? String(Math.round(100 * v)) : ""))), texttemplate: "%{text}", hovertemplate: "%{y} called %{x}: %{customdata:,} cells, %{z:.1%}<extra></extra>" }],
+    { height: Math.max(280, (many ? 26 : 32) * truth.rows.length + (many ? 190 : 100)), xaxis: { type: "category", side: "top", ...(many ? { tickangle: -90 } : {}), title: { text: "label" } }, yaxis: { ...named(truth.rows), title: { text: "known type" } }, margin: { l: 8, r: 12, t: 50, b: 8 } });
   }
 
   tiers() {
@@ -116,13 +122,13 @@ class Figures {
     el("tiers-block").hidden = el("tiers-details").hidden = !any;
     if (!any) return;
     draw("tiers", [bars(found.map(([name]) => name), found.map(([, n]) => n), "peaks", { marker: { color: token("--accent") }, hovertemplate: "%{x:,} peaks<extra></extra>" })],
-      { height: 80 + 40 * found.length, xaxis: { title: { text: "peaks" }, nticks: 6 }, yaxis: upwards });
+      { height: 80 + 40 * found.length, xaxis: { title: { text: "peaks" }, nticks: narrow() ? 3 : 6 }, yaxis: named(found.map(([name]) => name)) });
     table(el("tiers-table"), "Peaks by what served them", ["peaks", "number", "share"], found.map(([name, n]) => [name, count(n), percent(n / this.data.record.peaks)]));
   }
 
   weights() {
     const found = this.data.weights;
     draw("weights", [bars(found.map(([name]) => name), found.map(([, share]) => share), "share of the weight", { marker: { color: token("--accent") }, hovertemplate: "%{x:.0%}<extra></extra>" })],
-      { height: 80 + 34 * found.length, xaxis: { tickformat: ".0%", title: { text: "share of the weight" } }, yaxis: upwards });
+      { height: 80 + 34 * found.length, xaxis: { tickformat: ".0%", title: { text: "share of the weight" } }, yaxis: named(found.map(([name]) => name)) });
   }
 }

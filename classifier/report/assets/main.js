@@ -1,7 +1,7 @@
 // Words and tables first; the figures follow as soon as plotly is unpacked.
 async function start() {
   const plotly = unpack("plotly-gz"), data = openPayload(await unpack("payload-gz"));
-  const colourOf = colourBook(data.record.types), shown = new Shown(data);
+  const colourOf = colourBook(data.record.types, data.palette), shown = new Shown(data);
   const map = new CellMap(data, shown, colourOf), cells = new CellTable(data, shown), figures = new Figures(data, shown, colourOf);
   fillOverview(data);
   fillVerdicts(data, figures);

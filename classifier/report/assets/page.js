@@ -15,7 +15,10 @@ function make(tag, text, parent, more = {}) {
 // A cell is a text, or {text, colour} for a coloured dot, {text, href} or {text, mark}, each left-aligned by `left`.
 function fillCell(cell, value) {
   if (value === null || typeof value !== "object") { cell.textContent = value ?? "–"; return; }
-  if (value.colour) make("span", undefined, cell, { className: "dot" }).style.background = value.colour;
+  if (value.colour) {
+    cell = make("span", undefined, cell, { className: "named" });
+    make("span", undefined, cell, { className: "dot" }).style.background = value.colour;
+  }
   if (value.mark) make("span", value.text, cell, { className: `mark ${value.mark}` });
   else if (value.href) make("a", value.text, cell, { href: value.href, rel: "noreferrer", target: "_blank" });
   else cell.append(value.text);

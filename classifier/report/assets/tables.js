@@ -12,12 +12,19 @@ function fillOverview(data) {
   return cells;
 }
 
+// Mean confidence of the labels of a type, and how much it is above (+) or below (−) their precision.
+function offBy({ confidence, precision }) {
+  if (confidence === null || precision === null) return fixed(confidence, 2);
+  const gap = confidence - precision;
+  return `${fixed(confidence, 2)} (${gap < 0 ? "−" : "+"}${Math.abs(gap).toFixed(2)})`;
+}
+
 function fillVerdicts(data, figures) {
   el("verdicts").hidden = !data.verdicts.length;
   if (!data.verdicts.length) return;
-  table(el("verdicts-table"), "Types, the least reliable first", ["type", "verdict", "share of query", "share of reference", "held-out F1", "precision", "mean confidence", "reason"], data.verdicts.map(row => [
-    figures.type(row.type), { text: row.words, mark: row.verdict.replaceAll(" ", "-") }, percent(row.query), percent(row.reference), fixed(row.f1, 2), fixed(row.precision, 2), fixed(row.confidence, 2), row.reason,
-  ]), [0, 1, 7]);
+  table(el("verdicts-table"), "Types, the least reliable first", ["type", "verdict", "share of query", "share of reference", "held-out F1", "precision", "mean confidence (off by)", "cut‑off", "reason"], data.verdicts.map(row => [
+    figures.type(row.type), { text: row.words, mark: row.verdict.replaceAll(" ", "-") }, percent(row.query), percent(row.reference), fixed(row.f1, 2), fixed(row.precision, 2), offBy(row), fixed(row.cutoff, 2), row.reason,
+  ]), [0, 1, 8]);
 }
 
 function fillTruth(data, figures) {

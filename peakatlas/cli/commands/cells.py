@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -143,6 +142,7 @@ def annotate(
     if labels is not None and report is None:
         raise typer.BadParameter("only --report reads them", param_hint="--labels")
     from peakatlas.classifier.annotate import AnnotateOptions, annotation_of  # noqa: PLC0415 - keeps the help fast
+    from peakatlas.classifier.report.record import record_of  # noqa: PLC0415 - as above
 
     options = AnnotateOptions(
         reject=not assign_all,
@@ -162,7 +162,7 @@ def annotate(
         begin("reading the query")
         counts = _read(query, labels, layer, use_raw)
         found = annotation_of(counts, bundle, opened, genome, options=options, progress=begin)
-    record = json.loads(found.results.uns["record"])
+    record = record_of(found.results.uns)
     if atlas is not None and record["spec"] is None:
         warn("--atlas is not used: the bundle was trained without an atlas. Train with it.")
     for text in record["warnings"]:

@@ -35,7 +35,7 @@ def made_up(b_cells, open_cells, alerts=()):
 
 def rows_of(page, caption):
     table = re.search(rf"<caption>{caption}</caption>.*?</table>", page).group()
-    rows = re.findall(r"<tr>(.*?)</tr>", table)
+    rows = re.findall(r"<tr>(.*?)</tr>", re.sub(r"</?span[^>]*>", "", table))
     return [re.findall(r"<t[hd][^>]*>(.*?)</t[hd]>", row) for row in rows]
 
 
@@ -66,3 +66,14 @@ def test_queries_stand_side_by_side(tmp_path):
 def test_what_was_not_annotated_is_refused():
     with pytest.raises(CountsError, match="two holds no annotation"):
         query_facts(ad.AnnData(np.zeros((2, 2))), "two")
+
+
+def test_shares_are_drawn_as_bars_and_verdicts_stand_out(tmp_path):
+    queries = [query_facts(made_up(60, 10), "one"), query_facts(made_up(20, 0), "two")]
+    write_overview(queries, tmp_path / "o.html")
+    page = (tmp_path / "o.html").read_text("utf-8")
+    first, second = re.findall(r'<div class="stack">(.*?)</div></div>', page)
+    assert re.findall(r"width:([\d.]+)%", first) == ["60.000", "30.000", "10.000"]
+    assert re.findall(r"width:([\d.]+)%", second) == ["20.000", "80.000", "0.000"]
+    assert re.findall(r"background:(#\w+)", first)[2] == "#98a1ad"
+    assert page.count('<span class="mark merge">merge with B</span>') == 2

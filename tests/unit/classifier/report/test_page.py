@@ -115,6 +115,10 @@ def test_batches_levels_and_possible_types(annotated):
     more.obs["donor"] = "one"
     more.obs["stage"] = np.where(np.arange(75) % 3, "a", "b")
     more.obs["peakatlas_label_coarse"] = "blood"
+    more.obs["peakatlas_label_mine"] = "not of an annotation"
+    record = json.loads(more.uns["peakatlas"]["record"])
+    record["levels"] = {"columns": ["coarse", "fine"]}
+    more.uns["peakatlas"] = {**more.uns["peakatlas"], "record": json.dumps(record)}
     more.obs["peakatlas_set"] = np.where(np.arange(75) < 70, "type0", "type0|type2")
     found = facts_of(more)
     keys = [part["key"] for part in found["cells"]["columns"]]

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from peakatlas.classifier.trust.verdicts import type_verdicts
+from peakatlas.classifier.trust.verdicts import cutoff, type_verdicts
 
 TYPES = np.array(["B", "CD4 memory", "CD4 naive", "MAIT", "rare"])
 
@@ -58,3 +58,26 @@ def test_a_type_without_cells_or_labels_is_not_used():
     assert [v.words for v in found] == ["trust", "do not use"]
     assert np.isnan(found[1].precision)
     assert found[1].f1 == 0
+
+
+def test_a_cut_off_keeps_nine_in_ten_labels_right():
+    confidence = np.linspace(0.99, 0.5, 50)
+    right = np.ones(50, np.bool_)
+    right[[5, 20, 21, 22, 23]] = False
+    assert cutoff(confidence, right) == pytest.approx(0.5)
+    right[30:] = False
+    assert cutoff(confidence, right) == pytest.approx(confidence[20])  # 19 of 21
+
+
+def test_a_cut_off_needs_ten_cells_and_keeps_equal_ones_together():
+    assert np.isnan(cutoff(np.full(9, 0.9), np.ones(9, np.bool_)))
+    assert np.isnan(cutoff(np.empty(0), np.empty(0, np.bool_)))
+    tied = np.full(20, 0.9)
+    assert np.isnan(cutoff(tied, np.arange(20) < 15))
+    assert cutoff(tied, np.arange(20) < 18) == 0.9
+
+
+def test_verdicts_hold_the_cut_off(verdicts):
+    assert verdicts["B"].cutoff == 0.7
+    assert np.isnan(verdicts["MAIT"].cutoff)
+    assert verdicts["MAIT"].to_json()["cutoff"] is None
