@@ -5,15 +5,15 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-import tempfile
+import secrets
 import time
-from pathlib import Path
 from typing import IO, TYPE_CHECKING
 
 from filelock import SoftFileLease, Timeout
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
 _LEASE_S = 120.0
 _PATIENCE_S = 1800.0
@@ -26,16 +26,15 @@ PART = ".part"
 @contextlib.contextmanager
 def written_whole(path: Path) -> Iterator[IO[bytes]]:
     """A file that takes its name only when the block ends well and its bytes are on the disk."""
-    with tempfile.NamedTemporaryFile(
-        dir=path.parent, prefix=path.name, suffix=PART, delete=False
-    ) as out:
+    aside = path.with_name(f"{path.name}{secrets.token_hex(4)}{PART}")
+    with aside.open("xb") as out:
         try:
             yield out
             out.flush()
             os.fsync(out.fileno())
-            Path(out.name).replace(path)
+            aside.replace(path)
         except BaseException:
-            Path(out.name).unlink(missing_ok=True)
+            aside.unlink(missing_ok=True)
             raise
     descriptor = os.open(path.parent, os.O_RDONLY)
     try:

@@ -18,6 +18,7 @@ DIGEST_BYTES = 16
 
 _UPPER = np.arange(256, dtype=np.uint8)
 _UPPER[97:123] -= 32
+_UPPER[list(b"Uu")] = ord("T")
 COMPLEMENT = _UPPER.copy()
 COMPLEMENT[list(b"ACGTURYKMBVDHSWN")] = list(b"TGCAAYRMKVBHDSWN")
 _KNOWN = np.zeros(256, np.bool_)
@@ -31,7 +32,7 @@ class Sequences:
     Parameters
     ----------
     data : uint8, shape (total_bp,)
-        ASCII letters, upper case.
+        ASCII letters, upper case, with T for the U of RNA.
     offsets : int64, shape (n + 1,)
         First letter of each sequence, in bp; begins with 0, never falls.
 
@@ -47,7 +48,7 @@ class Sequences:
 
     @classmethod
     def from_strings(cls, strings: Sequence[str]) -> Sequences:
-        """Build from one string a sequence; lower case is raised.
+        """Build from one string a sequence; lower case is raised, U becomes T.
 
         Raises
         ------
@@ -60,7 +61,7 @@ class Sequences:
 
     @classmethod
     def from_lengths(cls, data: NDArray[np.uint8], lengths: ArrayLike) -> Sequences:
-        """Build from letters of any case and the length of each sequence in bp.
+        """Build from letters of any case, DNA or RNA, and the length of each sequence in bp.
 
         Raises
         ------

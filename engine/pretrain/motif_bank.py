@@ -20,6 +20,7 @@ from torch.nn import functional
 
 from peakatlas.engine.dna.kmers import UNKNOWN
 from peakatlas.engine.errors import ModelError
+from peakatlas.engine.intervals.text_files import read_lines
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -46,8 +47,9 @@ def read_motifs(path: Path) -> dict[str, NDArray[np.float64]]:
     Rauluseviciute et al. 2024, doi:10.1093/nar/gkad1059 (JASPAR 2024).
     """
     motifs: dict[str, NDArray[np.float64]] = {}
-    for block in path.read_text().split(">")[1:]:
-        title, *rows = [line for line in block.splitlines() if line.strip()]
+    text = "\n".join(read_lines(path, "a file in JASPAR format", ModelError))
+    for block in text.split(">")[1:]:
+        title, *rows = [line for line in block.split("\n") if line.strip()] or [""]
         letters = "".join(row.strip()[:1] for row in rows)
         values = [[float(x) for x in _NUMBERS.findall(row.strip()[1:])] for row in rows]
         if letters != BASES or len({len(row) for row in values}) != 1 or not values[0]:

@@ -20,8 +20,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 import torch.distributed as dist
-from safetensors.torch import save_file
+from safetensors.torch import save
 
+from peakatlas.engine.dna.genome_cache import written_whole
 from peakatlas.engine.errors import ModelError
 from peakatlas.engine.models.letter_network import LetterModel
 from peakatlas.engine.models.table import PACKAGED
@@ -255,9 +256,8 @@ class Pretraining:
             "model": self.model.state_dict(),
             "optimizers": [optimizer.state_dict() for optimizer, _ in self.optimizers],
         }
-        temporary = self.out / "checkpoint.tmp"
-        torch.save(state, temporary)
-        temporary.replace(self.out / "checkpoint.pt")
+        with written_whole(self.out / "checkpoint.pt") as file:
+            torch.save(state, file)
 
     def _resume(self) -> None:
         file = self.out / "checkpoint.pt"
@@ -318,7 +318,8 @@ def write_model(model: LetterModel, out: Path) -> None:
         shutil.copyfile(file, out / file.name)
     state = model.state_dict()
     weights = {name: value.half().cpu().contiguous() for name, value in state.items()}
-    save_file(weights, out / "model.safetensors", {"format": "pt"})
+    with written_whole(out / "model.safetensors") as file:
+        file.write(save(weights, {"format": "pt"}))
 
 
 def make_optimizers(

@@ -8,7 +8,7 @@ import pytest
 from peakatlas.engine.dna import genome_cache
 from peakatlas.engine.dna.fasta import IndexedFasta
 from peakatlas.engine.dna.genome import open_genome
-from peakatlas.engine.dna.genome_cache import alone
+from peakatlas.engine.dna.genome_cache import alone, written_whole
 
 LETTERS = "ACGTTGCC" * 50
 
@@ -67,3 +67,25 @@ def test_a_changed_genome_and_a_damaged_cache_are_digested_anew(cache, gzipped):
     assert open_genome(gzipped).digests() == both
     gzipped.write_bytes(gzip.compress(f">chr1\n{LETTERS[::-1]}\n".encode()))
     assert open_genome(gzipped).digests() == {"chr1": both["chr2"]}
+
+
+def test_bytes_are_on_the_disk_before_a_file_takes_its_name(tmp_path, monkeypatch):
+    path, flushed, flush = tmp_path / "a", [], os.fsync
+
+    def fsync(descriptor):
+        flushed.append((path.exists(), os.fstat(descriptor).st_size))
+        flush(descriptor)
+
+    monkeypatch.setattr(os, "fsync", fsync)
+    with written_whole(path) as out:
+        out.write(b"12345")
+    assert flushed[0] == (False, 5)
+    assert len(flushed) == 2  # the name as well
+    assert flushed[1][0]
+    assert path.stat().st_mode & 0o777 == 0o666 & ~_umask()
+
+
+def _umask():
+    now = os.umask(0)
+    os.umask(now)
+    return now

@@ -49,3 +49,10 @@ def test_digests_are_blake2b_of_the_upper_case_letters(dna):
 def test_n_fraction_counts_everything_but_acgt(dna):
     np.testing.assert_allclose(dna.n_fraction(), [0.2, 1.0, 0.5, 1.0])
     assert dna.n_fraction().dtype == np.float32
+
+
+def test_the_letters_of_rna_are_those_of_dna():
+    rna, dna = Sequences.from_strings(["ACGUuu", "GGU"]), Sequences.from_strings(["ACGTTT", "GGT"])
+    assert [rna[0], rna[1]] == ["ACGTTT", "GGT"] and rna.n_fraction().tolist() == [0, 0]
+    assert (rna.digests() == dna.digests()).all()
+    assert rna.reverse_complement()[0] == "AAACGT"
