@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from peakatlas.classifier.counts.labels import UNASSIGNED
-from peakatlas.classifier.counts.written import SCHEMA_COLUMN, TERM_COLUMNS
+from peakatlas.classifier.counts.written import SCHEMA_COLUMN, TERM_COLUMNS, level_name
 from peakatlas.classifier.ontology.back_off import set_terms, term_names
 from peakatlas.classifier.ontology.mapping import UNKNOWN
 from peakatlas.classifier.trust.rejection import (
@@ -87,8 +87,9 @@ class CellLabels:
         )
         for level, kinds in zip(self.levels, bundle.levels.types, strict=False):
             labels = pd.Categorical(self.levels[level].labels, [*kinds, UNASSIGNED])
-            found[f"peakatlas_label_{level}"] = labels
-            found[f"peakatlas_confidence_{level}"] = self.levels[level].confidence
+            column = level_name(level)
+            found[f"peakatlas_label_{column}"] = labels
+            found[f"peakatlas_confidence_{column}"] = self.levels[level].confidence
         return found if bundle.ontology is None else found.assign(**self._terms(bundle))
 
     def _terms(self, bundle: Bundle) -> dict[str, pd.Categorical[Any]]:

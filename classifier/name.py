@@ -13,6 +13,7 @@ from peakatlas.engine.intervals.contig_names import match_contigs
 from peakatlas.engine.intervals.liftover import ChainFile
 
 from .counts.matrix import read_counts
+from .counts.written import in_memory_copy
 from .naming.element_files import AnnotatedElements, read_elements, read_remo
 from .naming.names import LEAST_FIT, name_cells
 from .ontology.cell_ontology import cell_ontology
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
 
     from peakatlas.engine.intervals.table import Intervals
 
+    from .counts.matrix import CellCounts
     from .naming.names import CellNames
 
 NO_TERM = "no term fits"
@@ -31,21 +33,23 @@ COLUMNS = ("peakatlas_name", "peakatlas_name_id", "peakatlas_name_lineage", "pea
 """Columns of `obs` that are written, beside ``peakatlas_name_confidence``."""
 
 
-def name(
-    query: str | Path | ad.AnnData,
+def name(  # noqa: PLR0913 - options are keyword-only
+    query: str | Path | ad.AnnData | CellCounts,
     *,
     build: Literal["hg38", "hg19"],
     tissue: str | None = None,
     elements: str | Path | AnnotatedElements | None = None,
     chain: str | Path | None = None,
+    layer: str | None = None,
+    use_raw: bool = False,
     progress: Callable[[str], None] | None = None,
 ) -> ad.AnnData:
     """Name the cells of a query by the annotated elements that they open; no reference is needed.
 
     Parameters
     ----------
-    query : path or AnnData
-        Cells × peaks, counts, as `read_counts` takes them.
+    query : path, AnnData, or CellCounts
+        Cells × peaks, counts, as `read_counts` takes them. Not modified.
     build : {'hg38', 'hg19'}
         Genome build of the peaks.
     tissue : str, optional
@@ -55,6 +59,10 @@ def name(
         the package remopy if not given.
     chain : path, optional
         UCSC chain file from the peaks' build to that of the elements.
+    layer : str, optional
+        Layer that holds the counts; `X` if not given.
+    use_raw : bool
+        Take counts and peaks from `raw`.
     progress : callable, optional
         Called with the name of each step.
 
@@ -83,7 +91,7 @@ def name(
     say("reading annotated elements")
     annotated = _elements(elements, build)
     say("reading the query")
-    counts = read_counts(query)
+    counts = read_counts(query, layer=layer, use_raw=use_raw)
     say("looking up its peaks")
     peak_terms = _terms_of(annotated, counts.peaks, build, chain)
     say("naming cells")
@@ -92,7 +100,7 @@ def name(
     wanted = annotated.terms_in(tissue)
     names = name_cells(opened, peak_terms, annotated.table.terms, wanted)
     say("writing names")
-    out = counts.adata.copy()
+    out = in_memory_copy(counts.adata)
     _write(out, names)
     on_peak = np.asarray(peak_terms.sum(axis=1)).ravel() > 0
     out.uns["peakatlas_name"] = {

@@ -9,7 +9,13 @@ from typing import TYPE_CHECKING, Any
 import anndata as ad
 import h5py  # type: ignore[import-untyped]
 
-from peakatlas.classifier.counts.written import SCHEMA_COLUMN, UNS_KEY, keyed, result_columns
+from peakatlas.classifier.counts.written import (
+    OBSM_KEYS,
+    SCHEMA_COLUMN,
+    UNS_KEY,
+    keyed,
+    result_columns,
+)
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -75,8 +81,11 @@ class Results:
         with h5py.File(out, "r+") as file:
             for name in ("obs", "var"):
                 _replace(file, name, getattr(shell, name))
+            obsm = file.require_group("obsm")
+            for name in set(OBSM_KEYS) & set(obsm):  # a map of an earlier annotation as well
+                del obsm[name]
             for name in (EMBEDDING_KEY, PROBABILITIES_KEY):
-                _replace(file.require_group("obsm"), name, shell.obsm[name])
+                _replace(obsm, name, shell.obsm[name])
             _replace(file.require_group("uns"), UNS_KEY, shell.uns[UNS_KEY])
 
 

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from peakatlas.engine.errors import CountsError, IntervalError
-from peakatlas.engine.intervals.readers import intervals_from_frame, parse_names
+from peakatlas.engine.intervals.readers import intervals_from_frame, is_peak_name, parse_names
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 PEAKS_TYPE = "Peaks"
 """What 10x calls a feature that is a peak."""
 _PEAK_TYPES = frozenset({"peaks", "peak", "atac", "atac-seq", "chromatin accessibility"})
+_NO_TYPE = frozenset({"", "nan", "None", "NA", "<NA>"})
 _TYPE_COLUMNS = ("feature_types", "feature_type", "modality")
 _NAME_COLUMNS = (
     "interval", "peak", "peaks", "peak_name", "peak_id", "region", "regions", "coordinates",
@@ -32,7 +33,8 @@ def peak_rows(var: pd.DataFrame, source: str) -> NDArray[np.int64] | None:
     """Rows of those features that are peaks; None if all are.
 
     A column ``feature_types`` says so. Where it knows of no peak, names such as ``chr1:100-600``
-    of all features do: some programs write one type for whatever there is.
+    of all features do: some programs write one type for whatever there is. So do the names of
+    those without a type, which are left where matrices with and without types were joined.
 
     Parameters
     ----------
@@ -48,12 +50,14 @@ def peak_rows(var: pd.DataFrame, source: str) -> NDArray[np.int64] | None:
     column = next((name for name in _TYPE_COLUMNS if name in var), None)
     if column is None or not len(var):
         return None
-    kinds = var[column].astype(str)
-    if column == "modality" and not kinds.str.lower().isin(_PEAK_TYPES).any():
+    kinds = pd.Series(plain_texts(var[column])).astype(str).str.strip()
+    is_peak = kinds.str.lower().isin(_PEAK_TYPES).to_numpy()
+    if column == "modality" and not is_peak.any():
         return None
-    rows = np.flatnonzero(kinds.str.lower().isin(_PEAK_TYPES).to_numpy())
-    if len(rows):
-        return None if len(rows) == len(var) else rows.astype(np.int64)
+    if is_peak.any():
+        untyped = np.flatnonzero(kinds.isin(_NO_TYPE).to_numpy())
+        is_peak[[row for row in untyped if is_peak_name(str(var.index[row]))]] = True
+        return None if is_peak.all() else np.flatnonzero(is_peak)
     if _named(plain_texts(var.index), source) is not None:
         return None
     there = ", ".join(sorted(set(kinds))) or "none"

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import unicodedata
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from peakatlas.engine.errors import LabelsError
 
+from .features import plain_texts
+
 if TYPE_CHECKING:
+    import pandas as pd
     from numpy.typing import NDArray
 
 UNASSIGNED = "Unassigned"
@@ -17,10 +21,46 @@ BETWEEN = "|"
 """Stands between the types of a set."""
 MIN_CELLS = 3
 SHOWN = 5
+_UNSEEN = dict.fromkeys(map(ord, "\ufeff\u200b"))
+"""Characters of no width."""
+
+
+def texts_of(column: pd.Series[Any]) -> NDArray[np.str_]:
+    """Values of a column as strings: 3.0 as 3 where all are whole, bytes as what they spell.
+
+    Parameters
+    ----------
+    column : Series
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> texts_of(pd.Series([3.0, 11.0])).tolist()
+    ['3', '11']
+    """
+    values = np.asarray(column)
+    if values.dtype.kind == "f":
+        known = values[np.isfinite(values)]
+        if (known == np.rint(known)).all():
+            values = np.array([f"{value:.0f}" for value in values], object)
+    return np.asarray(plain_texts(values), np.str_)
+
+
+def tidy(labels: NDArray[np.str_]) -> NDArray[np.str_]:
+    """Labels without blanks around them, one blank for several, accents spelt in one way.
+
+    Parameters
+    ----------
+    labels : str, shape (n_cells,)
+    """
+    names, codes = np.unique(labels, return_inverse=True)
+    composed = (unicodedata.normalize("NFC", str(name)) for name in names)
+    clean = [" ".join(name.translate(_UNSEEN).split()) for name in composed]
+    return np.asarray(clean, np.str_)[codes]
 
 
 def clean_labels(labels: NDArray[np.str_], where: str) -> NDArray[np.str_]:
-    """Labels without blanks around them.
+    """Labels as `tidy` makes them, names that cannot be used refused.
 
     Parameters
     ----------
@@ -38,7 +78,7 @@ def clean_labels(labels: NDArray[np.str_], where: str) -> NDArray[np.str_]:
     >>> clean_labels(np.array(["T ", "T", "B"]), "obs").tolist()
     ['T', 'T', 'B']
     """
-    clean = np.char.strip(labels)
+    clean = tidy(labels)
     names, sizes = np.unique(clean, return_counts=True)
     for name, size in zip(names, sizes, strict=True):
         if name == UNASSIGNED:
@@ -55,8 +95,8 @@ def clean_labels(labels: NDArray[np.str_], where: str) -> NDArray[np.str_]:
 
 
 def n_stripped(labels: NDArray[np.str_]) -> int:
-    """How many labels have blanks around them."""
-    return int((np.char.strip(labels) != labels).sum())
+    """How many labels `clean_labels` changes."""
+    return int((tidy(labels) != labels).sum())
 
 
 def check_labels(labels: NDArray[np.str_], where: str) -> None:

@@ -21,6 +21,7 @@ from peakatlas.engine.summary import Summary, listed
 from .anndata_groups import ATAC_NAMES, check_sparse_parts, sparse_blocks, whole
 from .features import peak_rows, peaks_of
 from .files import read_matrix_file
+from .labels import texts_of
 from .rows import CountRows, checked_matrix
 
 if TYPE_CHECKING:
@@ -30,7 +31,7 @@ if TYPE_CHECKING:
     from peakatlas.engine.intervals.table import Intervals
 
 SHOWN = 5
-UNKNOWN_NAMES = frozenset({"", "nan", "NaN", "None", "NA"})
+UNKNOWN_NAMES = frozenset({"", "nan", "NaN", "None", "NA", "<NA>"})
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -148,7 +149,7 @@ def read_counts(
 
 
 def column_of(counts: CellCounts, name: str, option: str) -> NDArray[np.str_]:
-    """A column of `obs` as strings.
+    """A column of `obs` as strings; whole numbers are written as such, whatever their type.
 
     Parameters
     ----------
@@ -164,7 +165,7 @@ def column_of(counts: CellCounts, name: str, option: str) -> NDArray[np.str_]:
     Raises
     ------
     LabelsError
-        If there is no such column, or a cell has no value in it.
+        If there is no such column or several, or a cell has no value in it.
     """
     modality, _, own = name.partition(":")
     if name not in counts.obs and modality.lower() in ATAC_NAMES and own in counts.obs:
@@ -179,8 +180,12 @@ def column_of(counts: CellCounts, name: str, option: str) -> NDArray[np.str_]:
             f"{', '.join(there) or 'none'}{like}. Name one of them with {option}."
         )
     column = counts.obs[name]
-    values = np.asarray(column.astype(str).to_numpy(), dtype=np.str_)
-    absent = np.asarray(column.isna()) | np.isin(values, list(UNKNOWN_NAMES))
+    if column.ndim > 1:
+        raise LabelsError(
+            f"{counts.source}: {column.shape[1]} columns of obs are called {name!r}. Keep one."
+        )
+    values = texts_of(column)
+    absent = np.asarray(column.isna()) | np.isin(np.char.strip(values), list(UNKNOWN_NAMES))
     if absent.any():
         cells = ", ".join(map(str, column.index[absent][:SHOWN]))
         what = "label" if option == "--labels" else "value"

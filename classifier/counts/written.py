@@ -55,6 +55,11 @@ def keyed(name: str, key: str) -> str:
     return name.replace(UNS_KEY, key, 1)
 
 
+def level_name(column: str) -> str:
+    """How a label column is called in the names of results; AnnData writes no ``/`` in a name."""
+    return column.replace("/", "_")
+
+
 def result_columns(adata: ad.AnnData, key: str = UNS_KEY) -> list[str]:
     """Columns of `obs` that an earlier annotation wrote; others are the user's, however called.
 
@@ -85,6 +90,18 @@ def wrote_schema_column(adata: ad.AnnData, key: str = UNS_KEY) -> bool:
     return isinstance(kept, Mapping) and kept.get("schema_column") == SCHEMA_COLUMN
 
 
+def in_memory_copy(adata: ad.AnnData) -> ad.AnnData:
+    """A copy in memory, also of an object whose counts are in a file.
+
+    Parameters
+    ----------
+    adata : AnnData
+        Not modified.
+    """
+    stored = adata.isbacked or isinstance(adata.X, CSRDataset)
+    return adata.to_memory() if stored else adata.copy()
+
+
 def fresh_copy(adata: ad.AnnData) -> ad.AnnData:
     """A copy in memory, also of a backed object, without what an earlier annotation wrote.
 
@@ -93,8 +110,7 @@ def fresh_copy(adata: ad.AnnData) -> ad.AnnData:
     adata : AnnData
         Not modified.
     """
-    stored = adata.isbacked or isinstance(adata.X, CSRDataset)
-    copy = adata.to_memory() if stored else adata.copy()
+    copy = in_memory_copy(adata)
     copy.obs = copy.obs.drop(columns=result_columns(adata))
     copy.var = copy.var.drop(columns=[name for name in VAR_COLUMNS if name in copy.var])
     for key in OBSM_KEYS:
@@ -162,7 +178,9 @@ def rehearse(adata: ad.AnnData, source: str) -> None:
 def _levels(kept: Any) -> list[str]:  # noqa: ANN401 - whatever stands in uns
     """Label columns of the bundle of an earlier annotation; none if there was none."""
     try:
-        return [str(name) for name in json.loads(str(kept["record"]))["levels"]["columns"]]
+        return [
+            level_name(str(name)) for name in json.loads(str(kept["record"]))["levels"]["columns"]
+        ]
     except (TypeError, KeyError, ValueError, IndexError):
         return []
 

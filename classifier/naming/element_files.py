@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import gzip
 import json
+import re
 from collections.abc import Mapping
 from contextlib import suppress
 from importlib.metadata import PackageNotFoundError, version
@@ -23,10 +23,13 @@ from peakatlas.engine.dna.fasta import cache_folder
 from peakatlas.engine.errors import IntervalError, LabelsError, MissingDependencyError
 from peakatlas.engine.intervals.readers import intervals_from_frame
 from peakatlas.engine.intervals.table import Intervals
+from peakatlas.engine.intervals.text_files import read_lines
 
 _REMO = "remopy"
 _LAYOUT = 1
 """Of the file in the cache."""
+_LEFT_OUT = ("#", "track", "browser")
+_HEADER_WORDS = ("start", "chromstart")
 
 
 class AnnotatedElements(NamedTuple):
@@ -145,28 +148,33 @@ def _remo_source() -> str:
 
 
 def read_elements(path: Path, build: str) -> AnnotatedElements:
-    """A table of one's own: chrom, start, end and term ids with commas, tab-separated, no header.
+    """A table of one's own: chrom, start, end and term ids, separated by tabs.
+
+    Plain or gzip, told by content. Commas or semicolons stand between ids; empty lines, those that
+    start with ``#`` or ``track`` and a header (``start`` in its second column) are left out.
 
     Raises
     ------
     IntervalError
-        If a line lacks a column.
+        If the file is absent, damaged or empty, or a line lacks a column or is no interval.
     LabelsError
         If a term is not in the Cell Ontology.
     """
-    opened = gzip.open if path.suffix == ".gz" else open
     rows = []
-    with opened(path, "rt", encoding="utf-8-sig") as file:
-        for number, line in enumerate(file, 1):
-            if not line.strip() or line.startswith("#"):
-                continue
-            parts = line.rstrip("\r\n").split("\t")
-            if len(parts) < 4:
-                raise IntervalError(
-                    f"{path} line {number}: {line.strip()[:80]!r} has {len(parts)} columns. "
-                    "Lines are chrom, start, end and term ids with commas, separated by tabs."
-                )
-            rows.append((*parts[:3], tuple(t.strip() for t in parts[3].split(",") if t.strip())))
+    for number, line in enumerate(read_lines(path, "a table of elements"), 1):
+        if not line.strip() or line.startswith(_LEFT_OUT):
+            continue
+        parts = [part.strip() for part in line.split("\t")]
+        if not rows and len(parts) > 1 and parts[1].lower() in _HEADER_WORDS:
+            continue
+        if len(parts) < 4:
+            raise IntervalError(
+                f"{path} line {number}: {line.strip()[:80]!r} has {len(parts)} columns. "
+                "Lines are chrom, start, end and term ids with commas, separated by tabs."
+            )
+        rows.append((*parts[:3], tuple(re.findall(r"[^,;\s]+", parts[3]))))
+    if not rows:
+        raise IntervalError(f"{path}: no elements in the file. It is empty or all comments.")
     frame = pd.DataFrame(rows, columns=["chrom", "start", "end", "terms"])
     terms = tuple(sorted({term for row in frame["terms"] for term in row}))
     for term in terms:
@@ -175,7 +183,7 @@ def read_elements(path: Path, build: str) -> AnnotatedElements:
     carries = sp.lil_matrix((len(frame), len(terms)), dtype=np.float32)
     for row, held in enumerate(frame["terms"]):
         carries[row, [place[term] for term in held]] = 1
-    intervals = intervals_from_frame(frame[["chrom", "start", "end"]])
+    intervals = intervals_from_frame(frame[["chrom", "start", "end"]], path.name)
     table = ElementTable(
         intervals=intervals, terms=terms, carries=carries.tocsr(), source=path.name, build=build
     )

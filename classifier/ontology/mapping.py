@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from peakatlas.engine.errors import LabelsError
+from peakatlas.engine.intervals.text_files import read_lines
 
 from .cell_ontology import SAY_NOTHING, cell_ontology
 
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
 
 UNKNOWN = "unknown"
 """What stands in place of an id where there is none, as in CELLxGENE's schema."""
+_TABLE = "lines of a label, a tab and an id"
 MOST_NEAR = 20
 """Labels for which names like theirs are searched."""
 
@@ -168,7 +170,7 @@ def read_label_table(path: Path) -> dict[str, str]:
         If it cannot be read, a line has other columns, or a label is there twice.
     """
     found: dict[str, str] = {}
-    for number, line in enumerate(_text(path).splitlines(), 1):
+    for number, line in enumerate(read_lines(path, _TABLE, LabelsError), 1):
         if not line.strip() or line.startswith("#"):
             continue
         label, _, term = (part.strip() for part in line.partition("\t"))
@@ -180,16 +182,6 @@ def read_label_table(path: Path) -> dict[str, str]:
             )
         found[label] = term
     return found
-
-
-def _text(path: Path) -> str:
-    try:
-        return path.read_text("utf-8-sig")
-    except (OSError, UnicodeDecodeError) as error:
-        raise LabelsError(
-            f"{path} cannot be read as a table of labels ({error}). Give lines of a label, a tab "
-            "and an id, as UTF-8 text."
-        ) from error
 
 
 def _check_usable(label: str, term: str) -> None:

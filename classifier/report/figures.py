@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from peakatlas.classifier.counts.labels import BETWEEN, UNASSIGNED
+from peakatlas.classifier.counts.labels import BETWEEN, UNASSIGNED, texts_of, tidy
 from peakatlas.classifier.trust.metrics import confusion, per_type, score
 from peakatlas.classifier.trust.reliability import reliability
 
@@ -96,7 +96,7 @@ def truth_data(obs: pd.DataFrame, labels_key: str, types: Sequence[str]) -> dict
     LabelsError
         If there is no such column.
     """
-    truth = column_of(obs, labels_key).astype(str).to_numpy()
+    truth = tidy(texts_of(column_of(obs, labels_key))).astype(object)
     labels, best = (obs[f"peakatlas_{name}"].astype(str).to_numpy() for name in ("label", "best"))
     confidence = obs["peakatlas_confidence"].to_numpy(np.float64)
     table = confusion(truth, labels)

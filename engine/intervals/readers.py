@@ -93,6 +93,11 @@ def parse_names(names: Iterable[str], source: str = "names") -> Intervals:
     return _checked(chrom, [int(value) for value in start], [int(value) for value in end], source)
 
 
+def is_peak_name(text: str) -> bool:
+    """Whether a text has the form of a peak's name that `parse_names` reads."""
+    return _NAME.fullmatch(text) is not None
+
+
 def parse_region(text: str) -> Intervals:
     """Read one region as people type it: ``chr2:1,000-2,000``, ``chr2:0-1e6``; 0-based half-open.
 

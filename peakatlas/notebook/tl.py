@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Literal, overload
 import numpy as np
 
 from peakatlas.classifier.annotate import annotation_of
-from peakatlas.classifier.counts.written import keyed
+from peakatlas.classifier.counts.written import in_memory_copy, keyed
 from peakatlas.classifier.report.cell_map import cell_map as _cell_map
 from peakatlas.engine.errors import CountsError
 
@@ -138,7 +138,7 @@ def annotate(  # noqa: PLR0913 - options are keyword-only
         use_raw=use_raw,
         options=options,
     )
-    into = (adata.to_memory() if adata.isbacked else adata.copy()) if copy else adata
+    into = in_memory_copy(adata) if copy else adata
     found.results.put_into(into, key_added)
     into.obsm.pop(keyed(MAP_KEY, key_added), None)
     return into if copy else None
@@ -196,7 +196,7 @@ def cell_map(
     True
     """
     check_annotated(adata, key)
-    into = adata.copy() if copy else adata
+    into = in_memory_copy(adata) if copy else adata
     query = np.asarray(adata.obsm[f"X_{key}"], np.float32)
     behind = np.asarray(adata.uns[key]["reference_embedding"], np.float32)
     placed = _cell_map(np.concatenate([query, behind]), seed=seed)

@@ -10,7 +10,13 @@ import typer
 import peakatlas
 from peakatlas.cli.base import Command
 from peakatlas.cli.kinds import wants
-from peakatlas.cli.options import CELLS_PANEL, FORMATS, JsonOption
+from peakatlas.cli.options import (
+    CELLS_PANEL,
+    FORMATS,
+    JsonOption,
+    LayerOfCountsOption,
+    UseRawOption,
+)
 from peakatlas.cli.outputs import check_apart, writable, written_whole
 from peakatlas.cli.terminal import print_facts, say, steps, working
 
@@ -64,13 +70,21 @@ def name(
             "--chain", metavar="CHAIN", help="UCSC chain file from the peaks' build to hg38."
         ),
     ] = None,
+    layer: LayerOfCountsOption = None,
+    use_raw: UseRawOption = False,
     as_json: JsonOption = False,
 ) -> None:
     """Name cells without a reference, by public annotations of regulatory elements."""
     check_apart([out], [query, elements, chain])
+    from peakatlas.classifier.counts.matrix import read_counts  # noqa: PLC0415 - a quick help
+    from peakatlas.classifier.counts.written import rehearse  # noqa: PLC0415 - as above
+
     with steps() as begin:
+        begin("reading the query")
+        counts = read_counts(query, layer=layer, use_raw=use_raw)
+        rehearse(counts.adata, counts.source)
         named = peakatlas.name(
-            query, build=build, tissue=tissue, elements=elements, chain=chain, progress=begin
+            counts, build=build, tissue=tissue, elements=elements, chain=chain, progress=begin
         )
     facts = _facts(named, out)
     with working(f"writing {out}"), written_whole(out) as path:

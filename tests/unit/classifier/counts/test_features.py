@@ -70,3 +70,13 @@ def test_a_peak_without_a_contig_is_refused(absent):
 def test_names_that_say_nothing_are_refused():
     with pytest.raises(IntervalError, match="3 of 3 are not peak names"):
         peaks_of(table(["a", "b", "c"], gene_ids=["d", "e", "f"]), "f")
+
+
+@pytest.mark.parametrize("nothing", [np.nan, None, "", " ", "nan"])
+def test_peaks_that_lack_a_type_are_kept_by_their_names(nothing):
+    joined = table(
+        ["G", "chr1:0-10", "chr1_20_30", "H"], feature_types=["RNA", "Peaks"] + [nothing] * 2
+    )
+    assert peak_rows(joined, "f").tolist() == [1, 2]
+    assert peak_rows(table(feature_types=["Peaks ", nothing, "Peaks"]), "f") is None
+    assert peak_rows(table(feature_types=[b"Peaks", b"Peaks", b"RNA"]), "f").tolist() == [0, 1]

@@ -3,9 +3,15 @@
 from __future__ import annotations
 
 import numpy as np
+import pandas as pd
 import pytest
 
-from peakatlas.classifier.counts.labels import check_labels, clean_labels, n_stripped
+from peakatlas.classifier.counts.labels import (
+    check_labels,
+    clean_labels,
+    n_stripped,
+    texts_of,
+)
 from peakatlas.engine.errors import LabelsError
 
 
@@ -37,3 +43,27 @@ def test_few_cells():
         match=r"2 label\(s\) have fewer than 3 cells: c \(1\), d \(1\)\. Merge or remove them",
     ):
         check_labels(np.array(list("aaabbbcd")), "obs")
+
+
+def test_names_that_look_alike_are_one_type():
+    labels = np.array(
+        ["caf\u00e9 T", "cafe\u0301 T", "caf\u00e9\u00a0 T", "\ufeffcaf\u00e9 T", "B"]
+    )
+    assert clean_labels(labels, "obs").tolist() == [*["caf\u00e9 T"] * 4, "B"]
+    assert n_stripped(labels) == 3
+
+
+@pytest.mark.parametrize(
+    ("values", "texts"),
+    [
+        ([1, 20], ["1", "20"]),
+        ([1.0, 20.0], ["1", "20"]),
+        (pd.Categorical([1.0, 20.0]), ["1", "20"]),
+        ([1.0, 2.5], ["1.0", "2.5"]),
+        ([b"T", b"B"], ["T", "B"]),
+        ([True, False], ["True", "False"]),
+        ([1.0, None], ["1", "nan"]),
+    ],
+)
+def test_values_of_a_column_are_texts_alike(values, texts):
+    assert texts_of(pd.Series(values)).tolist() == texts

@@ -136,6 +136,16 @@ def test_unlabelled_cells():
     counts = read_counts(adata(np.ones((6, 1)), cell_type=["a", None, "a", "b", "b", "b"]))
     with pytest.raises(LabelsError, match=r"obs\['cell_type'\]: 1 cell\(s\) have no label: c1\."):
         column_of(counts, "cell_type", "--labels")
+    counts = read_counts(adata(np.ones((6, 1)), cell_type=["a", " ", "<NA>", "b", "b", "b"]))
+    with pytest.raises(LabelsError, match=r"2 cell\(s\) have no label: c1, c2\."):
+        column_of(counts, "cell_type", "--labels")
+
+
+def test_columns_of_one_name():
+    given = adata(np.ones((6, 1)), cell_type=list("aaabbb"))
+    given.obs = pd.concat([given.obs, given.obs], axis=1)
+    with pytest.raises(LabelsError, match="2 columns of obs are called 'cell_type'"):
+        column_of(read_counts(given), "cell_type", "--labels")
 
 
 def layered() -> ad.AnnData:

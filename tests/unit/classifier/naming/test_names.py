@@ -1,5 +1,8 @@
 """Cells get the names of the elements that they open, or none."""
 
+import gzip
+
+import anndata as ad
 import numpy as np
 import pytest
 
@@ -83,6 +86,9 @@ def test_a_tissue_that_is_not_there_is_refused(simulated, element_table):
     [
         ("chr1\t5\t9", IntervalError, "line 1: .* has 3 columns"),
         ("chr1\t5\t9\tCL:1", LabelsError, "'CL:1' is not a term"),
+        ("chr1\t9\t5\tCL:0000623", IntervalError, r"elements\.tsv: .* start < end"),
+        ("chr1\t5.5\t9\tCL:0000623", IntervalError, r"elements\.tsv: .* not whole numbers"),
+        ("# nothing", IntervalError, "no elements in the file"),
     ],
 )
 def test_bad_tables_are_refused(tmp_path, line, error, why):
@@ -97,3 +103,27 @@ def test_lineages():
     assert lineage_of("CL:0000624") == "CL:0000084"
     assert lineage_of("CL:0000623") == "CL:0000623"
     assert lineage_of("CL:0000000") == "CL:0000000"
+
+
+def test_tables_as_people_have_them(tmp_path):
+    text = "chrom\tstart\tend\tterms\r\nchr1\t5\t9\tCL:0000623;CL:0000788\r\n\r\n# end\r\n"
+    for number, data in enumerate((text.encode("utf-8-sig"), gzip.compress(text.encode()))):
+        (tmp_path / f"{number}.tsv").write_bytes(data)
+        table = read_elements(tmp_path / f"{number}.tsv", "hg38").table
+        assert table.intervals.names() == ["chr1:5-9"]
+        assert (table.terms, table.carries.toarray().tolist()) == (
+            ("CL:0000623", "CL:0000788"),
+            [[1, 1]],
+        )
+    with pytest.raises(IntervalError, match=r"none\.tsv: no such file"):
+        read_elements(tmp_path / "none.tsv", "hg38")
+
+
+def test_counts_in_a_file_or_a_layer_are_named_alike(named, simulated, element_table, tmp_path):
+    moved = simulated.copy()
+    moved.layers["raw"], moved.X = moved.X, moved.X * 0.5
+    moved.write_h5ad(tmp_path / "q.h5ad")
+    stored = ad.read_h5ad(tmp_path / "q.h5ad", backed="r")
+    found = peakatlas.name(stored, build="hg19", elements=element_table, layer="raw")
+    assert found.obs["peakatlas_name"].tolist() == named.obs["peakatlas_name"].tolist()
+    assert not found.isbacked and "peakatlas_name" not in stored.obs

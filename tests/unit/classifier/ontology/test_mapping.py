@@ -1,5 +1,7 @@
 """Labels become terms by name or table; what has none is named, never guessed."""
 
+import gzip
+
 import numpy as np
 import pytest
 
@@ -92,5 +94,11 @@ def test_bad_lines_are_refused(tmp_path, line, why):
 
 def test_a_file_that_is_no_text_is_refused(tmp_path):
     (tmp_path / "labels.tsv").write_bytes(b"\xff\xfe\x00")
-    with pytest.raises(LabelsError, match="cannot be read as a table of labels"):
+    with pytest.raises(LabelsError, match=r"labels\.tsv: not a text file .* Give lines of a label"):
         read_label_table(tmp_path / "labels.tsv")
+
+
+def test_a_table_as_people_have_it(tmp_path):
+    text = "# mine\r\nmy\u2028cells\tCL:0000623\r\n"
+    (tmp_path / "labels.tsv").write_bytes(gzip.compress(text.encode("utf-16")))
+    assert read_label_table(tmp_path / "labels.tsv") == {"my\u2028cells": "CL:0000623"}
