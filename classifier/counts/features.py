@@ -56,7 +56,7 @@ def peak_rows(var: pd.DataFrame, source: str) -> NDArray[np.int64] | None:
         return None
     if is_peak.any():
         untyped = np.flatnonzero(kinds.isin(_NO_TYPE).to_numpy())
-        is_peak[[row for row in untyped if is_peak_name(str(var.index[row]))]] = True
+        is_peak[untyped] = [is_peak_name(name) for name in map(str, var.index[untyped])]
         return None if is_peak.all() else np.flatnonzero(is_peak)
     if _named(plain_texts(var.index), source) is not None:
         return None

@@ -160,7 +160,7 @@ def read_elements(path: Path, build: str) -> AnnotatedElements:
     LabelsError
         If a term is not in the Cell Ontology.
     """
-    rows = []
+    rows: list[tuple[str, str, str, tuple[str, ...]]] = []
     for number, line in enumerate(read_lines(path, "a table of elements"), 1):
         if not line.strip() or line.startswith(_LEFT_OUT):
             continue
@@ -172,7 +172,8 @@ def read_elements(path: Path, build: str) -> AnnotatedElements:
                 f"{path} line {number}: {line.strip()[:80]!r} has {len(parts)} columns. "
                 "Lines are chrom, start, end and term ids with commas, separated by tabs."
             )
-        rows.append((*parts[:3], tuple(re.findall(r"[^,;\s]+", parts[3]))))
+        chrom, start, end = parts[:3]
+        rows.append((chrom, start, end, tuple(re.findall(r"[^,;\s]+", parts[3]))))
     if not rows:
         raise IntervalError(f"{path}: no elements in the file. It is empty or all comments.")
     frame = pd.DataFrame(rows, columns=["chrom", "start", "end", "terms"])

@@ -318,8 +318,8 @@ def write_model(model: LetterModel, out: Path) -> None:
         shutil.copyfile(file, out / file.name)
     state = model.state_dict()
     weights = {name: value.half().cpu().contiguous() for name, value in state.items()}
-    with written_whole(out / "model.safetensors") as file:
-        file.write(save(weights, {"format": "pt"}))
+    with written_whole(out / "model.safetensors") as held:
+        held.write(save(weights, {"format": "pt"}))
 
 
 def make_optimizers(
