@@ -26,7 +26,8 @@ class-balanced logistic regression, ``equal_*`` members of the first stage at eq
 ``NAME_*`` a member alone. ``mean_over_sets`` averages pairs, then variants, then sets: ``core`` the
 plain, thin25, few_types and n60 queries of the first four sets, ``shifted`` the shifted and
 own_peaks ones. ``leave_one_set_out``: the column of most accuracy over the other sets, measured on
-the one left out. Rows are kept in ``--cache`` as they are done, and are not computed again.
+the one left out. Rows are kept in ``--cache`` as they are done, and are not computed again;
+``network_*`` and ``celltypist_*`` come from ``annotate_others.py``, which puts them beside them.
 """
 
 from __future__ import annotations
@@ -41,6 +42,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 from annotate_dna import shared_tasks
+from annotate_others import with_others
 from annotate_rows import Row, novelty_row, row_of
 from annotate_tasks import (
     CORE_SETS,
@@ -133,10 +135,11 @@ def summary(table: pd.DataFrame) -> dict[str, object]:
 
 
 def mean_over_sets(mean: pd.DataFrame, variants: tuple[str, ...]) -> pd.DataFrame:
-    """One line a core set: the mean over variants."""
+    """One line a core set: the mean over variants; methods that lack one are left out."""
     table = mean.reset_index()
     table = table[table["set"].isin(CORE_SETS) & table["variant"].isin(variants)]
-    return table.drop(columns="variant").groupby("set").mean()
+    lacking = [c for c in table if c.endswith(("accuracy", "macro_f1")) and table[c].isna().any()]
+    return table.drop(columns=["variant", *lacking]).groupby("set").mean()
 
 
 def leave_one_out(core: pd.DataFrame) -> dict[str, object]:
@@ -184,6 +187,7 @@ def main() -> None:
     args = parser.parse_args()
     started, where = time.monotonic(), provenance()
     table = pd.DataFrame(list(finished(args.cache) if args.finished else rows(args)))
+    table = with_others(table, args.cache)
     found = summary(table)
     if not args.json:
         print(json.dumps(found["mean_over_sets"], indent=1))

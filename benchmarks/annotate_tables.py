@@ -28,6 +28,7 @@ COLUMNS = {
     "TF-IDF + LR": "linear_",
     "members at equal weight": "equal_",
     "alignment network alone": "network_",
+    "CellTypist": "celltypist_",
 }
 MEANS = {
     "core": "**mean of the first four**, also with a quarter of the reads, three types, 60 cells",

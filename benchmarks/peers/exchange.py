@@ -30,6 +30,8 @@ class Job:
     seed: int
     labels: Path
     """CSV file to write."""
+    plain: bool
+    """Whether variants of the peer are left out."""
 
 
 def write_side(cells: ad.AnnData, path: Path, prefix: str, labels: NDArray[np.str_] | None) -> None:
@@ -60,9 +62,16 @@ def read_job() -> Job:
     for name in ("reference", "query", "labels"):
         parser.add_argument(name, type=Path)
     parser.add_argument("--seed", type=int, required=True)
+    parser.add_argument("--plain", action="store_true", help="leave variants out")
     asked = parser.parse_args()
     reference, query = ad.read_h5ad(asked.reference), ad.read_h5ad(asked.query)
-    return Job(reference=reference, query=query, seed=asked.seed, labels=asked.labels)
+    return Job(
+        reference=reference,
+        query=query,
+        seed=asked.seed,
+        labels=asked.labels,
+        plain=asked.plain,
+    )
 
 
 def write_labels(job: Job, **labels: object) -> None:
