@@ -79,9 +79,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--methods", nargs="+", choices=METHODS, default=list(METHODS))
     parser.add_argument("--sets", nargs="+", choices=CORE_SETS, default=list(CORE_SETS))
-    parser.add_argument(
-        "--variants", nargs="+", choices=CORE_VARIANTS, default=list(CORE_VARIANTS)
-    )
+    parser.add_argument("--variants", nargs="+", choices=CORE_VARIANTS, default=list(CORE_VARIANTS))
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--cells", type=int, default=3000, help="at most this many on either side")
     parser.add_argument("--data", type=Path, default=Path("../shared/data"), help="data folder")

@@ -13,8 +13,6 @@ for side in (job.reference, job.query):
     sc.pp.normalize_total(side, target_sum=1e4)
     sc.pp.log1p(side)
 model = celltypist.train(job.reference, labels=LABELS, random_state=job.seed)
-found = celltypist.annotate(
-    job.query, model=model, majority_voting=not job.plain
-).predicted_labels
+found = celltypist.annotate(job.query, model=model, majority_voting=not job.plain).predicted_labels
 variants = {} if job.plain else {"majority_voting": found["majority_voting"]}
 write_labels(job, label=found["predicted_labels"], **variants)

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from peakatlas.classifier.models.registry import MEMBERS
+from peakatlas.classifier.models.discriminant import NoiseAwareDiscriminant, ShrunkenLda
+from peakatlas.classifier.models.linear import BalancedLogisticRegression
+from peakatlas.classifier.models.multinomial import DirichletMultinomial
+from peakatlas.classifier.models.profiles import TypeProfiles
 from peakatlas.engine.errors import ModelError
 
 if TYPE_CHECKING:
@@ -12,6 +15,14 @@ if TYPE_CHECKING:
 
     from peakatlas.classifier.models.protocol import Member
 
+MEMBERS: tuple[Member, ...] = (
+    NoiseAwareDiscriminant(),
+    ShrunkenLda(),
+    BalancedLogisticRegression(),
+    DirichletMultinomial(),
+    TypeProfiles(),
+)
+"""The default ones, in the order of tables."""
 NETWORK = "network"
 """The alignment network, which serves only by name: it needs torch and adds nothing to the rest."""
 

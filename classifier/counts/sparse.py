@@ -66,18 +66,8 @@ def inverse_document_frequency(
         Cells whose experiment could show a column; all if not given.
     """
     open_in = np.bincount(counts.indices, minlength=counts.shape[1])
-    return rarity(open_in, counts.shape[0] if could is None else could)
-
-
-def rarity(open_in: NDArray[np.int64], n_cells: int | NDArray[np.int64]) -> NDArray[np.float32]:
-    """`inverse_document_frequency` from in how many of the cells each column is open."""
+    n_cells = counts.shape[0] if could is None else could
     return np.asarray(np.log1p(n_cells / (1 + open_in)), np.float32)
-
-
-def tf_idf(counts: sp.csr_matrix, idf: NDArray[np.float32]) -> sp.csr_matrix:
-    """Binarised counts over their sum a row, times `idf`."""
-    frequency = unit_sums(binary(counts))
-    return sp.csr_matrix(frequency @ sp.diags_array(idf.astype(np.float32)), dtype=np.float32)
 
 
 def binary(counts: sp.csr_matrix) -> sp.csr_matrix:

@@ -20,6 +20,7 @@ from peakatlas.classifier.alignment.stack import Stack
 from peakatlas.classifier.counts.sparse import binary
 from peakatlas.classifier.models.protocol import Cells
 from peakatlas.classifier.trust.calibration import calibration_error, calibration_error_by_type
+from peakatlas.classifier.trust.metrics import macro_f1
 from peakatlas.engine.errors import LabelsError
 
 from .drift import choose_strengths
@@ -198,7 +199,7 @@ class SecondStage:
         own = sets[np.arange(len(self.codes)), self.codes]
         return {
             "accuracy": float((best == self.codes).mean()),
-            "macro_f1": macro_f1(best, self.codes),
+            "macro_f1": macro_f1(self.codes.astype(str), best.astype(str)),
             "ece": calibration_error(confidence, best == self.codes),
             "ece_by_type": {str(types[code]): value for code, value in by_type.items()},
             "coverage": {
@@ -229,15 +230,6 @@ def joined_scores(parts: list[dict[str, Floats]]) -> dict[str, Floats]:
     """Scores of all parts, of the members that every part has."""
     names = [name for name in parts[0] if all(name in part for part in parts)]
     return {name: np.concatenate([part[name] for part in parts]) for name in names}
-
-
-def macro_f1(best: NDArray[np.int64], codes: NDArray[np.int64]) -> float:
-    """F1 averaged over the types in `codes`."""
-    found = []
-    for code in np.unique(codes):
-        hits = int(((best == code) & (codes == code)).sum())
-        found.append(2 * hits / int((best == code).sum() + (codes == code).sum()))
-    return float(np.mean(found))
 
 
 def _fitted(

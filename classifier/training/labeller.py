@@ -32,6 +32,10 @@ if TYPE_CHECKING:
     from peakatlas.classifier.models.protocol import Floats
 
 
+MOST_OPEN = 40_000_000
+"""Open peaks of all the cells that are learnt from, on either side: a bound on memory."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class LabellerOptions:
     """How a labeller is fitted."""
@@ -187,7 +191,8 @@ def fit_labeller(
         query = query_statistics(query, options.max_query, options.seed)
     sample = query.sample
     types, codes = _checked(reference, sample)
-    rows = stratified(codes, options.max_reference, options.seed)
+    sample = _thinned_out(sample, options.seed)
+    rows = stratified(codes, affordable(reference, options.max_reference), options.seed)
     reference, codes = reference.take(rows), codes[rows]
     peaks = shared_peaks(reference, sample)
     held, whole = HeldOut.fit(
@@ -269,14 +274,6 @@ def _assembled(
     )
 
 
-def evaluate_reference(
-    reference: Cells, *, options: LabellerOptions | None = None
-) -> dict[str, Any]:
-    """Held-out figures of a reference whose query looks like itself; see `fit_labeller`."""
-    query = replace(reference, labels=None, batches=None)
-    return fit_labeller(reference, query, options=options).diagnostics
-
-
 def on_peaks(cells: Cells, peaks: NDArray[np.int64], *, as_reads: bool = False) -> Cells:
     """Cells on some of the peaks, binary unless `as_reads`."""
     whole = len(peaks) == cells.n_peaks
@@ -308,6 +305,21 @@ def shared_peaks(reference: Cells, query: Cells) -> NDArray[np.int64]:
                 "Check genome build and contig names, or count the query on these peaks."
             )
     return np.flatnonzero(shown)
+
+
+def affordable(cells: Cells, most: int) -> int:
+    """How many of the cells may be learnt from: `most`, fewer of deep ones (`MOST_OPEN`)."""
+    depth = cells.counts.nnz / max(cells.n_cells, 1)
+    return min(most, max(1, int(MOST_OPEN / max(depth, 1))))
+
+
+def _thinned_out(query: Cells, seed: int) -> Cells:
+    """A query, or a choice of its cells where they are too deep to learn from all."""
+    limit = affordable(query, query.n_cells)
+    if limit >= query.n_cells:
+        return query
+    rng = np.random.default_rng([seed, 8])
+    return query.take(np.sort(rng.choice(query.n_cells, limit, replace=False)))
 
 
 def stratified(codes: NDArray[np.int64], limit: int, seed: int) -> NDArray[np.int64]:

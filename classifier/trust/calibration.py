@@ -99,8 +99,22 @@ def _loss(
     return value, gradient + 2 * weight * parameters
 
 
-def calibration_error(confidence: Floats, right: NDArray[np.bool_], *, n_bins: int = 15) -> float:
-    """Mean gap of confidence and accuracy over equal-width bins, weighted by cells."""
+def calibration_error(
+    confidence: NDArray[np.float64], right: NDArray[np.bool_], *, n_bins: int = 15
+) -> float:
+    """Mean gap of confidence and accuracy over equal-width bins, weighted by cells.
+
+    Parameters
+    ----------
+    confidence : float64, shape (n_cells,)
+        In [0, 1].
+    right : bool, shape (n_cells,)
+    n_bins : int
+
+    References
+    ----------
+    Guo et al. (2017), On Calibration of Modern Neural Networks, section 2.
+    """
     if len(confidence) == 0:
         return float("nan")
     bins = np.minimum((confidence * n_bins).astype(np.int64), n_bins - 1)

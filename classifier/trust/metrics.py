@@ -10,6 +10,8 @@ import pandas as pd
 
 from peakatlas.classifier.counts.labels import UNASSIGNED
 
+from .calibration import calibration_error
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
@@ -74,7 +76,7 @@ def score(
         rejected_unknown=_mean(outside),
         ece=float("nan")
         if confidence is None
-        else expected_calibration_error(np.asarray(confidence, float)[inside], right[inside]),
+        else calibration_error(np.asarray(confidence, float)[inside], right[inside]),
     )
 
 
@@ -114,29 +116,6 @@ def confusion(truth: ArrayLike, predicted: ArrayLike) -> pd.DataFrame:
         pd.Series(np.asarray(truth, np.str_), name="truth"),
         pd.Series(np.asarray(predicted, np.str_), name="predicted"),
     )
-
-
-def expected_calibration_error(
-    confidence: NDArray[np.float64], right: NDArray[np.bool_], *, n_bins: int = 15
-) -> float:
-    """Mean gap of confidence and accuracy over equal-width bins, weighted by cells.
-
-    Parameters
-    ----------
-    confidence : float64, shape (n_cells,)
-        In [0, 1].
-    right : bool, shape (n_cells,)
-    n_bins : int
-
-    References
-    ----------
-    Guo et al. (2017), On Calibration of Modern Neural Networks, section 2.
-    """
-    if len(confidence) == 0:
-        return float("nan")
-    bins = np.minimum((confidence * n_bins).astype(np.int64), n_bins - 1)
-    gaps = np.bincount(bins, confidence - right, minlength=n_bins)
-    return float(np.abs(gaps).sum() / len(confidence))
 
 
 def _mean(values: NDArray[np.float64] | NDArray[np.bool_]) -> float:

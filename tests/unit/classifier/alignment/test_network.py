@@ -15,8 +15,7 @@ from peakatlas.classifier.alignment.network import (
     mmd,
     type_weights,
 )
-from peakatlas.classifier.alignment.registry import chosen_members
-from peakatlas.classifier.models.registry import MEMBERS
+from peakatlas.classifier.alignment.registry import MEMBERS, chosen_members
 from peakatlas.classifier.training.labeller import LabellerOptions, label
 from peakatlas.engine.errors import ModelError
 

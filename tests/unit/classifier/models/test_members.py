@@ -4,9 +4,10 @@ import numpy as np
 import pytest
 from simulated_cells import simulated_pair
 
+from peakatlas.classifier.alignment.registry import MEMBERS, chosen_members
 from peakatlas.classifier.models.discriminant import NoiseAwareScorer
 from peakatlas.classifier.models.multinomial import profiles
-from peakatlas.classifier.models.registry import MEMBERS, member
+from peakatlas.engine.errors import ModelError
 
 COUNT_MEMBERS = ("noise_aware", "lda", "logistic", "multinomial")
 
@@ -14,7 +15,7 @@ COUNT_MEMBERS = ("noise_aware", "lda", "logistic", "multinomial")
 @pytest.mark.parametrize("name", COUNT_MEMBERS)
 def test_member_finds_types(name):
     pair, truth = simulated_pair()
-    scores = member(name).fit(pair).scores(pair.query)
+    scores = chosen_members([name])[0].fit(pair).scores(pair.query)
     assert scores.shape == (90, 3)
     assert np.isfinite(scores).all()
     assert (scores.argmax(axis=1) == truth).mean() > 0.9
@@ -23,7 +24,7 @@ def test_member_finds_types(name):
 @pytest.mark.parametrize("name", COUNT_MEMBERS)
 def test_a_cell_scores_the_same_alone(name):
     pair, _ = simulated_pair()
-    scorer = member(name).fit(pair)
+    scorer = chosen_members([name])[0].fit(pair)
     every = scorer.scores(pair.query)
     alone = scorer.scores(pair.query.take(np.array([7])))
     np.testing.assert_allclose(alone[0], every[7], rtol=1e-5, atol=1e-5)
@@ -32,8 +33,8 @@ def test_a_cell_scores_the_same_alone(name):
 def test_names_are_unique_and_unknown_ones_refused():
     names = [each.name for each in MEMBERS]
     assert len(set(names)) == len(names)
-    with pytest.raises(ValueError, match="no member is called x"):
-        member("x")
+    with pytest.raises(ModelError, match="Method 'x' is not known"):
+        chosen_members(["x"])
 
 
 def test_noise_aware_distance_has_the_mean_of_its_axes():

@@ -52,3 +52,15 @@ def test_few_cells_leave_offsets_near_0():
     logs, codes, depth = overconfident(8, factor=1.0)
     found = Calibration.fit(logs + np.array([0.8, 0, 0, 0]), codes, depth)
     assert np.abs(found.offsets).max() < 0.2
+
+
+def test_calibration_error_equals_a_naive_loop():
+    rng = np.random.default_rng(1)
+    confidence, right = rng.random(500), rng.random(500) < 0.6
+    naive = 0.0
+    for low in np.arange(15) / 15:
+        inside = (confidence >= low) & (confidence < low + 1 / 15)
+        if inside.any():
+            naive += inside.mean() * abs(confidence[inside].mean() - right[inside].mean())
+    assert calibration_error(confidence, right) == pytest.approx(naive)
+    assert calibration_error(np.ones(4), np.ones(4, bool)) == 0

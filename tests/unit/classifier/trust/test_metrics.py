@@ -13,7 +13,6 @@ from sklearn.metrics import (
 
 from peakatlas.classifier.trust.metrics import (
     confusion,
-    expected_calibration_error,
     per_type,
     score,
 )
@@ -55,18 +54,6 @@ def test_unassigned_is_wrong_for_known_and_right_for_unknown_types():
     assert found.coverage == pytest.approx(2 / 3)
     assert found.rejected_unknown == pytest.approx(2 / 3)
     assert found.macro_f1 == pytest.approx((2 / 3 + 1) / 2)
-
-
-def test_calibration_error_equals_a_naive_loop():
-    rng = np.random.default_rng(1)
-    confidence, right = rng.random(500), rng.random(500) < 0.6
-    naive = 0.0
-    for low in np.arange(15) / 15:
-        inside = (confidence >= low) & (confidence < low + 1 / 15)
-        if inside.any():
-            naive += inside.mean() * abs(confidence[inside].mean() - right[inside].mean())
-    assert expected_calibration_error(confidence, right) == pytest.approx(naive)
-    assert expected_calibration_error(np.ones(4), np.ones(4, bool)) == 0
 
 
 def test_lengths_must_agree():
