@@ -148,8 +148,6 @@ class IndexedFasta:
         found = self._found()
         if found is not None:
             return found
-        if self.path.stat().st_size == 0:
-            raise GenomeError(f"{self.path.name}: the file is empty. Give a FASTA file.")
         with alone(self._cached(".lock")) as is_alone:
             found = self._found()
             if found is not None:
@@ -186,6 +184,8 @@ class IndexedFasta:
             with written_whole(copy) as out, self.path.open("rb") as source:
                 shutil.copyfileobj(source, out)
         plain = copy if copy.exists() else self.path
+        if plain.stat().st_size == 0:
+            raise GenomeError(f"{self.path.name}: the file is empty. Give a FASTA file.")
         try:
             return index_fasta(plain)
         except UntidyFastaError:

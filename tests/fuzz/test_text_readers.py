@@ -105,7 +105,7 @@ def plain_bed(text: str) -> list[tuple[str, int, int]] | None:
         fields = [field.strip(" \ufeff\xa0").strip("\"'") for field in fields[:3]]
         if len(fields) < 3 or not fields[0]:
             return None
-        if not all(re.fullmatch(r"[0-9]{1,18}", field) for field in fields[1:]):
+        if not all(re.fullmatch(r"[+]?[0-9]{1,18}", field) for field in fields[1:]):
             return None
         rows.append((fields[0], int(fields[1]), int(fields[2])))
     return rows if rows and all(start < end for _, start, end in rows) else None

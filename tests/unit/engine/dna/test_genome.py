@@ -133,6 +133,7 @@ def test_past_the_end_names_the_contig_its_size_and_the_genome(genome_file):
     ("content", "message"),
     [
         (b"", "bad.fa: the file is empty"),
+        (gzip.compress(b"", mtime=0), "bad.fa: the file is empty"),
         (b"chr1\t1\t2\n", "bad.fa: not a FASTA file, it begins with b'c'"),
         (b">a\nACGT\n7AC", "bad.fa line 3: b'7' is no base"),
         (b">a\nACGT\n>b\n", "bad.fa: record 'b' has no bases"),
@@ -148,6 +149,7 @@ def test_past_the_end_names_the_contig_its_size_and_the_genome(genome_file):
     ],
     ids=[
         "empty",
+        "empty gzip",
         "bed",
         "digit",
         "cut record",
