@@ -9,12 +9,13 @@ from __future__ import annotations
 
 import warnings
 from dataclasses import dataclass
+from inspect import signature
 from typing import TYPE_CHECKING, Any
 
 import torch
 from torch.nn import functional
 
-from .linear import PlainLinear
+from .linear import PlainLinear, sum_in_float32
 from .pooling import reduced_mean
 from .varlen import padded_attention, varlen_attention, varlen_kernel
 
@@ -31,6 +32,8 @@ _PACK_TOKENS = 65_536
 # Rows of a pack are a multiple of this and of a thirty-second of the power of two below them: few
 # different shapes, of which at most a thirty-second is filler.
 _ROW_STEP, _SIZES_AN_OCTAVE = 128, 32
+# Elements beyond which a kernel needs longer indices, as a power of two.
+_INDEX_BITS = 31
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -63,8 +66,7 @@ class CudaForward:
         *,
         fuse: Callable[[Callable[..., Any]], Callable[..., Any]] | None = None,
     ) -> None:
-        if device.type == "cuda":  # products of bfloat16 are summed in float32 throughout
-            torch.backends.cuda.matmul.allow_bf16_reduced_precision_reduction = False
+        sum_in_float32(device)
         made = fuse or (Fused if device.type == "cuda" else lambda plain: plain)
         self._kernel = varlen_kernel(device)
         self._norm, self._add_norm = made(_norm), made(_add_norm)
@@ -143,28 +145,56 @@ class CudaForward:
 class Fused:
     """A function that `torch.compile` makes one kernel of; as it is where that fails.
 
+    One kernel serves any number of rows: the first dimension of arguments with two or more. All
+    other sizes are fixed in it. Kernels of one object do not count against those of another, of
+    which PyTorch keeps eight and then compiles no more.
+
     Parameters
     ----------
     plain : callable
     """
 
     def __init__(self, plain: Callable[..., Any]) -> None:
-        self._plain, self._call = plain, torch.compile(plain, dynamic=True)
+        known = signature(torch.compile).parameters
+        apart: dict[str, Any] = (
+            {"isolate_recompiles": True} if "isolate_recompiles" in known else {}
+        )
+        self._plain = plain
+        self._call = torch.compile(plain, dynamic=False, **apart)
+        self._compiled: set[tuple[object, ...]] = set()
 
     def __call__(self, *values: Any) -> Any:  # noqa: ANN401 (those of the function)
         """Run it."""
         try:
+            self._free_rows(values)
             return self._call(*values)
         except torch.OutOfMemoryError:
             raise
-        except RuntimeError as fault:
+        except Exception as fault:  # the compilers below raise many kinds
+            reason = (str(fault) or type(fault).__name__).splitlines()[0]
             warnings.warn(
-                f"torch.compile cannot be used here ({str(fault).splitlines()[0]}); the model "
-                "runs without it, somewhat slower. Install Triton and a C compiler.",
+                f"torch.compile cannot be used here ({reason}); the model runs without it, "
+                "somewhat slower. Install Triton and a C compiler.",
                 stacklevel=2,
             )
             self._call = self._plain
             return self._plain(*values)
+
+    def _free_rows(self, values: tuple[Any, ...]) -> None:
+        """Leave the number of rows open where a kernel is about to be compiled."""
+        kind = tuple(map(_kind, values))
+        if kind not in self._compiled:
+            self._compiled.add(kind)
+            for value in values:
+                if isinstance(value, torch.Tensor) and value.ndim > 1:
+                    torch._dynamo.maybe_mark_dynamic(value, 0)
+
+
+def _kind(value: object) -> object:
+    """What of an argument a kernel is compiled for."""
+    if not isinstance(value, torch.Tensor):
+        return value
+    return value.dtype, value.numel() >> _INDEX_BITS
 
 
 def _pair(norm: Affine) -> tuple[Tensor, Tensor | None]:

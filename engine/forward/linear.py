@@ -120,6 +120,12 @@ def rounded(weight: Tensor, precision: Precision, device: torch.device) -> Tenso
     return moved.to(operand_dtype(precision, device)).contiguous()
 
 
+def sum_in_float32(device: torch.device) -> None:
+    """Have a GPU add up products of bfloat16 in float32 throughout, also across parts of a sum."""
+    if device.type == "cuda":
+        torch.backends.cuda.matmul.allow_bf16_reduced_precision_reduction = False
+
+
 def cpu_multiplies_bf16() -> bool:
     """Whether this CPU has instructions for bfloat16 products; without, they are emulated."""
     if platform.machine().lower() in ("x86_64", "amd64", "x86"):

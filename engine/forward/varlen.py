@@ -39,18 +39,39 @@ class VarlenKernel:
 
 
 def varlen_kernel(device: torch.device) -> VarlenKernel | None:
-    """The kernel without padding, if this PyTorch and this device have one."""
+    """The kernel without padding, if this PyTorch and this device have one that runs."""
     if device.type != "cuda" or torch.cuda.get_device_capability(device) < _CAPABILITY:
         return None
     try:
         from torch.nn.attention.varlen import varlen_attn  # noqa: PLC0415 (since PyTorch 2.10)
     except ImportError:
         return None
-    known = signature(varlen_attn).parameters
+    return runnable_kernel(varlen_attn, device)
+
+
+def runnable_kernel(call: Callable[..., Any], device: torch.device) -> VarlenKernel | None:
+    """How a function like `varlen_attn` can be called on a device, found by trying.
+
+    One split is preferred, as a sequence's sums then do not depend on how many others there are.
+    Some versions know that option only for some of their kernels; those without it do not split.
+    """
+    known = signature(call).parameters
     if "scale" not in known:
         return None
-    # one split: a sequence's sums do not depend on how many others there are
-    return VarlenKernel(varlen_attn, {"num_splits": 1} if "num_splits" in known else {})
+    choices = [{"num_splits": 1}, {}] if "num_splits" in known else [{}]
+    kernels = (VarlenKernel(call, options) for options in choices)
+    return next((kernel for kernel in kernels if _runs(kernel, device)), None)
+
+
+def _runs(kernel: VarlenKernel, device: torch.device) -> bool:
+    """Whether a call gives what it must: the mean of equal rows is any one of them."""
+    rows = torch.ones(8, 2, 16, dtype=torch.bfloat16, device=device)
+    bounds = torch.tensor([0, 3, 8], dtype=torch.int32, device=device)
+    try:
+        mixed = kernel.call(rows, rows, rows, bounds, bounds, 5, 5, scale=0.25, **kernel.options)
+    except (RuntimeError, TypeError, ValueError):
+        return False
+    return bool(torch.allclose(mixed, rows, atol=0.01))
 
 
 def varlen_attention(

@@ -10,7 +10,7 @@ from accelerate import init_empty_weights
 from transformers import AutoModel
 
 from peakatlas.engine.errors import ModelError
-from peakatlas.engine.forward.linear import operand_dtype
+from peakatlas.engine.forward.linear import operand_dtype, sum_in_float32
 from peakatlas.engine.hf_logging import quiet
 
 from .checkpoint import read_checkpoint
@@ -68,6 +68,7 @@ def finish_encoder(
     """
     config = model.config
     n_vocabulary = len(model.get_input_embeddings().weight)
+    sum_in_float32(device)
     autocast = device.type == "cuda" and operand_dtype(precision, device) == torch.bfloat16
     encoder = HfEncoder(
         model=model.to(device),

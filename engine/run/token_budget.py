@@ -36,5 +36,6 @@ def choose_budget(seconds: Callable[[int], float], candidates: Sequence[int] = C
             speeds[tokens] = tokens / seconds(tokens)
         except torch.OutOfMemoryError:
             break
+    torch.cuda.empty_cache()  # of packs larger than the one that is chosen
     enough = max(speeds.values(), default=0.0) * (1 - _WORTH)
     return next((tokens for tokens, speed in speeds.items() if speed >= enough), candidates[0])

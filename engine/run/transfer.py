@@ -109,7 +109,7 @@ class StreamTransfer:
         """Copy into pinned memory behind what computes the vectors, and note when it is done."""
         host = torch.empty(values.shape, dtype=values.dtype, pin_memory=True)
         host.copy_(values, non_blocking=True)
-        event = self._cuda.Event()
+        event = self._cuda.Event(blocking=True)  # who waits sleeps: the core is needed elsewhere
         event.record(self._cuda.current_stream(self._device))
         return InFlight(host, event)
 

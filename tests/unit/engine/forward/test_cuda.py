@@ -1,5 +1,7 @@
 """The forward of a GPU, run on a CPU: the same vectors, few kernels, nothing read back."""
 
+import functools
+import subprocess
 from dataclasses import fields, is_dataclass, replace
 from itertools import pairwise
 from pathlib import Path
@@ -11,7 +13,7 @@ from benchmark_scripts import benchmark_script
 from toy_models import packed
 from transformers import EsmModel
 
-from peakatlas.engine.forward import cuda
+from peakatlas.engine.forward import cuda, varlen
 from peakatlas.engine.forward.attention import packed_attention
 from peakatlas.engine.forward.cuda import CudaForward, Fused
 from peakatlas.engine.forward.linear import PlainLinear
@@ -183,9 +185,47 @@ def test_padding_without_its_indices_is_refused():
 )
 def test_the_kernel_without_padding_needs_an_ampere_card(monkeypatch, capability, found):
     monkeypatch.setattr("torch.cuda.get_device_capability", lambda _: capability)
+    monkeypatch.setattr(varlen, "_runs", lambda *_: True)
     kernel = varlen_kernel(torch.device("cuda"))
     assert (kernel is not None) == found
     assert kernel is None or kernel.options == {"num_splits": 1}
+
+
+def versions_of_the_kernel():
+    """Functions like PyTorch's, and the options that each can be called with."""
+
+    def knows_splits(query, key, value, a, b, m, n, *, scale=None, num_splits=None):
+        return value
+
+    def refuses_splits(query, key, value, a, b, m, n, *, scale=None, num_splits=None):
+        if num_splits is not None:
+            raise RuntimeError("num_splits needs another kernel")
+        return value
+
+    def knows_no_splits(query, key, value, a, b, m, n, *, scale=None):
+        return value
+
+    def absent(query, key, value, a, b, m, n, *, scale=None, num_splits=None):
+        raise RuntimeError("built without flash attention")
+
+    def wrong(query, key, value, a, b, m, n, *, scale=None, num_splits=None):
+        return value * torch.nan
+
+    def knows_no_scale(query, key, value, a, b, m, n):
+        return value
+
+    return {
+        knows_splits: {"num_splits": 1}, refuses_splits: {}, knows_no_splits: {},
+        absent: None, wrong: None, knows_no_scale: None,
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("call", "options"), versions_of_the_kernel().items(), ids=lambda v: getattr(v, "__name__", "")
+)
+def test_the_kernel_without_padding_is_called_as_this_version_wants_it(call, options):
+    kernel = varlen.runnable_kernel(call, CPU)
+    assert (None if kernel is None else kernel.options) == options
 
 
 def test_no_kernel_without_padding_on_a_cpu():
@@ -211,6 +251,41 @@ def test_a_function_that_cannot_be_compiled_runs_as_it_is(monkeypatch):
     with pytest.warns(UserWarning, match=r"cannot be used here \(no Triton\)"):
         assert double(3) == 6
     assert double(4) == 8
+
+
+def test_a_compiler_that_fails_in_its_own_way_is_no_end_either(monkeypatch):
+    def no_headers(*_):
+        raise subprocess.CalledProcessError(1, ["gcc"])
+
+    monkeypatch.setattr("torch.compile", lambda _, **__: no_headers)
+    with pytest.warns(UserWarning, match=r"cannot be used here \(Command '\['gcc'\]' returned"):
+        assert Fused(lambda x: 2 * x)(3) == 6
+
+
+def test_one_kernel_serves_any_number_of_rows_and_other_models_do_not_use_it_up(monkeypatch):
+    compiled, compile_with = [], torch.compile
+
+    def backend(graph, inputs):
+        compiled.append(graph)
+        return graph.forward
+
+    @functools.wraps(torch.compile)
+    def traced(plain, **options):
+        return compile_with(plain, backend=backend, **options)
+
+    monkeypatch.setattr("torch.compile", traced)
+    widths = range(16, 16 * 11, 16)  # more than PyTorch keeps kernels for a function
+    for width in widths:
+        norm = Fused(cuda._norm)
+        for n_rows in (128, 256, 384):
+            x = torch.randn(n_rows, width)
+            found = norm(x, torch.ones(width), None, 1e-5, torch.float32)
+            torch.testing.assert_close(found, torch.nn.functional.layer_norm(x, (width,)))
+    assert len(compiled) == len(widths)
+    both = Fused(cuda._rotate)
+    for n_rows, dtype in ((128, torch.float32), (256, torch.bfloat16), (384, torch.bfloat16)):
+        both(torch.randn(n_rows, 3, 4, 8).to(dtype)[:, :2], *torch.randn(2, n_rows, 1, 1, 4))
+    assert len(compiled) == len(widths) + 2
 
 
 def test_running_out_of_memory_is_not_taken_for_a_missing_compiler(monkeypatch):

@@ -77,7 +77,8 @@ class FakeCuda:
     def stream(self, stream):
         return stream
 
-    def Event(self):  # noqa: N802
+    def Event(self, *, blocking):  # noqa: N802
+        assert blocking  # not a busy wait
         return FakeEvent(self)
 
 
