@@ -75,7 +75,8 @@ def load_model(model: str, **rules: Any) -> peakatlas.Embedder:  # noqa: ANN401 
     rich_help_panel="Make",
     epilog="peakatlas atlas build hg38.fa.gz peaks.bed atlas.zarr --plan\n"
     "peakatlas atlas build hg38.fa.gz peaks.bed atlas.zarr --model peaklm-v3\n"
-    "peakatlas atlas build hg38.fa.gz peaks.bed atlas.zarr --partition $SLURM_ARRAY_TASK_ID/16",
+    "peakatlas atlas build hg38.fa.gz peaks.bed atlas.zarr --partition $SLURM_ARRAY_TASK_ID/16\n"
+    "peakatlas atlas build hg38.fa.gz peaks.bed atlas.zarr --dask tcp://scheduler:8786",
 )
 def atlas_build(
     genome: GenomeArgument,
@@ -99,6 +100,14 @@ def atlas_build(
             help="Do share k of n only, for job arrays; k from 1.",
         ),
     ] = None,
+    dask: Annotated[
+        str | None,
+        typer.Option(
+            "--dask",
+            metavar="ADDRESS|local",
+            help="Hand the shards to a Dask cluster; local: a process for each core.",
+        ),
+    ] = None,
     match_contigs: MatchContigsOption = False,
     as_json: JsonOption = False,
     model: ModelOption = "peaklm-v3",
@@ -112,6 +121,8 @@ def atlas_build(
     trust_remote_code: TrustOption = False,
 ) -> None:
     """Embed every peak and store the embeddings; the same command again finishes the job."""
+    if dask is not None and partition is not None:
+        raise typer.BadParameter("--dask shares the shards out itself: leave --partition out.")
     from peakatlas.atlas.build.inputs import PeakList  # noqa: PLC0415 - keeps the help fast
 
     given = PeakList.read(peaks)
@@ -133,7 +144,9 @@ def atlas_build(
         )  # fmt: skip
         return
     job = _Job(genome=genome, peaks=given, out=out, embedder=embedder, match_contigs=match_contigs)
-    if partition is None:
+    if dask is not None:
+        _build_on_dask(job, dask, trust_remote_code=trust_remote_code, as_json=as_json)
+    elif partition is None:
         _build(job, as_json=as_json)
     else:
         _build_partition(job, partition, as_json=as_json)
@@ -152,6 +165,24 @@ def _build(job: _Job, *, as_json: bool) -> None:
         )
     if is_first_rank():
         print_facts(atlas.info(), as_json=as_json)
+
+
+def _build_on_dask(job: _Job, address: str, *, trust_remote_code: bool, as_json: bool) -> None:
+    from peakatlas.atlas.build.dask_cluster import build_on_dask  # noqa: PLC0415 - keeps help fast
+
+    with progress_bar(len(job.peaks), "embedding") as advance:
+        atlas = build_on_dask(
+            job.genome,
+            job.peaks,
+            job.out,
+            job.embedder,
+            address,
+            match_contigs=job.match_contigs,
+            trust_remote_code=trust_remote_code,
+            progress=advance,
+            said=lambda link: say(f"dashboard: {link}"),
+        )
+    print_facts(atlas.info(), as_json=as_json)
 
 
 def _build_partition(job: _Job, partition: str, *, as_json: bool) -> None:
