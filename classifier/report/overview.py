@@ -14,7 +14,7 @@ from peakatlas.engine.errors import CountsError
 
 from .colours import OPEN, colours
 from .figures import WORST_FIRST, composition
-from .page import page_file
+from .plain_page import html_table, plain_page
 from .record import record_of
 from .words import advice_html, alerts_in
 
@@ -85,35 +85,15 @@ def write_overview(
         HTML file to write.
     title : str, optional
     """
-    heading = html.escape(title or f"Cell types of {len(queries)} queries")
-    body = "".join(
-        f'<section class="card"><h2>{name}</h2>{content}</section>'
-        for name, content in (
-            ("Queries", _queries(queries)),
-            ("Alerts", _alerts(queries)),
-            ("Composition", _composition(queries)),
-            ("Verdicts", _verdicts(queries)),
-        )
+    sections = (
+        ("Queries", _queries(queries)),
+        ("Alerts", _alerts(queries)),
+        ("Composition", _composition(queries)),
+        ("Verdicts", _verdicts(queries)),
     )
-    version = html.escape(queries[0].record["software"].get("peakatlas", ""))
-    Path(path).write_text(
-        '<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
-        '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
-        '<meta http-equiv="Content-Security-Policy" content="default-src \'none\'; '
-        "style-src 'unsafe-inline'\">\n"
-        f"<title>{heading}</title>\n<style>{page_file('style.css')}{_DARK}</style>\n</head>\n"
-        f'<body><main id="main"><h1>{heading}</h1>{body}</main>'
-        f'<footer class="inner">Made by peakatlas {version}. This page works offline.</footer>'
-        "</body>\n</html>\n",
-        encoding="utf-8",
-    )
-
-
-_DARK = """
-@media (prefers-color-scheme: dark) { :root { color-scheme: dark;
-  --page: #10151b; --card: #181f28; --ink: #e6ebf1; --soft: #a3aebb; --line: #2b3541;
-  --accent-soft: #21304d; --warn: #2b2413; --calm: #16281e; --bad: #331a18; } }
-"""
+    version = queries[0].record["software"].get("peakatlas", "")
+    heading = title or f"Cell types of {len(queries)} queries"
+    Path(path).write_text(plain_page(heading, sections, version), encoding="utf-8")
 
 
 def _queries(queries: Sequence[QueryFacts]) -> str:
@@ -129,7 +109,7 @@ def _queries(queries: Sequence[QueryFacts]) -> str:
         ]
         for each in queries
     ]
-    return _table("Cells and alerts of each query", head, rows)
+    return html_table("Cells and alerts of each query", head, rows)
 
 
 def _counted(record: Mapping[str, Any]) -> str:
@@ -146,7 +126,9 @@ def _composition(queries: Sequence[QueryFacts]) -> str:
     names = _types(queries)
     book = {**dict(zip(names, colours(len(names)), strict=True)), UNASSIGNED: OPEN}
     rows = [[name, *(f"{each.shares.get(name, 0):.1%}" for each in queries)] for name in names]
-    table = _table("Share of cells of each type", ["type", *(q.name for q in queries)], rows, book)
+    table = html_table(
+        "Share of cells of each type", ["type", *(q.name for q in queries)], rows, book=book
+    )
     return "".join(_bar(each, book) for each in queries) + table
 
 
@@ -170,38 +152,13 @@ def _verdicts(queries: Sequence[QueryFacts]) -> str:
         if name != UNASSIGNED
     ]
     head = ["type", *(each.name for each in queries)]
-    return _table("What may be done with the labels of each type", head, rows)
+    return html_table("What may be done with the labels of each type", head, rows, cell=_marked)
 
 
 def _types(queries: Sequence[QueryFacts]) -> list[str]:
     """Types of all queries in order of their first record, "Unassigned" last."""
     names = dict.fromkeys(name for each in queries for name in each.shares)
     return [*(name for name in names if name != UNASSIGNED), UNASSIGNED]
-
-
-def _table(
-    caption: str,
-    head: Sequence[str],
-    rows: Sequence[Sequence[str]],
-    book: Mapping[str, str] | None = None,
-) -> str:
-    """A table; rows whose name has a colour in `book` begin with a dot of it."""
-    titles = "".join(f'<th scope="col">{html.escape(text)}</th>' for text in head)
-    body = "".join(
-        f'<tr><th scope="row">{_dot(first, book or {})}{html.escape(first)}</th>'
-        + "".join(f"<td>{_marked(text)}</td>" for text in rest)
-        + "</tr>"
-        for first, *rest in rows
-    )
-    return (
-        f'<div class="scroll" role="region" tabindex="0" aria-label="{html.escape(caption)}">'
-        f"<table><caption>{html.escape(caption)}</caption><thead><tr>{titles}</tr></thead>"
-        f"<tbody>{body}</tbody></table></div>"
-    )
-
-
-def _dot(name: str, book: Mapping[str, str]) -> str:
-    return f'<span class="dot" style="background:{book[name]}"></span>' if name in book else ""
 
 
 def _marked(text: str) -> str:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import html
 import re
-from importlib.resources import files
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -27,7 +26,9 @@ from .figures import (
     truth_data,
     verdict_data,
 )
+from .names_page import NAMES_KEY, write_names_report
 from .payload import Payload, packed
+from .plain_page import page_file
 from .record import inputs_of, record_of
 from .words import advice_html, labeller_words, member_weights, rerun, summary_of
 
@@ -36,7 +37,6 @@ if TYPE_CHECKING:
 
     import anndata as ad
 
-PAGE = files(__package__).joinpath("assets")
 SCRIPTS = ("page", "data", "theme", "map", "cells", "figures", "tables", "markers", "main")
 """Joined in this order into one script."""
 
@@ -55,8 +55,8 @@ def write_report(
     Parameters
     ----------
     annotated : AnnData
-        What `annotate` returned, or the file that it was written to, also opened backed. Not
-        modified.
+        What `annotate` or `name` returned, or the file that it was written to, also opened backed.
+        Not modified. The page of an object with both is that of the annotation.
     path : str or Path
         HTML file to write.
     labels_key : str, optional
@@ -80,6 +80,9 @@ def write_report(
     >>> import anndata, peakatlas
     >>> peakatlas.write_report(anndata.read_h5ad("annotated.h5ad"), "report.html")
     """
+    if NAMES_KEY in annotated.uns and "peakatlas" not in annotated.uns:
+        write_names_report(annotated, path, labels_key=labels_key, title=title, seed=seed)
+        return
     payload = Payload()
     asked = Asked(labels_key=labels_key, batch_keys=tuple(batch_keys), seed=seed)
     facts = report_data(annotated, payload, asked=asked)
@@ -149,8 +152,3 @@ def report_data(
         "markers": marker_data(kept),
         "rerun": rerun(record, inputs_of(kept)),
     }
-
-
-def page_file(name: str) -> str:
-    """Text of a file of the page, such as ``style.css``."""
-    return PAGE.joinpath(name).read_text(encoding="utf-8")

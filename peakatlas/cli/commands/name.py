@@ -29,7 +29,8 @@ app = typer.Typer()
     epilog="peakatlas name query.h5ad --build hg38 --tissue Blood -o named.h5ad\n"
     "peakatlas name query.h5ad --build hg19 --chain hg19ToHg38.over.chain.gz --tissue Blood "
     "-o named.h5ad\n"
-    "peakatlas name query.h5ad --build hg19 --elements elements.tsv -o named.h5ad",
+    "peakatlas name query.h5ad --build hg19 --elements elements.tsv -o named.h5ad "
+    "--report names.html",
 )
 def name(
     query: Annotated[
@@ -70,12 +71,21 @@ def name(
             "--chain", metavar="CHAIN", help="UCSC chain file from the peaks' build to hg38."
         ),
     ] = None,
+    report: Annotated[
+        Path | None,
+        typer.Option(
+            "--report",
+            metavar="REPORT.html",
+            help="Page to write as well.",
+            callback=writable("page"),
+        ),
+    ] = None,
     layer: LayerOfCountsOption = None,
     use_raw: UseRawOption = False,
     as_json: JsonOption = False,
 ) -> None:
     """Name cells without a reference, by public annotations of regulatory elements."""
-    check_apart([out], [query, elements, chain])
+    check_apart([out, report], [query, elements, chain])
     from peakatlas.classifier.counts.matrix import read_counts  # noqa: PLC0415 - a quick help
     from peakatlas.classifier.counts.written import rehearse  # noqa: PLC0415 - as above
 
@@ -89,6 +99,10 @@ def name(
     facts = _facts(named, out)
     with working(f"writing {out}"), written_whole(out) as path:
         named.write_h5ad(path, compression="gzip")
+    if report is not None:
+        with working(f"writing {report}"), written_whole(report) as path:
+            peakatlas.write_report(named, path)
+        say(f"wrote {report}")
     if facts["no_term_fits"]:
         say(
             f"{facts['no_term_fits']:,} cells: no term fits. The annotation names no stem or "

@@ -32,7 +32,8 @@ def report(
         list[Path],
         typer.Argument(
             metavar="ANNOTATED.h5ad",
-            help="What `peakatlas annotate` wrote; several for one overview of all.",
+            help="What `peakatlas annotate` or `peakatlas name` wrote; several annotated ones for "
+            "one overview of all.",
             callback=wants("cells"),
         ),
     ],
@@ -116,5 +117,5 @@ def _opened(annotated: Path) -> ad.AnnData:
     except Exception as error:  # h5py and anndata raise many kinds
         raise CountsError(
             f"{annotated} cannot be read as an h5ad ({' '.join(str(error).split())}). Give what "
-            "`peakatlas annotate` wrote."
+            "`peakatlas annotate` or `peakatlas name` wrote."
         ) from error

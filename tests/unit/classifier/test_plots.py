@@ -13,7 +13,7 @@ from cell_tools import types_of
 import peakatlas
 from peakatlas.classifier.annotate import annotate
 from peakatlas.classifier.report.colours import PALETTE
-from peakatlas.classifier.report.page import PAGE
+from peakatlas.classifier.report.plain_page import PAGE
 from peakatlas.engine.errors import CountsError, LabelsError
 
 colors = pytest.importorskip("matplotlib.colors", reason="peakatlas.pl needs matplotlib")
