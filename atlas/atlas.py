@@ -14,18 +14,19 @@ from peakatlas.atlas.format.digests import DigestIndex, known_sequences
 from peakatlas.atlas.format.schema import EMBEDDED, STATES
 from peakatlas.atlas.search.faiss_coordinates import FaissCoordinateIndex
 from peakatlas.atlas.search.lookup import LookupResult, look_up
+from peakatlas.atlas.search.near_rows import MOST_SHARE, NearRows, rows_near
 from peakatlas.atlas.search.neighbour_index import centre_of, trained_index
 from peakatlas.atlas.search.neighbours import N_PROBE, Neighbours, nearest_rows, query_rows
 from peakatlas.atlas.search.overlap_mean import OverlapMean, overlap_mean
 from peakatlas.atlas.storage.base import open_storage
 from peakatlas.engine.errors import AtlasError
 from peakatlas.engine.intervals.overlap import OverlapIndex
-from peakatlas.engine.intervals.table import Intervals
+from peakatlas.engine.intervals.table import Intervals, as_intervals
 from peakatlas.engine.spec import EmbeddingSpec
 from peakatlas.engine.summary import Summary
 
 from .exchange import Exchange
-from .summary import atlas_facts
+from .summary import atlas_facts, stored_facts
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -69,6 +70,7 @@ class Atlas(Exchange, Summary):
         self._first_rows = np.cumsum([0, *(s.n_rows for s in self._segments)]).astype(np.int64)
         self._lock = threading.RLock()
         self._kept: dict[str, object] = {}
+        self._n_read = 0  # intervals read by parts; beyond a share of them, all are
 
     @classmethod
     def open(
@@ -247,8 +249,12 @@ class Atlas(Exchange, Summary):
         MissingDependencyError
             If `index` is ``faiss`` and faiss is not installed.
         """
+        table = as_intervals(peaks)
+        near = self._near(table) if index == "ncls" and digests is None else None
+        if near is not None:
+            return near.look_up(table, max_offset=max_offset)
         joined = self._joined_by(index)
-        return look_up(self, peaks, max_offset=max_offset, digests=digests, index=joined)
+        return look_up(self, table, max_offset=max_offset, digests=digests, index=joined)
 
     def overlap_mean(
         self, peaks: IntervalTable, *, index: IndexName | CoordinateIndex = "ncls"
@@ -339,27 +345,10 @@ class Atlas(Exchange, Summary):
 
     def info(self) -> dict[str, Any]:
         """Facts about the atlas as JSON types: size, model, licence, genome, states."""
-        plan = self._segments[0].plan
-        sizes = [file["bytes"] for s in self._manifest["segments"] for file in s["files"].values()]
+        plans = [segment.plan for segment in self._segments]
         counts = np.bincount(self.state, minlength=len(STATES))
-        return {
-            "path": self.name,
-            "format_version": self._manifest["format_version"],
-            "n_intervals": len(self),
-            "dim": self.dim,
-            "stored_as": plan.dtype,
-            "n_contigs": len(self.intervals.contigs),
-            "n_segments": len(self._segments),
-            "n_shards": sum(segment.plan.n_shards for segment in self._segments),
-            "bytes": sum(sizes),
-            "states": dict(zip(STATES, map(int, counts), strict=True)),
-            "model": self.spec.model,
-            "licence": plan.model.get("licence"),
-            "window": self.spec.window,
-            "spec_digest": self.spec.digest,
-            "genome": plan.genome.get("name"),
-            "finished": self._manifest["segments"][-1]["finished"],
-        }
+        states = dict(zip(STATES, map(int, counts), strict=True))
+        return {"path": self.name, "states": states} | stored_facts(self._manifest, plans)
 
     def _column(self, name: str) -> NDArray[Any]:
         parts = [segment.column(name) for segment in self._segments]
@@ -374,6 +363,20 @@ class Atlas(Exchange, Summary):
             at = np.flatnonzero(owner == number)
             state[at] = segment.column("state", rows[at] - self._first_rows[number])
         return state
+
+    def _near(self, peaks: Intervals) -> NearRows | None:
+        """Rows that may overlap peaks; None where reading all intervals costs little more."""
+        if "intervals" in self._kept:
+            return None
+        found = rows_near(self._segments, peaks, MOST_SHARE * len(self) - self._n_read)
+        if found is None:
+            return None
+        self._n_read += len(found[0])
+
+        def states_of(rows: NDArray[np.int64]) -> NDArray[np.uint8]:
+            return self._state_of(rows, np.searchsorted(self._first_rows, rows, side="right") - 1)
+
+        return NearRows(name=self.name, rows=found[0], intervals=found[1], states_of=states_of)
 
     def _joined_by(self, index: IndexName | CoordinateIndex) -> CoordinateIndex:
         if not isinstance(index, str):

@@ -5,7 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
+
+    from .format.schema import Plan
 
 
 def atlas_facts(provenance: Mapping[str, Any]) -> dict[str, object]:
@@ -26,4 +28,33 @@ def atlas_facts(provenance: Mapping[str, Any]) -> dict[str, object]:
         "genome": provenance["genome"].get("name"),
         "licence": model.get("licence"),
         "finished": segments[-1]["finished"] if segments else None,
+    }
+
+
+def stored_facts(manifest: Mapping[str, Any], plans: Sequence[Plan]) -> dict[str, Any]:
+    """Size, model, licence and genome of an atlas as JSON types.
+
+    Parameters
+    ----------
+    manifest : mapping
+    plans : sequence of Plan
+        Of its segments.
+    """
+    plan = plans[0]
+    sizes = [file["bytes"] for s in manifest["segments"] for file in s["files"].values()]
+    return {
+        "format_version": manifest["format_version"],
+        "n_intervals": manifest["n_rows"],
+        "dim": plan.spec.dim,
+        "stored_as": plan.dtype,
+        "n_contigs": len({name for each in plans for name in each.contigs}),
+        "n_segments": len(plans),
+        "n_shards": sum(each.n_shards for each in plans),
+        "bytes": sum(sizes),
+        "model": plan.spec.model,
+        "licence": plan.model.get("licence"),
+        "window": plan.spec.window,
+        "spec_digest": plan.spec.digest,
+        "genome": plan.genome.get("name"),
+        "finished": manifest["segments"][-1]["finished"],
     }

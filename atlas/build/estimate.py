@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from peakatlas.atlas.format.digests import DIGEST_BYTES
-from peakatlas.atlas.format.layout import INTERVAL_CHUNK_ROWS
 from peakatlas.atlas.format.schema import PLAN_NAME
 from peakatlas.atlas.format.segment import Segment, first_segment
 from peakatlas.engine.dna.windows import parse_window
@@ -32,7 +31,7 @@ if TYPE_CHECKING:
 _FEW_PEAKS = 16
 _SAMPLE_PEAKS = 1024
 _CRC_BYTES, _INDEX_ENTRY_BYTES = 4, 16
-_INTERVAL_ROW_BYTES = (4, 8, 8)
+_INTERVAL_ROW_BYTES = 4.2
 _SMALL_COLUMNS_BYTES = (DIGEST_BYTES, 4, 1)
 _JSON_BYTES, _JSON_BYTES_A_SHARD = 12_000, 2_000
 """Of plan, manifest, log and metadata, about."""
@@ -225,8 +224,7 @@ def _rows_a_shard(n_rows: int, shard_rows: int) -> list[int]:
 
 def _layout_bytes(n_rows: int, n_shards: int, contigs: Sequence[str]) -> int:
     """Bytes of intervals and of all JSON."""
-    chunk = min(INTERVAL_CHUNK_ROWS, n_rows)
-    intervals = -(-n_rows // chunk) * (chunk * sum(_INTERVAL_ROW_BYTES) + 3 * _CRC_BYTES)
+    intervals = round(_INTERVAL_ROW_BYTES * n_rows)
     return intervals + _JSON_BYTES + n_shards * _JSON_BYTES_A_SHARD + 100 * len(contigs)
 
 

@@ -111,7 +111,7 @@ def _not_folded(segments: list[Segment]) -> list[Segment]:
     whole = [
         number
         for number, segment in enumerate(segments)
-        if segment.is_compacted and not segment.missing_shards()
+        if segment.plan.is_compacted and not segment.missing_shards()
     ]
     return segments[max(whole, default=0) :]
 

@@ -11,6 +11,7 @@ import numpy as np
 
 from peakatlas.atlas.build.compatibility import check_same_genome, check_same_spec
 from peakatlas.atlas.build.provenance import genome_provenance
+from peakatlas.atlas.format.schema import MANIFEST_NAME, segment_number
 from peakatlas.atlas.storage.base import open_storage
 from peakatlas.engine.errors import AtlasError, GenomeError
 
@@ -131,7 +132,7 @@ def _check_segments(
         )
         found.faults += faults
         checked += [segment] if segment else []
-    found.faults += _genome_faults(checked)
+    found.faults += [*_begin_faults(manifest, checked), *_genome_faults(checked)]
     strays, notes = check_strays(storage, manifest, checked)
     found.faults += strays
     found.notes += notes
@@ -148,6 +149,15 @@ def _check_segments(
     if len(whole) < len(manifest["segments"]):
         found.notes.append("rows were checked in undamaged segments only: verify again when mended")
     return whole
+
+
+def _begin_faults(manifest: Mapping[str, Any], segments: list[CheckedSegment]) -> Iterator[Fault]:
+    """A manifest begins with segment 0, or with one that replaces those before it."""
+    first = manifest["segments"][0]["name"]
+    compacted = {segment.name for segment in segments if segment.plan.is_compacted}
+    if segment_number(first) and first not in compacted:
+        what = f"begins with {first}, which does not replace the segments before it"
+        yield Fault(file=MANIFEST_NAME, what=what, kind="manifest")
 
 
 def _genome_faults(segments: list[CheckedSegment]) -> Iterator[Fault]:

@@ -8,6 +8,8 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from peakatlas.atlas.format.digests import bytes_digest
 from peakatlas.atlas.format.layout import CHECKSUM_BYTES
 from peakatlas.atlas.format.schema import (
@@ -233,12 +235,14 @@ def _log_faults(storage: Storage, entry: Mapping[str, Any], plan: Plan) -> Itera
 def _checksum_faults(storage: Storage, entry: Mapping[str, Any], plan: Plan) -> Iterator[Fault]:
     """Compare the checksums that the manifest lists with those in the files."""
     for layout in plan.layouts.values():
-        step = layout.chunk_bytes + CHECKSUM_BYTES
         for number, name in enumerate(layout.files):
-            path, listed = f"{entry['name']}/{name}", entry["files"][name].get("crc32c")
-            ends = [step * (chunk + 1) for chunk in range(layout.chunks_of(number))]
+            path, file = f"{entry['name']}/{name}", entry["files"][name]
+            listed, size = file.get("crc32c"), file["bytes"]
             if listed is None:
                 continue
+            index = (path, size - layout.index_bytes, size - CHECKSUM_BYTES)
+            places = np.frombuffer(storage.read_ranges([index])[0], "<u8").reshape(-1, 2)
+            ends = places[: layout.chunks_of(number)].sum(axis=1).tolist()
             held = storage.read_ranges([(path, end - CHECKSUM_BYTES, end) for end in ends])
             if "".join(each[::-1].hex() for each in held) != listed:
                 what = "holds other checksums than the manifest lists for its chunks"

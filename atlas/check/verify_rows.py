@@ -7,7 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from peakatlas.atlas.derive.ordering import unlike_previous
 from peakatlas.atlas.format.digests import intervals_digest, known_sequences
+from peakatlas.atlas.format.interval_runs import contig_rows_of, runs_of
 from peakatlas.atlas.format.layout import ARRAY_NAME, INTERVAL_COLUMNS
 from peakatlas.atlas.format.schema import EMBEDDED, MASKED, Plan, wrong_rows
 from peakatlas.engine.dna.windows import window_digests
@@ -174,7 +176,7 @@ def check_sequences(
 def _check_intervals(rows: SegmentRows) -> tuple[Intervals | None, list[Fault]]:
     try:
         intervals = rows.intervals()
-        what = _intervals_fault(intervals, rows.plan)
+        what = _intervals_fault(intervals, rows.plan) or _runs_fault(intervals, rows.plan)
     except (PeakAtlasError, IndexError) as error:
         return None, [Fault(file=f"{rows.name}/intervals", what=str(error), kind="rows")]
     if what:
@@ -191,7 +193,7 @@ def _intervals_fault(intervals: Intervals, plan: Plan) -> str:
         return "holds other intervals than the plan's intervals_digest says"
     if not np.array_equal(intervals.genome_order(), np.arange(len(intervals))):
         return "is not in order of contig, start, end"
-    repeated = np.flatnonzero(intervals.duplicated())
+    repeated = np.flatnonzero(~unlike_previous(intervals))
     if len(repeated):
         shown = ", ".join(intervals.take(repeated[:_SHOWN]).names())
         return f"repeats {len(repeated)} interval(s) ({shown})"
@@ -201,6 +203,16 @@ def _intervals_fault(intervals: Intervals, plan: Plan) -> str:
     if len(past):
         shown = ", ".join(intervals.take(past[:_SHOWN]).names())
         return f"{len(past)} interval(s) end past their contig ({shown})"
+    return ""
+
+
+def _runs_fault(intervals: Intervals, plan: Plan) -> str:
+    if not plan.lists_checksums:
+        return ""
+    chunk_rows = plan.layouts[INTERVAL_COLUMNS[0]].chunk_rows
+    held = tuple(contig_rows_of(intervals).tolist()), tuple(runs_of(intervals, chunk_rows))
+    if held != (plan.contig_rows, plan.interval_runs):
+        return "holds other intervals than the plan's contig_rows and interval_runs say"
     return ""
 
 

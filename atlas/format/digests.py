@@ -37,19 +37,6 @@ def file_digest(path: Path) -> str:
         return hashlib.file_digest(handle, "sha256").hexdigest()
 
 
-def last_checksum(path: Path) -> str:
-    """CRC32C at the end of a file of one chunk, hex.
-
-    Raises
-    ------
-    OSError
-        If the file cannot be read.
-    """
-    with path.open("rb") as handle:
-        handle.seek(-4, 2)
-        return handle.read(4)[::-1].hex()
-
-
 def json_digest(values: Mapping[str, Any]) -> str:
     """SHA-256 of the canonical JSON (sorted keys, no blanks) of `values`, hex."""
     text = json.dumps(values, sort_keys=True, separators=(",", ":"))

@@ -124,6 +124,8 @@ class PlanDocument(Document):
     model: ModelDocument = msgspec.field(default_factory=ModelDocument)
     peaks: PeaksDocument = msgspec.field(default_factory=PeaksDocument)
     derived: DerivedDocument = msgspec.field(default_factory=DerivedDocument)
+    contig_rows: list[Count] = msgspec.field(default_factory=list)
+    interval_runs: list[tuple[Count, Count]] = msgspec.field(default_factory=list)
     embedding_scale: Scale | None = None
     embedding_offset: Scale | None = None
 

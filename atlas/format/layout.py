@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import zarr
-from zarr.codecs import Crc32cCodec
+from zarr.codecs import BloscCodec, Crc32cCodec
 from zarr.storage import StorePath
 
 from peakatlas.atlas.storage.zarr_checks import ArrayV3, Named, check_array
@@ -20,23 +20,44 @@ from .unpacking import COMPRESSORS
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from pathlib import Path
 
     from zarr.abc.store import Store
 
     from .schema import Plan
 
 INTERVAL_COLUMNS = ("intervals/contig", "intervals/start", "intervals/end")
-DIMENSIONS = {"digest": "digest_byte"}
-"""Name of the second dimension by array; of embeddings it is ``dim``."""
-INTERVAL_CHUNK_ROWS = 1 << 18
+COLUMNS: dict[str, tuple[str, float, tuple[str, ...]]] = {
+    "intervals/contig": ("<i4", -1, ("row",)),
+    "intervals/start": ("<i8", -1, ("row",)),
+    "intervals/end": ("<i8", -1, ("row",)),
+    "embedding": ("<f2", np.nan, ("row", "dim")),
+    "embedding_int8": ("i1", NAN_CODE, ("row", "dim")),
+    "digest": ("u1", 0, ("row", "digest_byte")),
+    "n_fraction": ("<f4", np.nan, ("row",)),
+    "state": ("u1", 0, ("row",)),
+}
+"""Every array there may be in a segment, in the order of writing: type, fill value, dimensions."""
+PLAIN_INTERVAL_ROWS = 1 << 18
+"""Intervals in a file of versions 1.0 and 2.0."""
+INTERVAL_ROWS = 1 << 14
+"""Intervals in a chunk since: what is fetched to look one peak up."""
+INTERVAL_CHUNKS = 1 << 6
+"""Chunks of intervals in a file since."""
 CHECKSUM_BYTES = 4
 """Bytes of a CRC32C, behind a chunk and behind the index of a shard."""
+ABSENT = np.iinfo(np.uint64).max
+"""Offset and length, in the index of a shard, of a chunk that is not there."""
 PLACE_BYTES = 16
 """Bytes that say in the index of a shard where a chunk is."""
 LEAST_SHARE = 1 / 64
 """Of the bytes of an array's rows, what is stored of them at least, also where compressed."""
+MOST_PACKED = 2000
+"""Intervals take at most so many times the bytes that are stored of them: one contig, 1000."""
 PLAIN = frozenset({"bytes", "crc32c", "sharding_indexed"})
-"""Codecs of arrays that this software writes."""
+"""Codecs of rows that this software writes."""
+INTERVAL_CODEC = "blosc"
+"""Codec of intervals."""
 ARRAY_NAME = "zarr.json"
 """Metadata of an array, below its folder."""
 
@@ -51,8 +72,8 @@ class Layout:
     dtype: np.dtype[Any]
     width: int
     """Values in a row."""
-    matrix: bool = False
-    """Whether the array has two dimensions, which shows in the names of its files."""
+    dimensions: tuple[str, ...]
+    """Names of the array's dimensions."""
     fill: float
     """What stands for rows that are not there."""
     chunk_rows: int
@@ -60,11 +81,13 @@ class Layout:
     """Rows of a file."""
     indexed: bool
     """Whether a file is a shard, with an index at its end."""
+    packed: bool = False
+    """Whether its chunks are compressed, by `INTERVAL_CODEC`."""
 
     @property
-    def dimensions(self) -> tuple[str, ...]:
-        """Names of the array's dimensions."""
-        return ("row", DIMENSIONS.get(self.name, "dim"))[: len(self.shape)]
+    def matrix(self) -> bool:
+        """Whether the array has two dimensions, which shows in the names of its files."""
+        return len(self.dimensions) > 1
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -113,8 +136,8 @@ class Layout:
     def check_bytes(self, listed: Mapping[str, Mapping[str, Any]], where: str) -> None:
         """Refuse files that are listed with too few bytes for their rows, or other checksums.
 
-        A file whose checksums are listed is plain, and so has one size that it can have. Others
-        may be compressed, to a share of `LEAST_SHARE` of their rows' bytes at least.
+        A file of rows whose checksums are listed is plain, and so has one size that it can have.
+        Others may be compressed, to a share of `LEAST_SHARE` of their rows' bytes at least.
 
         Raises
         ------
@@ -127,17 +150,37 @@ class Layout:
             stored += held["bytes"]
             if "crc32c" not in held:
                 continue
-            size = chunks * (self.chunk_bytes + CHECKSUM_BYTES) + self.index_bytes
+            plain = chunks * (self.chunk_bytes + CHECKSUM_BYTES) + self.index_bytes
+            size = held["bytes"] if self.packed else plain
             if held["bytes"] != size or len(held["crc32c"]) != 8 * chunks:
                 raise AtlasError(
                     f"{where}: {name} is listed with {held['bytes']} bytes and "
                     f"{len(held['crc32c']) // 8} checksums; it must have {size} and {chunks}."
                 )
-        if stored < LEAST_SHARE * self.n_rows * self.row_bytes:
+        most = MOST_PACKED if self.packed else 1 / LEAST_SHARE
+        if self.n_rows * self.row_bytes > most * stored:
             raise AtlasError(
                 f"{where} plans {self.n_rows:,} rows of {self.name}, and {stored:,} bytes of them "
                 "are listed: the atlas is damaged."
             )
+
+    def checksums_in(self, path: Path) -> str:
+        """CRC32C of each chunk of a file with an index, as they are listed.
+
+        Raises
+        ------
+        OSError
+            If the file cannot be read.
+        """
+        with path.open("rb") as handle:
+            handle.seek(-self.index_bytes, 2)
+            index = np.frombuffer(handle.read(self.index_bytes - CHECKSUM_BYTES), "<u8")
+            sums = []
+            for begin, length in index.reshape(-1, 2).tolist():
+                if length < ABSENT:
+                    handle.seek(begin + length - CHECKSUM_BYTES)
+                    sums.append(handle.read(CHECKSUM_BYTES)[::-1].hex())
+        return "".join(sums)
 
     def create(
         self, store: Store, *, attributes: Mapping[str, Any], named: bool
@@ -150,7 +193,7 @@ class Layout:
             dtype=self.dtype,
             shards=(self.shard_rows, *self.shape[1:]) if self.indexed else None,
             chunks=(self.chunk_rows, *self.shape[1:]),
-            compressors=[Crc32cCodec()],
+            compressors=[*([BloscCodec(shuffle="shuffle")] * self.packed), Crc32cCodec()],
             fill_value=self.fill,
             config={"write_empty_chunks": True},
             attributes=dict(attributes),
@@ -178,7 +221,7 @@ class Layout:
         values = parse_object(metadata, where, AtlasError)
         found = as_model(values, ArrayV3, where, AtlasError)
         check_array(found, self.n_rows * self.row_bytes, where, AtlasError)
-        packed = sorted(found.named_codecs - PLAIN)
+        packed = sorted(found.named_codecs - PLAIN - ({INTERVAL_CODEC} if self.packed else set()))
         if packed:
             raise AtlasError(
                 f"{where} is compressed ({', '.join(packed)}): its rows can be gathered, but "
@@ -217,35 +260,33 @@ class Layout:
 
 def layouts_of(plan: Plan) -> dict[str, Layout]:
     """Every array of a segment by name: intervals, then what a shard is made of, in that order."""
-    chunk = min(INTERVAL_CHUNK_ROWS, plan.n_rows)
-    intervals = [
-        _layout(plan, name, kind, (chunk, chunk))
-        for name, kind in zip(
-            INTERVAL_COLUMNS, (("<i4", -1), ("<i8", -1), ("<i8", -1)), strict=True
-        )
-    ]
-    sharded = (plan.chunk_rows, plan.shard_rows)
-    embedding = ("<f2", np.nan) if plan.int8 is None else ("i1", NAN_CODE)
-    rows = [
-        _layout(plan, plan.embedding_column, embedding, sharded, plan.spec.dim),
-        _layout(plan, "digest", ("u1", 0), sharded, DIGEST_BYTES),
-        _layout(plan, "n_fraction", ("<f4", np.nan), sharded),
-        _layout(plan, "state", ("u1", 0), sharded),
-    ]
-    return {layout.name: layout for layout in (*intervals, *rows)}
+    unused = "embedding_int8" if plan.int8 is None else "embedding"
+    return {name: _layout(plan, name) for name in COLUMNS if name != unused}
 
 
-def _layout(
-    plan: Plan, name: str, kind: tuple[str, float], rows: tuple[int, int], width: int = 1
-) -> Layout:
+def interval_chunk_rows(n_rows: int, *, packed: bool) -> int:
+    """Intervals in a chunk of a segment of so many rows."""
+    return min(INTERVAL_ROWS if packed else PLAIN_INTERVAL_ROWS, n_rows)
+
+
+def _layout(plan: Plan, name: str) -> Layout:
+    dtype, fill, dimensions = COLUMNS[name]
+    widths = {"row": 1, "dim": plan.spec.dim, "digest_byte": DIGEST_BYTES}
+    of_intervals, packed = name in INTERVAL_COLUMNS, plan.lists_checksums
+    chunk_rows, shard_rows = plan.chunk_rows, plan.shard_rows
+    if of_intervals:
+        chunk_rows = interval_chunk_rows(plan.n_rows, packed=packed)
+        n_chunks = min(INTERVAL_CHUNKS, -(-plan.n_rows // chunk_rows)) if packed else 1
+        shard_rows = n_chunks * chunk_rows
     return Layout(
         name=name,
         n_rows=plan.n_rows,
-        dtype=np.dtype(kind[0]),
-        fill=kind[1],
-        width=width,
-        matrix=width > 1 or name == plan.embedding_column,
-        chunk_rows=rows[0],
-        shard_rows=rows[1],
-        indexed=name not in INTERVAL_COLUMNS,
+        dtype=np.dtype(dtype),
+        width=widths[dimensions[-1]],
+        dimensions=dimensions,
+        fill=fill,
+        chunk_rows=chunk_rows,
+        shard_rows=shard_rows,
+        indexed=packed or not of_intervals,
+        packed=packed and of_intervals,
     )

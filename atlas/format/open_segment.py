@@ -4,18 +4,20 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from peakatlas.engine.errors import AtlasError
 from peakatlas.engine.intervals.table import Intervals
 
 from .columns import Column
 from .float16 import widen
+from .interval_runs import chunks_near
 from .layout import INTERVAL_COLUMNS
 from .schema import PLAN_NAME, read_plan
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    import numpy as np
     from numpy.typing import NDArray
 
     from peakatlas.atlas.storage.base import Storage
@@ -58,6 +60,8 @@ class OpenSegment:
         AtlasError
             If a file is absent or damaged.
         """
+        if self.plan.lists_checksums:
+            return self.intervals_of(None)
         contig, start, end = (self.column(name) for name in INTERVAL_COLUMNS)
         if not 0 <= int(contig.min()) <= int(contig.max()) < len(self.plan.contigs):
             raise AtlasError(
@@ -65,6 +69,31 @@ class OpenSegment:
                 f"plan lists {len(self.plan.contigs)}: the atlas is damaged."
             )
         return Intervals(self.plan.contigs, contig, start, end)
+
+    def rows_near(self, peaks: Intervals) -> NDArray[np.int64]:
+        """Rows among which are all that overlap a peak, ascending: those of whole chunks."""
+        if not self.plan.lists_checksums:
+            return np.arange(self.n_rows)
+        step = self.plan.layouts[INTERVAL_COLUMNS[0]].chunk_rows
+        first = chunks_near(self.plan, peaks) * step
+        rows = (first[:, None] + np.arange(step)).reshape(-1)
+        return rows[rows < self.n_rows]
+
+    def intervals_of(self, rows: NDArray[np.int64] | None) -> Intervals:
+        """Intervals of rows in any order, or of all; contigs follow from the plan.
+
+        Raises
+        ------
+        AtlasError
+            If a file is absent or damaged.
+        """
+        if not self.plan.lists_checksums:
+            every = self.intervals()
+            return every if rows is None else every.take(rows)
+        counts = np.diff(self.plan.contig_rows)
+        contig = np.repeat(np.arange(len(counts), dtype=np.int32), counts)
+        start, end = (self.column(name, rows) for name in INTERVAL_COLUMNS[1:])
+        return Intervals(self.plan.contigs, contig if rows is None else contig[rows], start, end)
 
     def column(self, name: str, rows: NDArray[np.int64] | None = None) -> NDArray[Any]:
         """Rows of a column as stored, or all of them.

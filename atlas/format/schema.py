@@ -18,7 +18,8 @@ from peakatlas.engine.spec import EmbeddingSpec
 from .digests import bytes_digest, json_digest
 from .documents import ManifestDocument, PlanDocument
 from .int8 import NAN_CODE, Int8Code
-from .layout import layouts_of
+from .interval_runs import check_runs
+from .layout import INTERVAL_COLUMNS, layouts_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -86,6 +87,10 @@ class Plan:
     """How the embeddings became int8; None where they are float16."""
     format_version: str = FORMAT_VERSION
     """Version of the format that the segment follows."""
+    contig_rows: tuple[int, ...] = ()
+    """First row of each contig, and the number of rows; not in versions 1.0 and 2.0."""
+    interval_runs: tuple[tuple[int, int], ...] = ()
+    """Least start and greatest end, in bp, of each run, see `interval_runs`; as `contig_rows`."""
 
     def __post_init__(self) -> None:
         if self.int8 is not None and len(self.int8.scale) != self.spec.dim:
@@ -108,13 +113,13 @@ class Plan:
     def laid_out(self) -> list[str]:
         """Paths below the segment of the files that are there before the first shard."""
         groups = (f"{name}/{GROUP_NAME}" for name in ("intervals", *self.layouts))
-        plain = (layout for layout in self.layouts.values() if not layout.indexed)
-        return [
-            PLAN_NAME,
-            GROUP_NAME,
-            *groups,
-            *(file for layout in plain for file in layout.files),
-        ]
+        files = (file for name in INTERVAL_COLUMNS for file in self.layouts[name].files)
+        return [PLAN_NAME, GROUP_NAME, *groups, *files]
+
+    @property
+    def is_compacted(self) -> bool:
+        """Whether the segment holds the rows of all segments before it, and replaces them."""
+        return self.derived.get("by") == COMPACTED
 
     @property
     def n_shards(self) -> int:
@@ -210,8 +215,9 @@ class Plan:
         code = values.pop("int8")
         if code is not None:
             values |= {f"embedding_{name}": list(code[name]) for name in ("scale", "offset")}
-        if not self.derived:
-            del values["derived"]
+        for name in ("derived", "contig_rows", "interval_runs"):
+            if not values[name]:
+                del values[name]
         return values | {"format": FORMAT, "spec_digest": self.spec.digest}
 
     @classmethod
@@ -240,10 +246,20 @@ class Plan:
             raise AtlasError(f"{error}; the file was edited.") from None
         if read.spec_digest != spec.digest:
             raise AtlasError(f"{where}: spec_digest does not fit the spec; the file was edited.")
-        apart = {"spec", "contigs", "int8"}
+        apart = {"spec", "contigs", "int8", "contig_rows", "interval_runs"}
         names = [name for name in cls.__dataclass_fields__ if name not in apart]
         kept = {name: values[name] for name in names if name in values}
-        return cls(spec=spec, contigs=tuple(read.contigs), int8=_int8_code(read), **kept)
+        plan = cls(
+            spec=spec,
+            contigs=tuple(read.contigs),
+            int8=_int8_code(read),
+            contig_rows=tuple(read.contig_rows),
+            interval_runs=tuple(read.interval_runs),
+            **kept,
+        )
+        if plan.lists_checksums:
+            check_runs(plan, where)
+        return plan
 
 
 def check_version(values: Mapping[str, Any], where: str) -> None:

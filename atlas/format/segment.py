@@ -18,15 +18,14 @@ from peakatlas.atlas.storage import atomic as files
 from peakatlas.engine.documents import as_model
 from peakatlas.engine.errors import AtlasError, IncompleteAtlasError
 
-from .digests import file_digest, intervals_digest, last_checksum
+from .digests import file_digest, intervals_digest
 from .documents import LogEntry
 from .groups import create_segment
-from .layout import INTERVAL_COLUMNS, LEAST_SHARE
+from .interval_runs import contig_rows_of, runs_of
+from .layout import INTERVAL_COLUMNS, MOST_PACKED, interval_chunk_rows
 from .schema import (
-    COMPACTED,
     FORMAT,
     FORMAT_VERSION,
-    GROUP_NAME,
     INT8_VERSION,
     MANIFEST_NAME,
     PLAN_NAME,
@@ -75,17 +74,12 @@ class Segment:
         plan = Plan.from_json(files.read_json(path), str(path))
         held = [file for file in (self.folder / "intervals").rglob("*") if file.is_file()]
         stored = sum(file.stat().st_size for file in held)
-        if stored < LEAST_SHARE * plan.n_rows:
+        if MOST_PACKED * stored < plan.n_rows:
             raise AtlasError(
                 f"{path} plans {plan.n_rows:,} rows, and {stored:,} bytes of intervals are there: "
                 "the atlas is damaged. Restore it from a copy."
             )
         return plan
-
-    @property
-    def is_compacted(self) -> bool:
-        """Whether it holds the rows of all segments before it, and replaces them."""
-        return self.plan.derived.get("by") == COMPACTED
 
     def log_path(self, shard: int) -> Path:
         """Log entry of a shard."""
@@ -168,8 +162,9 @@ class Segment:
         path = self.folder / name
         try:
             found = {"bytes": path.stat().st_size, "sha256": file_digest(path)}
-            rows = name.startswith(INTERVAL_COLUMNS) and not name.endswith(GROUP_NAME)
-            sums = {"crc32c": last_checksum(path)} if rows and self.plan.lists_checksums else {}
+            layout = self.plan.layouts.get(name.partition("/c/")[0])
+            listed = self.plan.lists_checksums and layout is not None and "/c/" in name
+            sums = {"crc32c": layout.checksums_in(path)} if layout and listed else {}
         except OSError as error:
             raise AtlasError(
                 f"{path} cannot be read ({error.strerror}): the atlas is damaged. Restore the file "
@@ -222,6 +217,8 @@ def make_plan(
         derived=dict(provenance.get("derived", {})),
         int8=int8,
         format_version=FORMAT_VERSION if int8 is None else INT8_VERSION,
+        contig_rows=tuple(contig_rows_of(intervals).tolist()),
+        interval_runs=tuple(runs_of(intervals, interval_chunk_rows(len(intervals), packed=True))),
     )
 
 
@@ -289,7 +286,7 @@ def list_segment(root: Path, segment: Segment, made_with: Mapping[str, str] | No
         return
     _check_layout_kept(root, listed, entry)
     others = [other for other in listed if other["name"] != segment.name]
-    if segment.is_compacted:
+    if segment.plan.is_compacted:
         others = [other for other in others if segment_number(other["name"]) > number]
     write_manifest(root, [*others, entry])
 

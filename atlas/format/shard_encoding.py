@@ -18,6 +18,7 @@ from peakatlas.atlas.storage.locks import locked
 from peakatlas.engine.errors import ShardOwnershipError
 
 from .int8 import NAN_CODE
+from .layout import ABSENT
 from .schema import LOG_FOLDER
 
 if TYPE_CHECKING:
@@ -28,8 +29,6 @@ if TYPE_CHECKING:
     from .schema import Plan
     from .segment import Segment
 
-_ABSENT = np.iinfo(np.uint64).max
-"""Offset and length, in the index of a shard, of a chunk that is not there."""
 _COPY_BELOW = 1 << 16
 """Smaller files than this many bytes are joined: many small pieces cost more than one copy."""
 
@@ -68,7 +67,7 @@ def encode_column(
     ----------
     Zarr v3, sharding codec: https://zarr-specs.readthedocs.io/en/latest/v3/codecs/sharding-indexed
     """
-    index = np.full((shard_rows // chunk_rows, 2), _ABSENT, "<u8")
+    index = np.full((shard_rows // chunk_rows, 2), ABSENT, "<u8")
     pieces: list[bytes | memoryview] = []
     at = 0
     for number, first in enumerate(range(0, len(rows), chunk_rows)):

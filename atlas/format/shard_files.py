@@ -26,7 +26,7 @@ import numpy as np
 
 from peakatlas.engine.errors import AtlasError
 
-from .layout import ARRAY_NAME, CHECKSUM_BYTES, Layout
+from .layout import ABSENT, ARRAY_NAME, CHECKSUM_BYTES, INTERVAL_CODEC, Layout
 from .unpacking import longest, unpacked
 
 if TYPE_CHECKING:
@@ -40,10 +40,9 @@ if TYPE_CHECKING:
     Places: TypeAlias = NDArray[np.uint64]
     Rows: TypeAlias = NDArray[np.int64]
 
-_ABSENT = np.iinfo(np.uint64).max
 _FEW_ROWS = 16
 """Rows of checked chunks are read one by one when a chunk has no more of them than this."""
-_SMALL_FILE = 1 << 18
+_SMALL_FILE = 1 << 16
 """Fetch a remote file of so many bytes whole: one request is slower than its bytes."""
 
 
@@ -144,10 +143,10 @@ class Shards(ABC):
     def _place(self, shard: int, places: Places, chunk: int) -> Place:
         """Where a chunk begins and how long it is, its checksum included."""
         begin, length = places[chunk].tolist()
-        if begin == _ABSENT:
+        if begin == ABSENT:
             raise self._damaged(shard, f"lacks chunk {chunk}")
         whole = self.layout.chunk_bytes + CHECKSUM_BYTES
-        plain = self._checksums(shard) is not None
+        plain = self._checksums(shard) is not None and not self.layout.packed
         good = length == whole if plain else CHECKSUM_BYTES <= length <= longest(whole)
         if not good or begin + length > self._size(shard):
             raise self._damaged(shard, f"says that chunk {chunk} has {length} bytes, not {whole}")
@@ -167,7 +166,7 @@ class Shards(ABC):
         return self._plain(shard, data[:-CHECKSUM_BYTES])
 
     def _plain(self, shard: int, data: Bytes) -> Bytes:
-        if len(data) == self.layout.chunk_bytes:
+        if len(data) == self.layout.chunk_bytes and not self.layout.packed:
             return data
         try:
             return unpacked(data, self._codec, self.layout.chunk_bytes)
@@ -176,6 +175,8 @@ class Shards(ABC):
 
     @cached_property
     def _codec(self) -> str:
+        if self.layout.packed:
+            return INTERVAL_CODEC
         name = f"{self.segment}/{self.layout.name}/{ARRAY_NAME}"
         return self.layout.compressor(self.storage.read_bytes(name), self.storage.where(name))
 
@@ -231,7 +232,7 @@ class LocalShards(Shards):
                     yield chunk, data[:-CHECKSUM_BYTES]
                 else:
                     values = self._checked(shard, chunk, data)
-                    known.checked[chunk] = length == whole
+                    known.checked[chunk] = length == whole and not self.layout.packed
                     yield chunk, values
 
     def _take_few(self, shard: int, chunks: list[int], rows: Rows, out: NDArray[Any]) -> bool:
@@ -292,9 +293,8 @@ class RemoteShards(Shards):
             yield chunk, self._checked(shard, chunk, data)
 
     def _fetch(self, shard: int, wanted: Sequence[int]) -> list[Bytes]:
-        size, length = self._size(shard), self.layout.chunk_bytes + CHECKSUM_BYTES
-        new = shard not in self._known
-        if new and (size <= _SMALL_FILE or 2 * len(wanted) * length > size):
+        size, new = self._size(shard), shard not in self._known
+        if new and (size <= _SMALL_FILE or 2 * len(wanted) > self.layout.chunks_of(shard)):
             (whole,) = self._ranges(shard, [(0, size)])
             self._known[shard] = self._places(shard, whole[size - self.layout.index_bytes :])
             runs, fetched = [(0, size)], [whole]

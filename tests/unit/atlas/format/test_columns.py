@@ -178,7 +178,7 @@ def test_an_atlas_replaced_while_it_is_open_is_found(path, tmp_path):
     (tmp_path / "b.zarr").rename(path)
     with pytest.raises(AtlasError, match="or the atlas was replaced while it was open"):
         atlas.gather([130])
-    with pytest.raises(AtlasError, match="intervals/contig/c/0 rows 0-300 are not those"):
+    with pytest.raises(AtlasError, match=r"start/c/0 (rows 0-300 are not those|ends too)"):
         atlas.intervals  # noqa: B018
 
 
