@@ -124,12 +124,12 @@ def checked_matrix(
         index lies outside of the matrix.
     """
     check_sparse(values, f"{source}: {place}")
+    if values.dtype.kind not in "biuf":
+        raise CountsError(
+            f"{source}: {place} holds {values.dtype}, not numbers. Put counts into {place}."
+        )
     matrix = sp.csr_matrix(values)
     data = matrix.data
-    if data.dtype.kind not in "biuf":
-        raise CountsError(
-            f"{source}: {place} holds {data.dtype}, not numbers. Put counts into {place}."
-        )
     for bad, word, remedy in (
         (np.isnan(data), "NaN", "Replace them by 0, or give the raw counts."),
         (np.isinf(data), "infinite", "Give the raw counts."),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import shlex
 import sys
@@ -105,6 +106,11 @@ def main() -> None:
 
     An error is one line, after a traceback with --debug.
     """
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(
+            stream, io.TextIOWrapper
+        ):  # names of types and files have letters of any kind
+            stream.reconfigure(errors="backslashreplace")
     words, threads = _without_threads(sys.argv[1:])
     arguments, level, debug = _without_global_options(words)
     for variable, value in THREAD_DEFAULTS.items():

@@ -24,12 +24,13 @@ from .base import later
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
-OutputKind = Literal["cells", "page", "table"]
+OutputKind = Literal["cells", "page", "table", "intervals"]
 
 KINDS: dict[OutputKind, tuple[str, tuple[str, ...]]] = {
     "cells": ("an h5ad file", (".h5ad", ".h5")),
     "page": ("an HTML page", (".html", ".htm")),
-    "table": ("a table of plain text", (".tsv", ".txt", ".tab", ".csv", ".bed")),
+    "table": ("a table with tabs between columns", (".tsv", ".txt", ".tab")),
+    "intervals": ("a BED file", (".bed", ".tsv", ".txt", ".tab")),
 }
 """What is written, and the endings that say so; an ending that nobody knows passes."""
 _ENDINGS = frozenset(
@@ -82,15 +83,21 @@ def check_writable(path: Path, kind: OutputKind | None = None) -> None:
     Parameters
     ----------
     path : Path
-    kind : {"cells", "page", "table"}, optional
+    kind : {"cells", "page", "table", "intervals"}, optional
         What is written: an ending that promises something else is refused.
 
     Raises
     ------
     PeakAtlasError
         If its folder does not exist, takes no file or is full; if the path is a folder, a device
-        or a file that may not be written; if its name is that of another kind of file.
+        or a file that may not be written; if its name is ``-``, blank, or that of another kind of
+        file.
     """
+    if path.name == "-" or not path.name.strip(" "):
+        raise PeakAtlasError(
+            f"{str(path)!r} is no name of a file; nothing is written to standard output. Give a "
+            "name."
+        )
     if kind is not None:
         _check_ending(path, kind)
     target = _target(path)
@@ -164,7 +171,7 @@ def writable(kind: OutputKind | None = None) -> Callable[[typer.Context, Path | 
 
     Parameters
     ----------
-    kind : {"cells", "page", "table"}, optional
+    kind : {"cells", "page", "table", "intervals"}, optional
     """
 
     def check(path: Path) -> None:

@@ -50,7 +50,7 @@ def explain(
             "--bed",
             metavar="MARKERS.bed",
             help="The same as BED: type, and contribution of 0 to 1000.",
-            callback=writable("table"),
+            callback=writable("intervals"),
         ),
     ] = None,
     genome: Annotated[

@@ -41,10 +41,18 @@ def test_a_place_that_takes_a_file_passes_and_stays_empty(tmp_path):
         ("o.h5ad", "page", ".html"),
         ("o.pdf", "page", ".html"),
         ("o.html", "table", ".tsv"),
+        ("o.csv", "table", ".tsv"),
+        ("o.bed", "table", ".tsv"),
+        ("o.csv", "intervals", ".bed"),
     ],
 )
 def test_a_name_of_another_kind_is_refused(name, kind, ending, tmp_path):
     assert refusal(tmp_path / name, kind).endswith(f"Give a name that ends in {ending}.")
+
+
+@pytest.mark.parametrize("name", ["-", " "])
+def test_a_name_that_is_none_is_refused(name, tmp_path):
+    assert f"{name}' is no name of a file" in refusal(tmp_path / name)
 
 
 def test_folders_that_are_none_or_take_no_file(tmp_path):

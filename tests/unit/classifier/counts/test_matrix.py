@@ -215,3 +215,10 @@ def test_indices_outside_of_a_matrix_in_memory(kind):
     given.layers["bad"] = bad
     with pytest.raises(CountsError, match=r"AnnData: layers\['bad'\]: not a whole sparse matrix"):
         read_counts(given, layer="bad")
+
+
+def test_a_matrix_of_texts_is_refused():
+    given = adata(np.ones((2, 1)))
+    given.layers["texts"] = np.array([["1"], ["2"]], dtype=object)
+    with pytest.raises(CountsError, match=r"layers\['texts'\] holds object, not numbers"):
+        read_counts(given, layer="texts")
