@@ -11,8 +11,7 @@ import pandas as pd
 from peakatlas.atlas.format.digests import DIGEST_BYTES, DigestIndex
 from peakatlas.atlas.format.schema import MASKED
 from peakatlas.engine.errors import AtlasError, IntervalError
-from peakatlas.engine.intervals.contig_names import check_contigs, match_contigs
-from peakatlas.engine.intervals.overlap import contig_codes
+from peakatlas.engine.intervals.contig_names import check_contigs, in_other_style
 from peakatlas.engine.intervals.table import as_intervals
 from peakatlas.engine.summary import Summary
 
@@ -168,7 +167,7 @@ def look_up(
     Raises
     ------
     ContigError
-        If no contig of the peaks is in the atlas, and only the naming style differs.
+        If the atlas has contigs of the peaks under another naming style.
     IntervalError
         If `max_offset` is negative, or `peaks` is a table that cannot be used.
     AtlasError
@@ -256,7 +255,7 @@ def _check_arguments(
 
 
 def check_naming(peaks: Intervals, contigs: tuple[str, ...], where: str) -> None:
-    """Refuse peaks none of whose contigs is known, if they are under another naming style.
+    """Refuse peaks with contigs that are known under another naming style.
 
     Parameters
     ----------
@@ -270,7 +269,5 @@ def check_naming(peaks: Intervals, contigs: tuple[str, ...], where: str) -> None
     ------
     ContigError
     """
-    if not len(peaks) or (contig_codes(peaks, contigs) >= 0).any():
-        return
-    if (contig_codes(match_contigs(peaks, contigs), contigs) >= 0).any():
+    if in_other_style(peaks, contigs):
         check_contigs(peaks, contigs, where)

@@ -14,7 +14,7 @@ import scipy.sparse as sp
 
 from peakatlas.classifier.counts.fragments import FragmentReader
 from peakatlas.engine.errors import ContigError, CountsError
-from peakatlas.engine.intervals.contig_names import match_contigs
+from peakatlas.engine.intervals.contig_names import in_other_style, match_contigs
 from peakatlas.engine.intervals.overlap import OverlapIndex
 from peakatlas.engine.intervals.table import Intervals
 
@@ -243,18 +243,19 @@ class _Tally:
         names = Intervals.from_columns(reader.contigs, [0] * len(reader.contigs),
                                        [1] * len(reader.contigs))  # fmt: skip
         known = self.index.contigs
-        if set(names.contigs) & set(known):
-            return
-        alike = set(match_contigs(names, known).contigs) & set(known)
-        if alike and self.options.match_contigs:
+        if self.options.match_contigs:
+            names = match_contigs(names, known)
+        styled = in_other_style(names, known)
+        if not styled and set(names.contigs) & set(known):
             return
         remedy = (
             "Only the naming style differs: use --match-contigs."
-            if alike
+            if styled
             else "Give peaks of the genome that the fragments were aligned to."
         )
+        absent = [name for name in reader.contigs if name not in known]
         raise ContigError(
-            f"{reader.name}: none of its contigs ({', '.join(reader.contigs[:SHOWN])}) has peaks "
+            f"{reader.name}: none of its contigs ({', '.join(absent[:SHOWN])}) has peaks "
             f"(they lie on {', '.join(known[:SHOWN])}). {remedy}"
         )
 

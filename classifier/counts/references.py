@@ -12,6 +12,7 @@ import anndata as ad
 import numpy as np
 import scipy.sparse as sp
 
+from peakatlas.atlas.search.lookup import check_naming
 from peakatlas.engine.errors import CountsError, LabelsError
 from peakatlas.engine.intervals.contig_names import match_contigs
 
@@ -148,10 +149,19 @@ class LabelledSet:
         return np.concatenate([part.depth for part in self.parts])
 
     def named(self, sources: Sources, atlas: Atlas | None) -> list[Intervals]:
-        """Peaks of each reference, lifted and renamed as asked for; see `Sources.named`."""
+        """Peaks of each reference, lifted and renamed as asked for; see `Sources.named`.
+
+        Raises
+        ------
+        ContigError
+            If there is no atlas, and a reference names contigs of the first in another style.
+        """
         named = [sources.named(part.counts.peaks, atlas) for part in self.parts]
         if atlas is None and sources.match_contigs:
             return [named[0], *(match_contigs(peaks, named[0].contigs) for peaks in named[1:])]
+        if atlas is None:
+            for peaks in named[1:]:
+                check_naming(peaks, named[0].contigs, self.parts[0].counts.source)
         return named
 
     def sample(self, most: int, seed: int) -> NDArray[np.int64]:

@@ -11,7 +11,7 @@ from peakatlas.engine.errors import ContigError
 from .table import Intervals
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Collection, Iterable
 
     from numpy.typing import NDArray
 
@@ -72,6 +72,32 @@ def check_contigs(intervals: Intervals, contigs: Iterable[str], where: str) -> N
     absent = [i for i in np.flatnonzero(counts) if intervals.contigs[i] not in names]
     if absent:
         raise ContigError(_absent_text(intervals, np.array(absent), known, where))
+
+
+def in_other_style(intervals: Intervals, contigs: Collection[str]) -> list[str]:
+    """Contigs in use that are absent by name but there in another style.
+
+    Scaffolds are often called alike in both styles, so that some names agree proves nothing; nor
+    does a mitochondrion alone under another name, which is left out where other contigs are known.
+
+    Parameters
+    ----------
+    intervals : Intervals
+    contigs : collection of str
+        Names that there are.
+
+    Examples
+    --------
+    >>> peaks = Intervals.from_columns(["chr1", "KI270728.1", "chrM"], [0, 5, 7], [10, 25, 9])
+    >>> in_other_style(peaks, ["1", "KI270728.1", "MT"])
+    ['chr1']
+    """
+    used = [intervals.contigs[i] for i in np.unique(intervals.contig_ids)]
+    pairs = zip(used, _renamed(used, contigs), strict=True)
+    styled = [old for old, new in pairs if old != new]
+    if set(used).isdisjoint(contigs):
+        return styled
+    return [name for name in styled if _style_free(name) != "MT"]
 
 
 def _absent_text(

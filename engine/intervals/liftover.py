@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from peakatlas.engine.errors import ContigError, IntervalError
+from peakatlas.engine.intervals.contig_names import in_other_style
 from peakatlas.engine.intervals.contig_names import match_contigs as rename_contigs
 from peakatlas.engine.intervals.table import Intervals
 
@@ -138,7 +139,8 @@ class ChainFile:
         Raises
         ------
         ContigError
-            If there are intervals and the file has none of their contigs.
+            If there are intervals and the file has none of their contigs, or some under another
+            naming style.
         ValueError
             If `min_match` is out of range.
         """
@@ -201,16 +203,17 @@ class ChainFile:
 
     def _require_contigs(self, old: Intervals) -> None:
         used = [old.contigs[i] for i in np.unique(old.contig_ids)]
-        if not used or set(used) & set(self.contigs):
+        styled = in_other_style(old, self.contigs)
+        if not styled and (not used or set(used) & set(self.contigs)):
             return
-        renamed = rename_contigs(old, self.contigs).contigs
         remedy = (
             "Only the naming style differs: use --match-contigs."
-            if set(renamed) & set(self.contigs)
+            if styled
             else "Give the chain file from the build of the intervals to the other."
         )
+        absent = [name for name in used if name not in self.contigs]
         raise ContigError(
-            f"{self.name} has none of the contigs {', '.join(used[:_SHOWN])}; it has "
+            f"{self.name} has none of the contigs {', '.join(absent[:_SHOWN])}; it has "
             f"{', '.join(self.contigs[:_SHOWN])}. {remedy}"
         )
 

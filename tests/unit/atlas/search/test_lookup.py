@@ -103,6 +103,8 @@ def test_no_peaks(atlas):
 def test_another_naming_style_is_an_error(atlas):
     with pytest.raises(ContigError, match=r"Only the naming style differs \('1' here, 'chr1'"):
         atlas.lookup(peaks(("1", 0, 100), ("2", 0, 100)))
+    with pytest.raises(ContigError, match=r"1 of 2 interval.*differs \('1' here, 'chr1'"):
+        atlas.lookup(peaks(("1", 0, 100), ("chr2", 0, 100)))
 
 
 def test_wrong_arguments(atlas):

@@ -117,6 +117,15 @@ def test_prefixes_must_fit_and_differ(tmp_path):
         count_fragments(files, PEAKS)
 
 
+def test_scaffolds_that_both_styles_call_alike_hide_no_other_style(tmp_path):
+    file = written(tmp_path, LINES.replace("chr", "") + "GL1.1\t0\t20\tAA-1\t1\n")
+    peaks = Intervals.concatenate([PEAKS, Intervals.from_columns(["GL1.1"], [0], [90])])
+    with pytest.raises(ContigError, match=r"its contigs \(1, 2, 3\) has peaks .* --match-contigs"):
+        count_fragments([file], peaks)
+    counted = count_fragments([file], peaks, options=FragmentOptions(match_contigs=True))
+    assert counted["AA-1"].X.toarray()[0].tolist() == [*EXPECTED["AA-1"], 2]
+
+
 def test_contigs_of_another_style(tmp_path):
     file = written(tmp_path, LINES.replace("chr", ""))
     with pytest.raises(ContigError) as caught:

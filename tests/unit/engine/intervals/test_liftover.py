@@ -112,6 +112,8 @@ def test_contigs_of_another_style(tmp_path):
         "aToB.chain has none of the contigs 1, 7; it has chr1, chr2. "
         "Only the naming style differs: use --match-contigs."
     )
+    with pytest.raises(ContigError, match=r"the contigs 1; .* --match-contigs"):
+        file.lift(Intervals.from_columns(["1", "chr2"], [410, 5], [420, 9]))
     found = file.lift(peak, match_contigs=True)
     assert found.intervals.names() == ["chrB:880-890", "7 (not lifted by aToB.chain):5-9"]
     with pytest.raises(ContigError, match="Give the chain file from the build"):
