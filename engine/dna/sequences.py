@@ -21,8 +21,7 @@ _UPPER[97:123] -= 32
 _UPPER[list(b"Uu")] = ord("T")
 COMPLEMENT = _UPPER.copy()
 COMPLEMENT[list(b"ACGTURYKMBVDHSWN")] = list(b"TGCAAYRMKVBHDSWN")
-_KNOWN = np.zeros(256, np.bool_)
-_KNOWN[list(b"ACGT")] = True
+_UNKNOWN = bytes(code not in b"ACGT" for code in range(256))
 
 
 @dataclass(frozen=True, eq=False)
@@ -71,7 +70,7 @@ class Sequences:
         offsets = np.concatenate([[0], np.cumsum(np.asarray(lengths, np.int64))]).astype(np.int64)
         if offsets[-1] != len(data):
             raise ValueError(f"{len(data)} letters for sequences of {offsets[-1]} bp in all")
-        return cls(_UPPER[data], offsets)
+        return cls(translated(data, _UPPER.tobytes()), offsets)
 
     def __len__(self) -> int:
         return len(self.offsets) - 1
@@ -122,8 +121,19 @@ class Sequences:
 
     def n_fraction(self) -> NDArray[np.float32]:
         """Share of letters that are not A, C, G or T, shape (n,); 1 for an empty sequence."""
-        places = np.flatnonzero(~_KNOWN[self.data])
+        places = np.flatnonzero(translated(self.data, _UNKNOWN))
         counts = np.diff(np.searchsorted(places, self.offsets))
         lengths = self.lengths
         share = np.where(lengths > 0, counts / np.maximum(lengths, 1), 1.0)
         return share.astype(np.float32)
+
+
+def translated(letters: NDArray[np.uint8], table: bytes) -> NDArray[np.uint8]:
+    """Each letter's entry of a table of 256, several times as fast as by indices.
+
+    Examples
+    --------
+    >>> translated(np.array([1, 0], np.uint8), bytes([7, 9, *range(254)])).tolist()
+    [9, 7]
+    """
+    return np.frombuffer(bytearray(letters).translate(table), np.uint8)

@@ -132,7 +132,9 @@ def group_lengths(lengths: Sequence[int]) -> tuple[tuple[int, int], ...]:
 
 
 def _filled(values: NDArray[np.generic], filler: int) -> Tensor:
-    return torch.from_numpy(np.pad(values, (0, filler)))
+    out = np.zeros(len(values) + filler, values.dtype)
+    out[: len(values)] = values
+    return torch.from_numpy(out)
 
 
 def _grid(

@@ -9,11 +9,12 @@ from __future__ import annotations
 
 import hashlib
 from itertools import product
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
 
 from peakatlas.engine.dna.kmers import UNKNOWN
+from peakatlas.engine.dna.sequences import translated
 
 from .token_ids import Tokens
 
@@ -21,6 +22,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from peakatlas.engine.dna.sequences import Sequences
+
+_Integer = TypeVar("_Integer", np.int32, np.int64)
 
 LETTERS = "ACGTN"
 TOKEN_BASES = 6
@@ -68,20 +71,20 @@ class LetterTokenizer:
         """
         n_tokens = np.maximum(-(-sequences.lengths // TOKEN_BASES), 1)
         offsets = np.concatenate([[0], np.cumsum(n_tokens)]).astype(np.int64)
-        codes = _filled(_CODES[sequences.data], sequences, n_tokens * TOKEN_BASES)
-        return Tokens(token_ids(codes.reshape(-1, TOKEN_BASES)).astype(np.int32), offsets)
+        codes = translated(sequences.data, _CODES.tobytes())
+        filled = _filled(codes, sequences.lengths, n_tokens * TOKEN_BASES)
+        return Tokens(_numbers(filled.reshape(-1, TOKEN_BASES), np.int32), offsets)
 
 
 def _filled(
-    codes: NDArray[np.uint8], sequences: Sequences, lengths: NDArray[np.int64]
+    codes: NDArray[np.uint8], given: NDArray[np.int64], lengths: NDArray[np.int64]
 ) -> NDArray[np.uint8]:
-    """Codes of each sequence, filled up to its new length with unknown letters."""
-    if np.array_equal(lengths, sequences.lengths):
+    """Codes of sequences of given lengths, each filled up to its new length with unknown ones."""
+    if np.array_equal(lengths, given):
         return codes
-    first = np.cumsum(lengths) - lengths
     filled = np.full(lengths.sum(), UNKNOWN, np.uint8)
-    shift = np.repeat(first - sequences.offsets[:-1], sequences.lengths)
-    filled[np.arange(len(codes)) + shift] = codes
+    taken = np.tile([True, False], len(given))
+    filled[np.repeat(taken, np.stack([given, lengths - given], 1).ravel())] = codes
     return filled
 
 
@@ -92,9 +95,14 @@ def letter_codes(letters: NDArray[np.uint8]) -> NDArray[np.uint8]:
 
 def token_ids(codes: NDArray[np.uint8]) -> NDArray[np.int64]:
     """Ids of tokens from the codes of their letters, shape (…, TOKEN_BASES) to (…)."""
-    ids = np.zeros(codes.shape[:-1], np.int64)
+    return _numbers(codes, np.int64)
+
+
+def _numbers(codes: NDArray[np.uint8], dtype: type[_Integer]) -> NDArray[_Integer]:
+    ids = np.zeros(codes.shape[:-1], dtype)
     for place in range(TOKEN_BASES):
-        ids = ids * len(LETTERS) + codes[..., place]
+        ids *= dtype(len(LETTERS))
+        ids += codes[..., place]
     return ids
 
 

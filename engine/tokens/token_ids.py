@@ -30,6 +30,8 @@ class Tokens:
 
     def take(self, rows: NDArray[np.int64]) -> NDArray[np.int32]:
         """Token ids of some sequences, one after the other."""
+        if len(rows) and np.array_equal(rows, np.arange(rows[0], rows[0] + len(rows))):
+            return self.ids[self.offsets[rows[0]] : self.offsets[rows[-1] + 1]]
         starts, lengths = self.offsets[rows], self.lengths[rows]
         past = np.cumsum(lengths)
         shift = np.repeat(starts - (past - lengths), lengths)
