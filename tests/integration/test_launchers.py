@@ -1,4 +1,8 @@
-"""Four processes by each launcher, one killed midway: resumed, the bytes are those of one."""
+"""Several processes by each launcher, one killed midway: the bytes are those of one process.
+
+Each process loads torch, so by default there are two of them and few launches;
+``PEAKATLAS_TEST_RANKS=4`` starts four and resumes by each launcher.
+"""
 
 import os
 import socket
@@ -18,7 +22,7 @@ from tests.atlas_tools import tree_bytes, write_toy_genome
 TESTS = Path(__file__).parents[1]
 N_PEAKS, SHARD_ROWS = 96, 8
 WORLD = int(os.environ.get("PEAKATLAS_TEST_RANKS", "2"))
-"""Processes of a launch; each loads torch, so a small machine wants few of them."""
+ALL = "PEAKATLAS_TEST_RANKS" in os.environ
 VICTIM = WORLD // 2
 LOST = [-9 if rank == VICTIM else 0 for rank in range(WORLD)]
 RANK = textwrap.dedent(
@@ -57,14 +61,8 @@ TASK = textwrap.dedent(
 )
 
 
-pytestmark = pytest.mark.skipif(
-    "PEAKATLAS_TEST_RANKS" not in os.environ,
-    reason="set PEAKATLAS_TEST_RANKS=4 to start that many ranks by each launcher; takes minutes",
-)
-
-
 @pytest.fixture(scope="module")
-def job(tmp_path_factory, toy_esm):
+def job(tmp_path_factory, toy_peaklm):
     """Arguments of a build, and an atlas that one process made of the same peaks."""
     folder = tmp_path_factory.mktemp("job")
     genome = write_toy_genome(folder / "toy.fa", {"chr1": 50_000, "chr2": 50_000})
@@ -74,9 +72,9 @@ def job(tmp_path_factory, toy_esm):
     bed = folder / "peaks.bed"
     bed.write_text("".join(f"chr1\t{s}\t{e}\n" for s, e in zip(start, end, strict=True)))
     (folder / "rank.py").write_text(RANK)
-    embedder = Embedder.load(str(toy_esm), window="peak:120:30")
+    embedder = Embedder.load(str(toy_peaklm), window="peak:120:30")
     build_atlas(genome, bed, folder / "one.zarr", embedder, shard_rows=SHARD_ROWS)
-    return folder, [str(path) for path in (genome, bed, toy_esm)]
+    return folder, [str(path) for path in (genome, bed, toy_peaklm)]
 
 
 def environment(**more):
@@ -129,21 +127,41 @@ def srun(script):
     )  # fmt: skip
 
 
-@pytest.mark.parametrize("launcher", [torchrun, accelerate, srun])
-def test_a_launch_that_lost_a_rank_is_resumed(tmp_path, job, launcher):
+PAIRS = [(torchrun, accelerate)]
+"""Who starts the ranks, and who starts them again."""
+if ALL:
+    PAIRS = [(torchrun, torchrun), (accelerate, accelerate), (accelerate, srun), (srun, torchrun)]
+
+
+def check(out, folder):
+    """The atlas is that of one process, and says what it was made with."""
+    assert tree_bytes(out) == tree_bytes(folder / "one.zarr")
+    assert not list(out.glob(".rank-*"))
+    software = Atlas.open(out).provenance["segments"][0]["software"]
+    assert {"torch", "device", "cpu_capability"} <= set(software)
+
+
+@pytest.mark.parametrize(("launcher", "again"), PAIRS)
+def test_a_launch_that_lost_a_rank_is_resumed(tmp_path, job, launcher, again):
     folder, arguments = job
     script = [str(folder / "rank.py"), *arguments, str(tmp_path / "a.zarr"), str(SHARD_ROWS)]
     codes, said = launcher([*script, str(VICTIM)])
     assert any(codes), said  # the rank that was killed
-    if launcher is srun:  # nobody ends the others: they take up its shards
-        assert codes == LOST, said
-    codes, said = launcher([*script, "-1"])
+    codes, said = again([*script, "-1"])
     assert not any(codes), said
     assert "".join(said).count(f"rows {N_PEAKS}") == WORLD
-    assert tree_bytes(tmp_path / "a.zarr") == tree_bytes(folder / "one.zarr")
-    assert not list((tmp_path / "a.zarr").glob(".rank-*"))
-    software = Atlas.open(tmp_path / "a.zarr").provenance["segments"][0]["software"]
-    assert {"torch", "device", "cpu_capability"} <= set(software)
+    check(tmp_path / "a.zarr", folder)
+
+
+def test_where_nobody_ends_the_others_they_take_up_the_shards_of_a_lost_rank(tmp_path, job):
+    folder, arguments = job
+    out = tmp_path / "a.zarr"
+    codes, said = srun(
+        [str(folder / "rank.py"), *arguments, str(out), str(SHARD_ROWS), str(VICTIM)]
+    )
+    assert codes == LOST, said
+    assert "".join(said).count(f"rows {N_PEAKS}") == WORLD - 1
+    check(out, folder)
 
 
 def test_an_array_job_that_lost_a_task_is_resumed(tmp_path, job):
@@ -152,7 +170,7 @@ def test_an_array_job_that_lost_a_task_is_resumed(tmp_path, job):
     embedder = Embedder.load(model, window="peak:120:30")
     init_atlas(genome, bed, out, embedder, shard_rows=SHARD_ROWS)
 
-    def tasks(victim):
+    def start_tasks(numbers, victim):
         command = [sys.executable, "-c", TASK, genome, str(out), victim]
         return start(
             (
@@ -164,11 +182,11 @@ def test_an_array_job_that_lost_a_task_is_resumed(tmp_path, job):
                     SLURM_PROCID="0",
                 ),
             )
-            for task in range(WORLD)
+            for task in numbers
         )
 
-    codes, said = tasks(str(VICTIM))
-    assert codes == LOST, said
-    assert tasks("-1")[0] == [0] * WORLD
+    codes, said = start_tasks(range(WORLD) if ALL else [VICTIM], str(VICTIM))
+    assert codes == (LOST if ALL else [-9]), said
+    assert start_tasks(range(WORLD), "-1")[0] == [0] * WORLD
     finalise_atlas(out)
     assert tree_bytes(out) == tree_bytes(folder / "one.zarr")
