@@ -28,6 +28,7 @@ from peakatlas.engine.intervals.overlap import OverlapPairs, contig_codes
 from .faiss_tools import import_faiss
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from types import ModuleType
 
     from numpy.typing import NDArray
@@ -127,6 +128,12 @@ class FaissCoordinateIndex:
             np.concatenate([empty, *(query for query, _ in found)]),
             np.concatenate([empty, *(row for _, row in found)]),
         )
+
+    def pair_blocks(self, queries: Intervals, most: int) -> Iterator[OverlapPairs]:
+        """The same pairs in blocks of `PIECES_PER_SEARCH` queries, whatever `most` says."""
+        for at in _blocks(len(queries), PIECES_PER_SEARCH):
+            pairs = self.overlap_pairs(queries.take(np.arange(len(queries))[at]))
+            yield OverlapPairs(query=pairs.query + at.start, row=pairs.row)
 
     def _cut(
         self,

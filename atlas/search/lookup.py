@@ -18,7 +18,7 @@ from peakatlas.engine.summary import Summary
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from peakatlas.engine.intervals.overlap import CoordinateIndex
+    from peakatlas.engine.intervals.overlap import CoordinateIndex, OverlapPairs
     from peakatlas.engine.intervals.table import Intervals, IntervalTable
 
 TIERS = ("exact", "sequence", "overlap", "embedded", "missing")
@@ -35,7 +35,7 @@ the largest of these offsets at which it is 0.9 or more. Models that read k-mers
 as the Nucleotide Transformers do, lose far more at offsets that are no multiple of k.
 Embedding what is missing costs none of this.
 """
-PEAKS_PER_JOIN = 1 << 16
+PAIRS_AT_ONCE = 1 << 20
 
 
 class LookupTarget(Protocol):
@@ -211,15 +211,12 @@ def _best_overlaps(index: CoordinateIndex, rows: Intervals, peaks: Intervals) ->
         shared=np.zeros(n, np.int64),
         offset=np.zeros(n, np.int64),
     )
-    for first in range(0, n, PEAKS_PER_JOIN):
-        block = slice(first, min(first + PEAKS_PER_JOIN, n))
-        part = peaks.take(np.arange(block.start, block.stop))
-        _fill_block(_Best(**{name: a[block] for name, a in vars(best).items()}), index, rows, part)
+    for pairs in index.pair_blocks(peaks, PAIRS_AT_ONCE):
+        _fill_block(best, pairs, rows, peaks)
     return best
 
 
-def _fill_block(best: _Best, index: CoordinateIndex, rows: Intervals, peaks: Intervals) -> None:
-    pairs = index.overlap_pairs(peaks)
+def _fill_block(best: _Best, pairs: OverlapPairs, rows: Intervals, peaks: Intervals) -> None:
     query, row = pairs.query, pairs.row
     offset = peaks.centres[query] - (rows.start[row] + rows.end[row]) // 2
     same = (peaks.start[query] == rows.start[row]) & (peaks.end[query] == rows.end[row])

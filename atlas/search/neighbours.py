@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import ArrayLike, NDArray
 
+    from peakatlas.engine.intervals.overlap import CoordinateIndex
     from peakatlas.engine.intervals.table import Intervals
 
     from .lookup import LookupResult
@@ -36,7 +37,6 @@ if TYPE_CHECKING:
 
 IndexName = Literal["exact", "ivf"]
 ROWS_PER_BLOCK = 1 << 15
-QUERIES_PER_BLOCK = 1 << 10
 N_PROBE = 16
 """Lists that an approximate search looks into."""
 CANDIDATES = 4
@@ -63,6 +63,11 @@ class NeighbourTarget(Protocol):
     @property
     def state(self) -> NDArray[np.uint8]:
         """State of each row, see `schema.STATES`."""
+        ...
+
+    @property
+    def coordinate_index(self) -> CoordinateIndex:
+        """Overlap join over `intervals`."""
         ...
 
     @property
@@ -166,13 +171,11 @@ def nearest_rows(
     _check(atlas, queries, k, n_probe)
     own = np.full(len(queries), -1, np.int64) if leave_out is None else leave_out
     allowed = _rows_in(atlas, region)
-    search = _exact if index == "exact" else _approximate
-    found = [
-        search(atlas, part, k + 1, allowed, n_probe)
-        for part in _blocks(centred(queries, atlas.centre), QUERIES_PER_BLOCK)
-    ]
-    cosine = np.concatenate([np.empty((0, k + 1), np.float32), *(pair[0] for pair in found)])
-    row = np.concatenate([np.empty((0, k + 1), np.int64), *(pair[1] for pair in found)])
+    moved = centred(queries, atlas.centre)
+    if index == "exact":
+        cosine, row = _exact(atlas, moved, k + 1, allowed)
+    else:
+        cosine, row = _approximate(atlas, moved, k + 1, allowed, n_probe)
     return _table(atlas, cosine, np.where(row == own[:, None], -1, row), k)
 
 
@@ -267,10 +270,8 @@ def recall(
     return len(pairs[0] & pairs[1]) / max(1, len(pairs[0]))
 
 
-def _exact(
-    atlas: NeighbourTarget, queries: Floats, k: int, allowed: Rows, n_probe: int
-) -> tuple[Floats, Rows]:
-    """Best k of the allowed rows, -1 where there are fewer; `n_probe` plays no part."""
+def _exact(atlas: NeighbourTarget, queries: Floats, k: int, allowed: Rows) -> tuple[Floats, Rows]:
+    """Best k of the allowed rows, -1 where there are fewer; each row is read once."""
     faiss = import_faiss()
     best = np.full((len(queries), k), -np.inf, np.float32), np.full((len(queries), k), -1, np.int64)
     flat = on_gpu(faiss.IndexFlatIP(atlas.dim))
@@ -348,20 +349,15 @@ def _rows_in(atlas: NeighbourTarget, region: Intervals | None) -> Rows:
     embedded = atlas.state == EMBEDDED
     if region is None:
         return np.flatnonzero(embedded)
-    intervals, inside = atlas.intervals, np.zeros(len(atlas), np.bool_)
+    intervals = atlas.intervals
     absent = sorted(set(region.chrom) - set(intervals.contigs))
     if absent:
         raise ContigError(
             f"{atlas.name} has no contig {', '.join(absent[:5])}; it has "
             f"{', '.join(intervals.contigs[:5])} …. Name the region as the atlas does."
         )
-    for contig, start, end in zip(region.chrom, region.start, region.end, strict=True):
-        inside |= (
-            (intervals.contig_ids == intervals.contigs.index(contig))
-            & (intervals.start < end)
-            & (intervals.end > start)
-        )
-    rows = np.flatnonzero(inside & embedded)
+    inside = np.unique(atlas.coordinate_index.overlap_pairs(region).row)
+    rows = inside[embedded[inside]]
     if not len(rows):
         raise IntervalError(
             f"no embedded row of {atlas.name} lies in {', '.join(region.names()[:5])}. Give a "

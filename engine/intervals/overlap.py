@@ -10,13 +10,14 @@ three layers, laid out in a tenth of the time that a tree takes. What is nested 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import TYPE_CHECKING, Literal, Protocol
 
 import numpy as np
 from ncls import NCLS
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
     from numpy.typing import NDArray
 
@@ -60,6 +61,10 @@ class CoordinateIndex(Protocol):
         """All pairs of a query and an indexed interval that share at least one bp."""
         ...
 
+    def pair_blocks(self, queries: Intervals, most: int) -> Iterator[OverlapPairs]:
+        """The same pairs in blocks of about `most` at a time, all of a query in one block."""
+        ...
+
 
 class OverlapIndex:
     """Exact overlap join on one int64 axis on which the contigs lie end to end.
@@ -94,6 +99,7 @@ class OverlapIndex:
             layer, rows = _peel(start, end, rows)
             self._layers.append(layer)
         self._tree = NCLS(start[rows], end[rows], rows) if len(rows) else None
+        self._deep = np.sort(start[rows]), np.sort(end[rows])
 
     def overlap_pairs(self, queries: Intervals) -> OverlapPairs:
         """All pairs of a query and an indexed interval that share at least one bp.
@@ -107,6 +113,27 @@ class OverlapIndex:
         -------
         OverlapPairs
         """
+        (pairs,) = self._blocks(queries, None)
+        return pairs
+
+    def pair_blocks(self, queries: Intervals, most: int) -> Iterator[OverlapPairs]:
+        """The same pairs in blocks, so that memory does not grow with them.
+
+        Parameters
+        ----------
+        queries : Intervals
+            In any order; contigs that the index does not have give no pairs.
+        most : int
+            Pairs in a block; a query that has more is in a block with few others.
+
+        Yields
+        ------
+        OverlapPairs
+            All pairs of some queries, which are in no other block.
+        """
+        return self._blocks(queries, most)
+
+    def _blocks(self, queries: Intervals, most: int | None) -> Iterator[OverlapPairs]:
         contig = contig_codes(queries, self.contigs)
         rows = np.flatnonzero(contig >= 0)
         rows = rows[queries.start[rows] < self._extent[contig[rows]]]
@@ -116,14 +143,26 @@ class OverlapIndex:
         # Queries in genome order walk the layers from end to end, which is four times as fast.
         order = np.argsort(start)
         start, end, rows = start[order], end[order], rows[order]
-        found = [layer.overlaps(start, end, rows) for layer in self._layers]
-        if self._tree is not None:
-            found.append(self._tree.all_overlaps_both(start, end, rows))
-        empty = np.empty(0, np.int64)
-        return OverlapPairs.sorted(
-            np.concatenate([empty, *(query for query, _ in found)]),
-            np.concatenate([empty, *(row for _, row in found)]),
-        )
+        spans = [layer.spans(start, end) for layer in self._layers]
+        bounds = [0, len(rows)]
+        if most is not None:
+            counts = np.searchsorted(self._deep[0], end, side="left")
+            counts -= np.searchsorted(self._deep[1], start, side="right")
+            of_block = np.cumsum(sum((n for _, n in spans), counts)) // most
+            bounds[1:1] = (np.flatnonzero(np.diff(of_block)) + 1).tolist()
+        for low, high in pairwise(bounds):
+            at = slice(low, high)
+            found = [
+                layer.pairs(first[at], counts[at], rows[at])
+                for layer, (first, counts) in zip(self._layers, spans, strict=True)
+            ]
+            if self._tree is not None:
+                found.append(self._tree.all_overlaps_both(start[at], end[at], rows[at]))
+            empty = np.empty(0, np.int64)
+            yield OverlapPairs.sorted(
+                np.concatenate([empty, *(query for query, _ in found)]),
+                np.concatenate([empty, *(row for _, row in found)]),
+            )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -135,12 +174,17 @@ class _Layer:
     row: NDArray[np.int64]
     """Row of the indexed table, shape (n,)."""
 
-    def overlaps(
-        self, start: NDArray[np.int64], end: NDArray[np.int64], query: NDArray[np.int64]
+    def spans(
+        self, start: NDArray[np.int64], end: NDArray[np.int64]
+    ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """First interval of the layer that each query overlaps, and how many follow each other."""
+        first = np.searchsorted(self.end, start, side="right")
+        return first, np.searchsorted(self.start, end, side="left") - first
+
+    def pairs(
+        self, first: NDArray[np.int64], counts: NDArray[np.int64], query: NDArray[np.int64]
     ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
         """Query and row of each pair."""
-        first = np.searchsorted(self.end, start, side="right")
-        counts = np.searchsorted(self.start, end, side="left") - first
         begin = np.cumsum(counts) - counts
         at = np.arange(counts.sum()) + np.repeat(first - begin, counts)
         return np.repeat(query, counts), self.row[at]

@@ -59,6 +59,27 @@ def test_all_joins_equal_the_definition(rows, queries):
     assert pairs(searching_as_on_a_gpu(rows), queries) == expected
 
 
+@settings(max_examples=50, deadline=None)
+@given(rows=TABLES, queries=TABLES, most=st.integers(1, 9), layers=st.sampled_from([1, 8]))
+def test_blocks_hold_the_same_pairs_and_each_query_once(rows, queries, most, layers):
+    rows, queries = table(rows), table(queries)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("peakatlas.engine.intervals.overlap.MAX_LAYERS", layers)
+        for index in (OverlapIndex(rows), FaissCoordinateIndex(rows)):
+            blocks = list(index.pair_blocks(queries, most))
+            held = [zip(b.query.tolist(), b.row.tolist(), strict=True) for b in blocks]
+            assert sorted(pair for block in held for pair in block) == naive_pairs(queries, rows)
+            owned = [query for b in blocks for query in set(b.query.tolist())]
+            assert len(owned) == len(set(owned))
+
+
+def test_a_block_holds_about_as_many_pairs_as_asked_for():
+    rows = Intervals.from_columns(["1"] * 50, np.arange(50), np.arange(50) + 5)
+    wide = Intervals.from_columns(["1"] * 20, [0] * 20, [60] * 20)
+    sizes = [len(block) for block in OverlapIndex(rows).pair_blocks(wide, 200)]
+    assert (sum(sizes), max(sizes)) == (1000, 200)
+
+
 HARD_CASES = {
     "bookends": ([("a", 10, 10), ("a", 20, 10)], [("a", 0, 10), ("a", 20, 1), ("a", 30, 5)]),
     "duplicates": ([("a", 5, 9)] * 4, [("a", 6, 1), ("a", 6, 1)]),

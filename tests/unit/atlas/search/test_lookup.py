@@ -78,7 +78,7 @@ def test_order_and_repeats_are_kept(tmp_path):
 def test_blocks_do_not_show(atlas, monkeypatch):
     queries = peaks(*[("chr1", s, s + 100) for s in range(0, 1000, 7)])
     whole = atlas.lookup(queries, max_offset=30)
-    monkeypatch.setattr("peakatlas.atlas.search.lookup.PEAKS_PER_JOIN", 10)
+    monkeypatch.setattr("peakatlas.atlas.search.lookup.PAIRS_AT_ONCE", 10)
     parts = atlas.lookup(queries, max_offset=30)
     for name in ("row", "tier", "overlap_row", "overlap_bp", "centre_offset_bp"):
         np.testing.assert_array_equal(getattr(parts, name), getattr(whole, name))

@@ -69,7 +69,6 @@ def plain(atlas, queries, k, allowed=None):
 @pytest.mark.parametrize("block", [64, 1 << 15])
 def test_exact_is_a_plain_search(atlas, monkeypatch, block):
     monkeypatch.setattr(neighbours, "ROWS_PER_BLOCK", block)
-    monkeypatch.setattr(neighbours, "QUERIES_PER_BLOCK", 7)
     queries = clustered(20, 5)
     found = nearest_rows(atlas, queries, k=12)
     rows, cosine = plain(atlas, queries, 12)
@@ -196,3 +195,11 @@ def test_fewer_rows_than_asked_for(atlas):
 def test_lists_are_trained_by_enough_rows():
     for n in (1, 39, 5000, 10**7):
         assert n_lists_for(n) == 1 or n_lists_for(n) * 40 <= n
+
+
+def test_rows_are_read_once_whatever_the_number_of_queries(atlas, monkeypatch):
+    monkeypatch.setattr(neighbours, "ROWS_PER_BLOCK", 64)
+    taken, gather = [], atlas.gather
+    monkeypatch.setattr(atlas, "gather", lambda rows: taken.append(len(rows)) or gather(rows))
+    nearest_rows(atlas, clustered(3000, 5), k=2)
+    assert sum(taken) == np.count_nonzero(atlas.state == 1)
