@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from peakatlas.atlas.build.cluster import finalise_atlas, init_atlas, write_shards
     from peakatlas.atlas.build.inputs import PeakList
     from peakatlas.atlas.build.local import build_atlas, build_partition
+    from peakatlas.atlas.build.lookup_or_embed import ResolvedPeaks, resolve_peaks
     from peakatlas.atlas.build.writer import AtlasWriter
     from peakatlas.atlas.check.faults import VerifyReport
     from peakatlas.atlas.check.repair import repair_atlas
@@ -20,11 +21,10 @@ if TYPE_CHECKING:
     from peakatlas.atlas.derive.merge import merge_atlases
     from peakatlas.atlas.derive.quantise import Quantised, quantise_atlas
     from peakatlas.atlas.derive.subset import subset_atlas
+    from peakatlas.atlas.mirror import mirror_atlas
     from peakatlas.atlas.search.faiss_coordinates import FaissCoordinateIndex
     from peakatlas.atlas.search.lookup import RECOMMENDED_MAX_OFFSET, TIERS, LookupResult
-    from peakatlas.atlas.search.lookup_or_embed import ResolvedPeaks, resolve_peaks
     from peakatlas.atlas.search.overlap_mean import OverlapMean
-    from peakatlas.atlas.storage.mirror import mirror_atlas
     from peakatlas.engine.intervals.overlap import OverlapIndex, OverlapPairs
 
     from .atlas import Atlas
@@ -75,7 +75,7 @@ _MODULE_OF = {
     "PeakList": ".build.inputs",
     "Published": ".publish",
     "Quantised": ".derive.quantise",
-    "ResolvedPeaks": ".search.lookup_or_embed",
+    "ResolvedPeaks": ".build.lookup_or_embed",
     "VerifyReport": ".check.faults",
     "append_peaks": ".build.append",
     "build_atlas": ".build.local",
@@ -84,11 +84,11 @@ _MODULE_OF = {
     "finalise_atlas": ".build.cluster",
     "init_atlas": ".build.cluster",
     "merge_atlases": ".derive.merge",
-    "mirror_atlas": ".storage.mirror",
+    "mirror_atlas": ".mirror",
     "publish_atlas": ".publish",
     "quantise_atlas": ".derive.quantise",
     "repair_atlas": ".check.repair",
-    "resolve_peaks": ".search.lookup_or_embed",
+    "resolve_peaks": ".build.lookup_or_embed",
     "subset_atlas": ".derive.subset",
     "verify_atlas": ".check.verify",
     "write_shards": ".build.cluster",

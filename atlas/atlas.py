@@ -18,7 +18,7 @@ from peakatlas.atlas.search.near_rows import MOST_SHARE, NearRows, rows_near
 from peakatlas.atlas.search.neighbour_index import centre_of, trained_index
 from peakatlas.atlas.search.neighbours import N_PROBE, Neighbours, nearest_rows, query_rows
 from peakatlas.atlas.search.overlap_mean import OverlapMean, overlap_mean
-from peakatlas.atlas.storage.base import open_storage
+from peakatlas.atlas.storage.urls import open_storage
 from peakatlas.engine.errors import AtlasError
 from peakatlas.engine.intervals.overlap import OverlapIndex
 from peakatlas.engine.intervals.table import Intervals, as_intervals
@@ -108,7 +108,7 @@ class Atlas(Exchange, Summary):
             If the package that speaks the protocol of a URL is not installed.
         """
         if mirror:
-            from peakatlas.atlas.storage.mirror import mirror_atlas  # noqa: PLC0415 - seldom needed
+            from peakatlas.atlas.mirror import mirror_atlas  # noqa: PLC0415 - seldom needed
 
             folder = None if mirror is True else mirror
             path = mirror_atlas(path, folder, storage_options=storage_options)

@@ -29,8 +29,8 @@ from fault_writer import GENOME, Job, begin, write_all, write_shard
 from peakatlas.atlas import Atlas, subset_atlas
 from peakatlas.atlas.build.append import append_rows
 from peakatlas.atlas.build.writer import AtlasWriter
+from peakatlas.atlas.mirror import mirror_atlas
 from peakatlas.atlas.storage.cache import is_kept, keep
-from peakatlas.atlas.storage.mirror import mirror_atlas
 from peakatlas.classifier.bundle.folder import (
     FORMAT_VERSION,
     read_bundle_files,

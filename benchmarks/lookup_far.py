@@ -24,7 +24,8 @@ from peakatlas.atlas import Atlas, AtlasWriter
 from peakatlas.atlas.format.opening import manifest_of
 from peakatlas.atlas.format.schema import EMBEDDED
 from peakatlas.atlas.format.shard_rows import ShardRows
-from peakatlas.atlas.storage.base import ByteRange, LocalStorage
+from peakatlas.atlas.storage.base import ByteRange
+from peakatlas.atlas.storage.local import LocalStorage
 from peakatlas.engine.intervals.table import Intervals
 from peakatlas.engine.run.hardware import peak_memory
 from peakatlas.engine.spec import EmbeddingSpec

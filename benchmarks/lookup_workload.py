@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from peakatlas.atlas import Atlas, AtlasWriter
-from peakatlas.atlas.derive.ordering import sorted_unique
+from peakatlas.atlas.format.ordering import sorted_unique
 from peakatlas.atlas.format.schema import EMBEDDED
 from peakatlas.engine.intervals.readers import read_bed
 from peakatlas.engine.intervals.table import Intervals

@@ -13,7 +13,8 @@ from peakatlas.atlas.atlas import Atlas
 from peakatlas.atlas.format.columns import Column
 from peakatlas.atlas.format.digests import intervals_digest
 from peakatlas.atlas.format.layout import INTERVAL_COLUMNS
-from peakatlas.atlas.storage.base import LocalStorage
+from peakatlas.atlas.format.shard_lists import shown_shards
+from peakatlas.atlas.storage.local import LocalStorage
 from peakatlas.atlas.storage.locks import locked
 from peakatlas.engine.dna.genome import open_genome
 from peakatlas.engine.errors import AtlasError, ShardOwnershipError
@@ -25,7 +26,6 @@ from .inputs import read_inputs
 from .local import begin_atlas, warned_if_empty, write_free_shards
 from .model_of_atlas import own_embedder
 from .provenance import genome_provenance
-from .shard_lists import shown_shards
 from .writer import LOCK_NAME, AtlasWriter, check_same_source
 
 if TYPE_CHECKING:

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from peakatlas.atlas.format.schema import SHOWN
 from peakatlas.engine.errors import GenomeError, SpecMismatchError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from peakatlas.engine.spec import EmbeddingSpec
-
-_SHOWN = 5
 
 
 def check_same_spec(ours: EmbeddingSpec, theirs: EmbeddingSpec, where: str) -> None:
@@ -58,7 +57,7 @@ def check_same_genome(ours: Mapping[str, Any], theirs: Mapping[str, Any], where:
         shown = "; ".join(
             f"{name} {mine[name]['bp']} bp {mine[name].get('digest', '')} there, "
             f"{other[name]['bp']} bp {other[name].get('digest', '')} here"
-            for name in differ[:_SHOWN]
+            for name in differ[:SHOWN]
         )
         raise GenomeError(
             f"{where} was built from {ours.get('name')}, and {theirs.get('name')} is another "

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from peakatlas.atlas.atlas import Atlas
-from peakatlas.atlas.derive.ordering import sorted_unique
 from peakatlas.atlas.format.digests import DIGEST_BYTES
-from peakatlas.atlas.format.schema import EMBEDDED, MASKED
+from peakatlas.atlas.format.ordering import sorted_unique
+from peakatlas.atlas.format.schema import EMBEDDED, MASKED, SHOWN
 from peakatlas.atlas.format.shard_rows import ShardRows
 from peakatlas.atlas.storage.locks import locked
 from peakatlas.engine.errors import AtlasError
@@ -28,7 +28,6 @@ if TYPE_CHECKING:
     from peakatlas.engine.intervals.table import IntervalTable
 
 _LOCK_NAME = "from-embeddings"
-_SHOWN = 5
 _ROWS_AT_ONCE = 1 << 14
 
 
@@ -52,7 +51,7 @@ def write_embeddings(
     vectors = _checked(values, len(given))
     table, became = sorted_unique(given, given.contigs)
     if len(table) < len(given):
-        shown = ", ".join(given.take(np.flatnonzero(given.duplicated())[:_SHOWN]).names())
+        shown = ", ".join(given.take(np.flatnonzero(given.duplicated())[:SHOWN]).names())
         raise AtlasError(
             f"{len(given) - len(table)} interval(s) are repeated ({shown}), and an atlas has one "
             "vector for each. Leave the repeats out."

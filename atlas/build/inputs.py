@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias
 
-from peakatlas.atlas.derive.ordering import sorted_unique
+from peakatlas.atlas.format.ordering import sorted_unique
 from peakatlas.engine.dna.genome import open_genome
 from peakatlas.engine.intervals.contig_names import match_contigs as rename_contigs
 from peakatlas.engine.intervals.readers import read_bed

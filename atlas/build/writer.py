@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from peakatlas.atlas.format.digests import intervals_digest
-from peakatlas.atlas.format.schema import CARD_NAME, LOG_FOLDER, MANIFEST_NAME
+from peakatlas.atlas.format.schema import CARD_NAME, LOG_FOLDER, MANIFEST_NAME, SHOWN
 from peakatlas.atlas.format.segment import (
     Segment,
     begun_segments,
@@ -24,6 +24,7 @@ from peakatlas.atlas.format.segment import (
     read_manifest,
 )
 from peakatlas.atlas.format.shard_encoding import EncodedShard, encode_shard, put_shard
+from peakatlas.atlas.format.shard_lists import shown_shards
 from peakatlas.atlas.format.shard_rows import ShardRows, stored_columns
 from peakatlas.atlas.storage import atomic as files
 from peakatlas.atlas.storage.locks import LOCK_SUFFIX, MARKER_SUFFIX, locked
@@ -31,7 +32,6 @@ from peakatlas.engine.errors import AtlasError, GenomeError, ShardOwnershipError
 from peakatlas.engine.run.pipeline import run_pipeline
 
 from .compatibility import check_same_genome, check_same_spec
-from .shard_lists import shown_shards
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -48,7 +48,6 @@ SHARDS_WANTED = 16
 """A small atlas gets smaller shards, so that a crash costs a share of the work, not all of it."""
 LOCK_NAME = "atlas"
 """Lock under which segments are laid out and appended."""
-_SHOWN = 5
 
 
 class AtlasWriter:
@@ -397,6 +396,6 @@ def refuse_foreign(root: Path) -> None:
     ]
     if foreign:
         raise AtlasError(
-            f"{root} exists and is not an atlas (it holds {', '.join(foreign[:_SHOWN])}). "
+            f"{root} exists and is not an atlas (it holds {', '.join(foreign[:SHOWN])}). "
             "Give another output path."
         )

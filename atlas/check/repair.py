@@ -22,7 +22,7 @@ from peakatlas.atlas.format.schema import (
 )
 from peakatlas.atlas.format.segment import Segment, begun_segments, read_manifest, write_manifest
 from peakatlas.atlas.storage import atomic as files
-from peakatlas.atlas.storage.base import LocalStorage
+from peakatlas.atlas.storage.local import LocalStorage
 from peakatlas.atlas.storage.locks import locked
 from peakatlas.engine.errors import AtlasError
 

@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from peakatlas.atlas.derive.ordering import unlike_previous
 from peakatlas.atlas.format.digests import intervals_digest, known_sequences
 from peakatlas.atlas.format.interval_runs import contig_rows_of, runs_of
 from peakatlas.atlas.format.layout import ARRAY_NAME, INTERVAL_COLUMNS
-from peakatlas.atlas.format.schema import EMBEDDED, MASKED, Plan, wrong_rows
+from peakatlas.atlas.format.ordering import unlike_previous
+from peakatlas.atlas.format.schema import EMBEDDED, MASKED, SHOWN, Plan, wrong_rows
 from peakatlas.engine.dna.windows import window_digests
 from peakatlas.engine.errors import AtlasError, PeakAtlasError
 from peakatlas.engine.intervals.table import Intervals
@@ -27,8 +27,6 @@ if TYPE_CHECKING:
 
     from peakatlas.atlas.storage.base import Storage
     from peakatlas.engine.dna.genome import SequenceSource
-
-_SHOWN = 5
 
 
 class SegmentRows:
@@ -134,7 +132,7 @@ def check_repeats(tables: Sequence[tuple[str, Intervals]]) -> Iterator[Fault]:
     for (name, table), first in zip(tables, firsts, strict=False):
         inside = repeated[(repeated >= first) & (repeated < first + len(table))] - first
         if len(inside):
-            shown = ", ".join(table.take(inside[:_SHOWN]).names())
+            shown = ", ".join(table.take(inside[:SHOWN]).names())
             what = f"repeats {len(inside)} interval(s) of earlier segments ({shown})"
             yield Fault(file=f"{name}/intervals", what=what, kind="rows")
 
@@ -165,7 +163,7 @@ def check_sequences(
         other = (held != wanted[at]).any(axis=1) & known_sequences(held)
         differ = np.flatnonzero(other) + at.start
         if len(differ):
-            names = ", ".join(intervals.take(differ[:_SHOWN]).names())
+            names = ", ".join(intervals.take(differ[:SHOWN]).names())
             what = (
                 f"{len(differ)} row(s) hold another sequence than {source.path} has there ({names})"
             )
@@ -195,13 +193,13 @@ def _intervals_fault(intervals: Intervals, plan: Plan) -> str:
         return "is not in order of contig, start, end"
     repeated = np.flatnonzero(~unlike_previous(intervals))
     if len(repeated):
-        shown = ", ".join(intervals.take(repeated[:_SHOWN]).names())
+        shown = ", ".join(intervals.take(repeated[:SHOWN]).names())
         return f"repeats {len(repeated)} interval(s) ({shown})"
     known = plan.genome.get("contigs", {})
     sizes = np.array([known.get(c, {}).get("bp", 2**62) for c in plan.contigs], np.int64)
     past = np.flatnonzero(intervals.end > sizes[intervals.contig_ids])
     if len(past):
-        shown = ", ".join(intervals.take(past[:_SHOWN]).names())
+        shown = ", ".join(intervals.take(past[:SHOWN]).names())
         return f"{len(past)} interval(s) end past their contig ({shown})"
     return ""
 
@@ -250,4 +248,4 @@ def _shard_faults(rows: SegmentRows, shard: int) -> Iterator[Fault]:
 
 
 def _shown(rows: NDArray[np.int64]) -> str:
-    return "rows " + ", ".join(map(str, rows[:_SHOWN]))
+    return "rows " + ", ".join(map(str, rows[:SHOWN]))

@@ -16,8 +16,8 @@ from peakatlas.atlas.format.schema import Plan
 from peakatlas.atlas.format.segment import make_plan
 from peakatlas.atlas.format.seqcol import with_seqcol
 from peakatlas.atlas.format.shard_rows import ShardRows
-from peakatlas.atlas.storage.base import open_storage
 from peakatlas.atlas.storage.locks import locked
+from peakatlas.atlas.storage.urls import open_storage
 from peakatlas.engine.errors import AtlasError
 from peakatlas.engine.intervals.table import Intervals
 

@@ -6,11 +6,12 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from peakatlas.atlas.format.ordering import unlike_previous
+from peakatlas.atlas.format.schema import SHOWN
 from peakatlas.engine.errors import AtlasError
 from peakatlas.engine.intervals.contig_names import match_contigs
 
 from .copy_rows import Parent, in_genome_order, joint_genome, picked, transfer
-from .ordering import unlike_previous
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -20,8 +21,6 @@ if TYPE_CHECKING:
 
     from peakatlas.atlas.atlas import Atlas
     from peakatlas.engine.intervals.table import Intervals
-
-_SHOWN = 5
 
 
 def merge_atlases(
@@ -109,7 +108,7 @@ def _check_equals(
     ours, theirs = order[head], order[again]
     differ = np.flatnonzero((_digests(parents, ours) != _digests(parents, theirs)).any(axis=1))
     if len(differ):
-        shown = ", ".join(table.take(ours[differ[:_SHOWN]]).names())
+        shown = ", ".join(table.take(ours[differ[:SHOWN]]).names())
         firsts = np.cumsum([0, *(len(parent.intervals) for parent in parents)])
         names = [
             parents[int(np.searchsorted(firsts, rows[differ[0]], side="right")) - 1].name

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from peakatlas.atlas.format.schema import SHOWN
 from peakatlas.engine.errors import AtlasError
 from peakatlas.engine.intervals.overlap import OverlapIndex
 
@@ -17,8 +18,6 @@ if TYPE_CHECKING:
 
     from peakatlas.atlas.atlas import Atlas
     from peakatlas.engine.intervals.table import Intervals
-
-_SHOWN = 5
 
 
 def subset_atlas(
@@ -61,10 +60,10 @@ def subset_atlas(
     inside = np.zeros(len(table), np.bool_)
     inside[OverlapIndex(table).overlap_pairs(regions).row] = True
     if not inside.any():
-        shown = ", ".join(regions.take(np.arange(min(_SHOWN, len(regions)))).names())
+        shown = ", ".join(regions.take(np.arange(min(SHOWN, len(regions)))).names())
         raise AtlasError(
             f"no row of {parent.name} overlaps the {len(regions)} region(s) ({shown}). Its contigs "
-            f"are {', '.join(table.contigs[:_SHOWN])}, …; regions are 0-based, half-open."
+            f"are {', '.join(table.contigs[:SHOWN])}, …; regions are 0-based, half-open."
         )
     picks = picked([parent], table, order[inside[order]])
     described = {"n_regions": len(regions), **(peaks or {})}

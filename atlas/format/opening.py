@@ -6,11 +6,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from peakatlas.atlas.storage.base import read_json
+from peakatlas.atlas.storage.urls import read_json
 from peakatlas.engine.errors import AtlasError
 
 from .open_segment import OpenSegment
-from .schema import ABSENT, EMBEDDED, MANIFEST_NAME, check_manifest
+from .schema import ABSENT, EMBEDDED, MANIFEST_NAME, SHOWN, check_manifest
 from .segment import read_manifest
 
 if TYPE_CHECKING:
@@ -19,8 +19,6 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from peakatlas.atlas.storage.base import Storage
-
-_SHOWN = 5
 
 
 def manifest_of(storage: Storage) -> dict[str, Any]:
@@ -86,7 +84,7 @@ def check_sizes(storage: Storage, manifest: Mapping[str, Any]) -> None:
         if not _has_size(storage, f"{segment['name']}/{name}", file["bytes"])
     ]
     if wrong:
-        shown = ", ".join(wrong[:_SHOWN])
+        shown = ", ".join(wrong[:SHOWN])
         raise AtlasError(
             f"{storage.name} is damaged: {len(wrong)} file(s) are absent or have another size "
             f"({shown}). Restore them from a copy, or run `peakatlas atlas verify {storage.name} "
@@ -110,7 +108,7 @@ def check_inside(rows: NDArray[np.int64], n_rows: int, where: str) -> None:
     if len(outside):
         raise AtlasError(
             f"{len(outside)} row(s) are outside 0 … {n_rows - 1} of {where}: "
-            f"{outside[:_SHOWN].tolist()}."
+            f"{outside[:SHOWN].tolist()}."
         )
 
 
@@ -128,6 +126,6 @@ def check_filled(
     if len(wrong):
         raise AtlasError(
             f"{where} is damaged: {len(wrong)} row(s) hold no embedding although they are listed "
-            f"({wrong[:_SHOWN].tolist()}). Restore the atlas from a copy, or run "
+            f"({wrong[:SHOWN].tolist()}). Restore the atlas from a copy, or run "
             f"`peakatlas atlas verify {where} --repair --genome GENOME.fa`."
         )

@@ -49,6 +49,9 @@ COMPACTED = "compact"
 GROUP_NAME = "zarr.json"
 """Metadata of a group or an array."""
 
+SHOWN = 5
+"""How many of many a message names."""
+
 ABSENT, EMBEDDED, MASKED = 0, 1, 2
 STATES = ("absent", "embedded", "masked")
 """Name of each code in `state`."""

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from zarr.storage import LocalStore
 
-from peakatlas.atlas.build.shard_lists import shown_shards
-from peakatlas.atlas.derive.ordering import unlike_previous
+from peakatlas.atlas.format.ordering import unlike_previous
+from peakatlas.atlas.format.shard_lists import shown_shards
 from peakatlas.atlas.storage import atomic as files
 from peakatlas.engine.documents import as_model
 from peakatlas.engine.errors import AtlasError, IncompleteAtlasError
@@ -30,6 +30,7 @@ from .schema import (
     MANIFEST_NAME,
     PLAN_NAME,
     ROOT_GROUP,
+    SHOWN,
     Plan,
     check_manifest,
     seal_manifest,
@@ -48,7 +49,6 @@ if TYPE_CHECKING:
 
     from .int8 import Int8Code
 
-_SHOWN = 5
 _SEGMENT = re.compile(r"segment-\d{4,8}")
 
 
@@ -379,5 +379,5 @@ def _check_rows(intervals: Intervals) -> None:
         )
     repeated = np.flatnonzero(~unlike_previous(intervals))  # equal rows are neighbours
     if len(repeated):
-        shown = ", ".join(intervals.take(repeated[:_SHOWN]).names())
+        shown = ", ".join(intervals.take(repeated[:SHOWN]).names())
         raise AtlasError(f"{len(repeated)} interval(s) are repeated: {shown}. Remove them.")

@@ -10,14 +10,13 @@ import numpy as np
 from peakatlas.engine.errors import AtlasError
 
 from .int8 import NAN_CODE
-from .schema import EMBEDDED, wrong_rows
+from .schema import EMBEDDED, SHOWN, wrong_rows
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray
 
     from .schema import Plan
 
-_SHOWN = 5
 _CHECKED_ROWS = 256
 
 
@@ -79,7 +78,7 @@ def _check_values(embedding: NDArray[Any], state: NDArray[Any], first_row: int) 
     faults = [at + wrong_rows(*block) for at, *block in blocks if not _is_plain(*block)]
     wrong = np.concatenate([np.empty(0, np.int64), *faults])
     if len(wrong):
-        rows = ", ".join(str(first_row + row) for row in wrong[:_SHOWN])
+        rows = ", ".join(str(first_row + row) for row in wrong[:SHOWN])
         raise AtlasError(
             f"{len(wrong)} row(s) do not fit their state (rows {rows}): an embedded row is finite "
             "and below 65504 (float16), a masked row is all NaN, and no other state is written."

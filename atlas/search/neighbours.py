@@ -357,7 +357,7 @@ def _rows_in(atlas: NeighbourTarget, region: Intervals | None) -> Rows:
             f"{', '.join(intervals.contigs[:5])} …. Name the region as the atlas does."
         )
     inside = np.unique(atlas.coordinate_index.overlap_pairs(region).row)
-    rows = inside[embedded[inside]]
+    rows: Rows = inside[embedded[inside]]
     if not len(rows):
         raise IntervalError(
             f"no embedded row of {atlas.name} lies in {', '.join(region.names()[:5])}. Give a "

@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from peakatlas.atlas.atlas import Atlas
+from peakatlas.atlas.build.lookup_or_embed import resolve_peaks
 from peakatlas.atlas.build.model_of_atlas import own_embedder
 from peakatlas.atlas.search.lookup import TIERS, check_naming
-from peakatlas.atlas.search.lookup_or_embed import resolve_peaks
 from peakatlas.engine.dna.genome import open_genome
 from peakatlas.engine.errors import IntervalError
 from peakatlas.engine.intervals.contig_names import match_contigs

@@ -6,8 +6,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from peakatlas.atlas import Atlas
-from peakatlas.atlas.derive.ordering import sorted_unique
 from peakatlas.atlas.format.digests import DigestIndex, intervals_digest
+from peakatlas.atlas.format.ordering import sorted_unique
 from peakatlas.engine.intervals.table import Intervals
 from tests.atlas_tools import random_intervals, write_toy_atlas
 

@@ -107,8 +107,8 @@ def atlas_write_shard(
 ) -> None:
     """Embed and write exactly these shards; those that are done are left as they are."""
     from peakatlas.atlas.build.cluster import load_embedder, write_shards  # noqa: PLC0415 - as above
-    from peakatlas.atlas.build.shard_lists import parse_shards, shown_shards  # noqa: PLC0415
     from peakatlas.atlas.build.writer import AtlasWriter  # noqa: PLC0415
+    from peakatlas.atlas.format.shard_lists import parse_shards, shown_shards  # noqa: PLC0415
 
     shards = parse_shards(shard)
     writer = AtlasWriter.open(atlas)

@@ -70,7 +70,7 @@ def atlas_lookup(
     as_json: JsonOption = False,
 ) -> None:
     """Row, overlap, centre offset and tier of each peak, in input order."""
-    from peakatlas.atlas.search.lookup_or_embed import find_rows  # noqa: PLC0415 - keeps help fast
+    from peakatlas.atlas.build.lookup_or_embed import find_rows  # noqa: PLC0415 - keeps help fast
     from peakatlas.engine.intervals.contig_names import match_contigs as renamed  # noqa: PLC0415
 
     check_apart([out], [atlas, peaks, genome])
@@ -183,7 +183,7 @@ def atlas_mirror(
     as_json: JsonOption = False,
 ) -> None:
     """Copy a remote atlas, checked by its digests; the same command goes on or updates it."""
-    from peakatlas.atlas.storage.mirror import mirror_atlas  # noqa: PLC0415 - keeps the help fast
+    from peakatlas.atlas.mirror import mirror_atlas  # noqa: PLC0415 - keeps the help fast
 
     with bytes_bar(f"copying {url}") as advance:
         path = mirror_atlas(url, folder, progress=advance)

@@ -250,7 +250,7 @@ def _loader(
     def load() -> Embedder:
         from peakatlas.atlas.build.model_of_atlas import model_provenance, own_embedder  # noqa: PLC0415
         from peakatlas.atlas.format.opening import manifest_of  # noqa: PLC0415
-        from peakatlas.atlas.storage.base import open_storage  # noqa: PLC0415
+        from peakatlas.atlas.storage.urls import open_storage  # noqa: PLC0415
         from peakatlas.engine.spec import EmbeddingSpec  # noqa: PLC0415
 
         storage = open_storage(atlas)

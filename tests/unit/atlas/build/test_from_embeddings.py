@@ -6,8 +6,8 @@ import pytest
 
 from peakatlas.atlas import Atlas, merge_atlases
 from peakatlas.atlas.build.append import append_rows
+from peakatlas.atlas.build.lookup_or_embed import find_rows, resolve_peaks
 from peakatlas.atlas.check.verify import verify_atlas
-from peakatlas.atlas.search.lookup_or_embed import find_rows, resolve_peaks
 from peakatlas.engine.errors import AtlasError, SpecMismatchError
 from peakatlas.engine.intervals.table import Intervals
 from tests.atlas_tools import ToyEmbedder, random_intervals, toy_spec, tree_bytes

@@ -13,7 +13,7 @@ from peakatlas.atlas.format import columns, shard_files
 from peakatlas.atlas.format.open_segment import OpenSegment
 from peakatlas.atlas.format.opening import manifest_of
 from peakatlas.atlas.format.schema import MASKED
-from peakatlas.atlas.storage.base import open_storage
+from peakatlas.atlas.storage.urls import open_storage
 from peakatlas.engine.errors import AtlasError
 from tests.atlas_tools import begin_toy_atlas, random_intervals, toy_rows, write_toy_atlas
 

@@ -7,7 +7,8 @@ import pytest
 
 from peakatlas.atlas import Atlas
 from peakatlas.atlas.storage import remote
-from peakatlas.atlas.storage.base import LocalStorage, open_storage
+from peakatlas.atlas.storage.local import LocalStorage
+from peakatlas.atlas.storage.urls import open_storage
 from peakatlas.engine.errors import AtlasError, MissingDependencyError
 from tests.atlas_tools import random_intervals, write_toy_atlas
 from tests.web_server import serving

@@ -3,7 +3,7 @@ import pytest
 
 from peakatlas.atlas import TIERS, Atlas, build_atlas, resolve_peaks
 from peakatlas.atlas.build import append
-from peakatlas.atlas.search.lookup_or_embed import find_rows
+from peakatlas.atlas.build.lookup_or_embed import find_rows
 from peakatlas.engine.dna.genome import open_genome
 from peakatlas.engine.errors import AtlasError, ContigError, GenomeError, SpecMismatchError
 from peakatlas.engine.intervals.table import Intervals

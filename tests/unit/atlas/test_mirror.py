@@ -6,11 +6,11 @@ import shutil
 import numpy as np
 import pytest
 
-from peakatlas.atlas import Atlas
+from peakatlas.atlas import Atlas, mirror
 from peakatlas.atlas.build.append import append_rows
 from peakatlas.atlas.format.schema import seal_manifest
-from peakatlas.atlas.storage import mirror, remote
-from peakatlas.atlas.storage.mirror import cached_mirror, mirror_atlas
+from peakatlas.atlas.mirror import cached_mirror, mirror_atlas
+from peakatlas.atlas.storage import remote
 from peakatlas.engine.errors import AtlasError
 from tests.atlas_tools import ToyEmbeddings, random_intervals, toy_rows, tree_bytes, write_toy_atlas
 from tests.web_server import serving

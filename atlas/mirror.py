@@ -21,14 +21,14 @@ from peakatlas.atlas.format.schema import MANIFEST_NAME, PLAN_NAME, check_manife
 from peakatlas.engine.dna.fasta import cache_folder
 from peakatlas.engine.errors import AtlasError
 
-from . import atomic as files
-from .base import open_storage
-from .locks import locked
+from .storage import atomic as files
+from .storage.locks import locked
+from .storage.urls import open_storage
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from .base import Storage
+    from .storage.base import Storage
 
 MARK_NAME = ".mirror.json"
 """Says of what a folder is a copy, and of which manifest."""

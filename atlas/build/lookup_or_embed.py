@@ -10,13 +10,12 @@ import numpy as np
 from peakatlas.atlas.build.append import append_rows
 from peakatlas.atlas.build.compatibility import check_same_genome, check_same_spec
 from peakatlas.atlas.build.provenance import genome_provenance
-from peakatlas.atlas.derive.ordering import sorted_unique
+from peakatlas.atlas.format.ordering import sorted_unique
+from peakatlas.atlas.search.lookup import EMBEDDED_NOW, EXACT, MISSING, SEQUENCE, LookupResult
 from peakatlas.engine.dna.windows import window_digests
 from peakatlas.engine.errors import AtlasError
 from peakatlas.engine.intervals.overlap import contig_codes
 from peakatlas.engine.spec import UNKNOWN_WINDOW
-
-from .lookup import EMBEDDED_NOW, EXACT, MISSING, SEQUENCE, LookupResult
 
 if TYPE_CHECKING:
     from collections.abc import Callable

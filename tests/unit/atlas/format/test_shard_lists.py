@@ -2,7 +2,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from peakatlas.atlas.build.shard_lists import parse_shards, shown_shards
+from peakatlas.atlas.format.shard_lists import parse_shards, shown_shards
 from peakatlas.engine.errors import AtlasError
 
 
