@@ -34,18 +34,27 @@ MEANS = {
     "core": "**mean of the first four**, also with a quarter of the reads, three types, 60 cells",
     "shifted": "**mean of the first four with peaks of another caller**",
 }
+FIGURES = {
+    "calibration error": "ece",
+    "of exact confidences": "ece_floor",
+    "sets hold the type": "coverage",
+    "of the worst type": "coverage_by_type_min",
+    "left unassigned": "unassigned",
+}
+"""Columns of one figure each: what is said of trust."""
+N_ERRORS = 2
+"""Of these, the first ones, that short tables show."""
 SHARED = "schep2017_shared/share{}/plain"
 
 
 def full_table(result: Mapping[str, Any]) -> str:
-    """Every set and variant, with calibration error and coverage of the sets of types."""
-    head = ["accuracy / macro-F1", *COLUMNS, "calibration error", "sets hold the type"]
+    """Every set and variant, with what is said of trust."""
+    head = ["accuracy / macro-F1", *COLUMNS, *FIGURES]
     rows = [
         [
             ", ".join(filter(None, (SETS[name], VARIANTS[variant]))),
             *_agreements(result["sets"][name][variant]),
-            _plain(result["sets"][name][variant], "ece"),
-            _plain(result["sets"][name][variant], "coverage"),
+            *_trust(result["sets"][name][variant]),
         ]
         for name in SETS
         for variant in VARIANTS
@@ -57,13 +66,13 @@ def full_table(result: Mapping[str, Any]) -> str:
 def short_table(result: Mapping[str, Any]) -> str:
     """Each set as it is, and the means over sets."""
     rows = [
-        [title, *_agreements(result["sets"][name]["plain"]), _plain(sets[name]["plain"], "ece")]
+        [title, *_agreements(sets[name]["plain"]), *_trust(sets[name]["plain"])[:N_ERRORS]]
         for name, title in SETS.items()
         if "plain" in (sets := result["sets"]).get(name, {})
     ]
     return _table(
-        ["accuracy / macro-F1", *COLUMNS, "calibration error"],
-        [*rows, *(row[:-1] for row in _means(result))],
+        ["accuracy / macro-F1", *COLUMNS, *list(FIGURES)[:N_ERRORS]],
+        [*rows, *(row[: 1 + len(COLUMNS) + N_ERRORS] for row in _means(result))],
     )
 
 
@@ -103,7 +112,8 @@ def seeds_of(result: Mapping[str, Any]) -> str:
     size = f"; at most {most:,} cells on either side" if most else ""
     if counts == [1]:
         return f"One seed (one split of each set){size}."
-    return f"Mean ± sd over {' or '.join(map(str, counts))} seeds (splits){size}."
+    once = ", one where no sd is given" if counts[0] == 1 else ""
+    return f"Mean ± sd over {counts[-1]} seeds (splits{once}){size}."
 
 
 def _means(result: Mapping[str, Any]) -> list[list[str]]:
@@ -112,12 +122,15 @@ def _means(result: Mapping[str, Any]) -> list[list[str]]:
         [
             title,
             *_agreements(found[name]),
-            _plain(found[name], "ece"),
-            _plain(found[name], "coverage"),
+            *_trust(found[name]),
         ]
         for name, title in MEANS.items()
         if found.get(name)
     ]
+
+
+def _trust(figures: Mapping[str, float]) -> list[str]:
+    return [_plain(figures, name) for name in FIGURES.values()]
 
 
 def _agreements(figures: Mapping[str, float]) -> list[str]:

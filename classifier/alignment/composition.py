@@ -7,8 +7,6 @@ from typing import TYPE_CHECKING
 import numpy as np
 from scipy.special import log_softmax
 
-from .stack import PRIOR_SHARE
-
 if TYPE_CHECKING:
     from peakatlas.classifier.models.protocol import Floats
 
@@ -26,7 +24,7 @@ def estimate_composition(logs: Floats, reference: Floats, strength: float) -> Fl
     Parameters
     ----------
     logs : float64, shape (n_cells, n_types)
-        Log-probabilities of the stack.
+        Log-probabilities of the stack, at equal shares.
     reference : float64, shape (n_types,)
         Shares in the reference, positive.
     strength : float
@@ -40,7 +38,7 @@ def estimate_composition(logs: Floats, reference: Floats, strength: float) -> Fl
     """
     if len(logs) == 0 or not np.isfinite(strength):
         return reference.copy()
-    whole = np.exp(log_softmax(logs + (1 - PRIOR_SHARE) * np.log(reference), axis=1))
+    whole = np.exp(log_softmax(logs + np.log(reference), axis=1))
     weight = PSEUDO_CELLS + strength * len(logs)
     shares = reference.copy()
     for _ in range(STEPS):
@@ -51,10 +49,10 @@ def estimate_composition(logs: Floats, reference: Floats, strength: float) -> Fl
 
 
 def at_composition(logs: Floats, shares: Floats, reference: Floats) -> Floats:
-    """Log-probabilities of the stack where the types have these shares."""
+    """Log-probabilities of which rare types have an advantage; moved as the shares have."""
     return np.asarray(log_softmax(logs + np.log(shares / reference), axis=1))
 
 
 def at_full_composition(logs: Floats, shares: Floats, reference: Floats) -> Floats:
     """Log-probabilities where the types have these shares, rare types at no advantage."""
-    return at_composition(logs + (1 - PRIOR_SHARE) * np.log(reference), shares, reference)
+    return at_composition(logs + np.log(reference), shares, reference)

@@ -16,8 +16,6 @@ if TYPE_CHECKING:
 
     from peakatlas.classifier.models.protocol import Floats
 
-PRIOR_SHARE = 0.25
-"""Share of the log composition of the reference that the stack is fitted with."""
 RARE_POWER = -0.75
 """A type of share f has weight f to this power in the loss: between cells and types."""
 SCALES = np.exp(np.linspace(-4, 2, 13))
@@ -29,16 +27,14 @@ MAX_STEPS = 300
 
 @dataclass(frozen=True, eq=False)
 class Stack:
-    """Log-probabilities are ``sum_m a_m z_m * exp(b (log depth - mid)) + offset``, normalised.
+    """Log-probabilities are ``sum_m a_m z_m * exp(b (log depth - mid))``, normalised.
 
-    z_m is a member's log-scores less their mean over types, a_m > 0.
+    They are at equal shares of the types. z_m is a member's log-scores less their mean over types, a_m > 0.
     """
 
     weights: dict[str, float]
     slope: float
     middle: float
-    offset: Floats
-    """Shape (n_types,)."""
     converged: bool
 
     @classmethod
@@ -85,7 +81,6 @@ class Stack:
             dict(zip(scores, values.tolist(), strict=True)),
             float(found.x[n]),
             problem.middle,
-            problem.offset,
             bool(found.success),
         )
 
@@ -93,7 +88,7 @@ class Stack:
         """Log-probabilities, shape (n_cells, n_types)."""
         mixed = sum(self.weights[name] * centred(scores[name]) for name in self.weights)
         sharpness = sharpened(self.slope, np.log(depth) - self.middle)
-        return np.asarray(log_softmax(mixed * sharpness[:, None] + self.offset, axis=1))
+        return np.asarray(log_softmax(mixed * sharpness[:, None], axis=1))
 
     def contributions(self, scores: Mapping[str, Floats]) -> dict[str, float]:
         """Share of each member in the spread of the mixture; they sum to 1."""
@@ -116,7 +111,6 @@ class _Problem:
         self.codes, self.rows = codes, np.arange(len(codes))
         self.middle = float(np.median(np.log(depth)))
         self.relative = np.log(depth) - self.middle
-        self.offset = PRIOR_SHARE * np.log(composition)
         share = composition[codes] ** RARE_POWER
         self.importance = share / share.sum()
         self.ridge, self.prior = 0.0, np.zeros(len(scores) + 1)
@@ -129,7 +123,7 @@ class _Problem:
         return float(SCALES[int(np.argmin(losses))]) / typical
 
     def _nll(self, mixed: Floats) -> float:
-        logs = log_softmax(mixed + self.offset, axis=1)
+        logs = log_softmax(mixed, axis=1)
         return -float((self.importance * logs[self.rows, self.codes]).sum())
 
     def loss(self, parameters: Floats) -> tuple[float, Floats]:
@@ -138,7 +132,7 @@ class _Problem:
         weights, slope = np.exp(parameters[:n]) * self.scale, float(parameters[n])
         sharpness = sharpened(slope, self.relative)[:, None]
         mixed = sum(w * z for w, z in zip(weights, self.scores, strict=True)) * sharpness
-        logs = log_softmax(mixed + self.offset, axis=1)
+        logs = log_softmax(mixed, axis=1)
         residual = np.exp(logs)
         residual[self.rows, self.codes] -= 1
         residual *= self.importance[:, None]

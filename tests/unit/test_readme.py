@@ -62,6 +62,7 @@ ANNOTATE = {
             "plain": {
                 "accuracy": 0.5, "accuracy_sd": 0.01, "macro_f1": 0.25, "macro_f1_sd": 0.02,
                 "linear_accuracy": 0.4, "linear_macro_f1": 0.2, "ece": 0.0412, "coverage": 0.9,
+                "ece_floor": 0.03, "unassigned": 0.02,
             },
             "thin25": {"accuracy": 0.3, "macro_f1": 0.1},
         }
@@ -87,15 +88,16 @@ ANNOTATE = {
 def test_tables_of_label_transfer_leave_out_what_was_not_run():
     lines = full_table(ANNOTATE).splitlines()
     assert lines[0] == (
-        "| accuracy / macro-F1 | peakatlas | TF-IDF + LR | calibration error | sets hold the type |"
+        "| accuracy / macro-F1 | peakatlas | TF-IDF + LR | calibration error | of exact confidences | "
+        "sets hold the type | left unassigned |"
     )
     assert lines[2] == (
         "| mouse forebrain, halves, 8 types | 0.500 ± 0.010 / 0.250 ± 0.020 | 0.400 / 0.200 | "
-        "0.041 | 0.900 |"
+        "0.041 | 0.030 | 0.900 | 0.020 |"
     )
-    assert lines[3].endswith("types, a quarter of the reads | 0.300 / 0.100 | – | – | – |")
-    assert "| 0.810 / 0.780 | 0.700 / 0.690 | 0.050 | – |" in lines[4]
-    assert [line.count("|") for line in short_table(ANNOTATE).splitlines()] == [5] * 5
+    assert lines[3].endswith("types, a quarter of the reads | 0.300 / 0.100 | – | – | – | – | – |")
+    assert "| 0.810 / 0.780 | 0.700 / 0.690 | 0.050 | – | – | – |" in lines[4]
+    assert [line.count("|") for line in short_table(ANNOTATE).splitlines()] == [6] * 5
     shared = shared_table(ANNOTATE).splitlines()
     assert shared[2] == "| 0% | 0.860 / 0.810 | 0.200 / 0.100 |"
     assert shared[3] == "| 5% | 0.800 / 0.700 | – |"
