@@ -28,12 +28,12 @@ class JointSpace:
     S = I.
     """
 
-    weights: NDArray[np.float32]
-    """Of the peaks, shape (n_peaks,)."""
     loadings: NDArray[np.float32]
-    """Shape (n_peaks, n_axes + 1)."""
-    profile: Floats
-    """Share of each peak among all open ones, shape (n_peaks,)."""
+    """W V, shape (n_peaks, n_axes + 1)."""
+    centre: Floats
+    """Coordinates of the pooled profile, shape (n_axes + 1,)."""
+    noise: Floats
+    """S, shape (n_axes + 1, n_axes + 1)."""
     reference: Floats
     """Coordinates before whitening, shape (n_reference, n_axes + 1)."""
     query: Floats
@@ -69,21 +69,20 @@ class JointSpace:
             n_iter=POWER_ITERATIONS,
             random_state=seed,
         )
-        loadings = np.ascontiguousarray(found[2].T, dtype=np.float32)
-        rows = np.asarray(weighted @ loadings, np.float64) / depth[:, None]
+        loadings = np.asarray(found[2].T * weights[:, None], np.float32, order="C")
+        rows = np.asarray(both @ loadings, np.float64) / depth[:, None]
         opened = np.asarray(both.sum(axis=0), np.float64).ravel()
-        n = reference.shape[0]
         profile = opened / max(opened.sum(), 1)
-        return cls(weights, loadings, profile, rows[:n], rows[n:], depth[:n], depth[n:])
+        centre = profile @ loadings
+        noise = (loadings.T * profile) @ loadings - np.outer(centre, centre)
+        n = reference.shape[0]
+        return cls(loadings, centre, noise, rows[:n], rows[n:], depth[:n], depth[n:])
 
     def axes(self, n_axes: int) -> WhiteAxes:
         """The first axes, whitened."""
         n = max(1, min(n_axes, self.loadings.shape[1] - 1))
-        loadings = self.loadings[:, : n + 1].astype(np.float64)
-        weighted = self.weights * self.profile
-        centre = weighted @ loadings
-        noise = (loadings.T * (self.weights * weighted)) @ loadings - np.outer(centre, centre)
-        return WhiteAxes(self, centre[1:], inverse_root(noise[1:, 1:]))
+        part = slice(1, n + 1)
+        return WhiteAxes(self, self.centre[part], inverse_root(self.noise[part, part]))
 
 
 @dataclass(frozen=True, eq=False)
@@ -124,8 +123,7 @@ class WhiteAxes:
         """
         depth = depth_of(counts)
         n = len(self.centre) + 1
-        loadings = self.space.loadings[:, :n] * self.space.weights[:, None]
-        rows = np.asarray(counts @ loadings, np.float64) / depth[:, None]
+        rows = np.asarray(counts @ self.space.loadings[:, :n], np.float64) / depth[:, None]
         return self._whitened(rows), depth
 
     def _whitened(self, rows: Floats) -> Floats:
