@@ -88,8 +88,8 @@ ANNOTATE = {
 def test_tables_of_label_transfer_leave_out_what_was_not_run():
     lines = full_table(ANNOTATE).splitlines()
     assert lines[0] == (
-        "| accuracy / macro-F1 | peakatlas | TF-IDF + LR | calibration error | of exact confidences | "
-        "sets hold the type | left unassigned |"
+        "| accuracy / macro-F1 | peakatlas | TF-IDF + LR | calibration error | "
+        "of exact confidences | sets hold the type | left unassigned |"
     )
     assert lines[2] == (
         "| mouse forebrain, halves, 8 types | 0.500 ± 0.010 / 0.250 ± 0.020 | 0.400 / 0.200 | "
