@@ -29,7 +29,8 @@ MAX_STEPS = 300
 class Stack:
     """Log-probabilities are ``sum_m a_m z_m * exp(b (log depth - mid))``, normalised.
 
-    They are at equal shares of the types. z_m is a member's log-scores less their mean over types, a_m > 0.
+    They are at equal shares of the types. z_m is a member's log-scores less their mean over types,
+    a_m > 0.
     """
 
     weights: dict[str, float]
