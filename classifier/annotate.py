@@ -23,7 +23,7 @@ from peakatlas.classifier.training.labeller import LabellerOptions, fit_labeller
 from peakatlas.classifier.trust.advice import NEARLY_NOVEL_P, alerts_of
 from peakatlas.classifier.trust.rejection import Rejection, Rule
 from peakatlas.classifier.trust.verdicts import type_verdicts
-from peakatlas.engine.run.progress import counter
+from peakatlas.engine.run.progress import counter, logged
 
 from .cell_labels import N_AXES, CellLabels, label_cells
 from .query import Query, check_readable
@@ -118,6 +118,7 @@ def annotate(  # noqa: PLR0913 - options are keyword-only
     embedder: Embedder | None = None,
     layer: str | None = None,
     use_raw: bool = False,
+    mod: str | None = None,
     options: AnnotateOptions | None = None,
     progress: Callable[[str], None] | None = None,
 ) -> ad.AnnData:
@@ -127,7 +128,7 @@ def annotate(  # noqa: PLR0913 - options are keyword-only
 
     Parameters
     ----------
-    query : path, AnnData, or CellCounts
+    query : path, AnnData, MuData, or CellCounts
         Counts, cells × peaks, in any format of `read_counts`. Not modified.
     bundle : Bundle, or path of one
     atlas : Atlas, or path of one, optional
@@ -141,6 +142,8 @@ def annotate(  # noqa: PLR0913 - options are keyword-only
         Layer of the query that holds the counts; `X` if not given.
     use_raw : bool
         Take counts and peaks from `raw`.
+    mod : str, optional
+        Modality of a MuData (h5mu) with the peaks, if it is not called like ``atac`` or ``peaks``.
     options : AnnotateOptions, optional
     progress : callable, optional
         Called with a few words as each step begins.
@@ -192,6 +195,7 @@ def annotate(  # noqa: PLR0913 - options are keyword-only
         embedder=embedder,
         layer=layer,
         use_raw=use_raw,
+        mod=mod,
         options=options,
         progress=progress,
     ).to_anndata()
@@ -206,16 +210,17 @@ def annotation_of(  # noqa: PLR0913 - as above
     embedder: Embedder | None = None,
     layer: str | None = None,
     use_raw: bool = False,
+    mod: str | None = None,
     options: AnnotateOptions | None = None,
     progress: Callable[[str], None] | None = None,
 ) -> Annotation:
     """The results alone; takes and raises the same as `annotate`."""
-    options, say = options or AnnotateOptions(), progress or (lambda _: None)
+    options, say = options or AnnotateOptions(), logged(progress)
     model = bundle if isinstance(bundle, Bundle) else Bundle.load(bundle)
     store = Atlas.open(atlas) if isinstance(atlas, str | Path) else atlas
     model.check_atlas(store)
     say("reading the query")
-    counts = read_counts(query, layer=layer, use_raw=use_raw)
+    counts = read_counts(query, layer=layer, use_raw=use_raw, mod=mod)
     say("looking up its peaks")
     sources = Sources(
         genome=genome,
@@ -243,7 +248,7 @@ def annotation_of(  # noqa: PLR0913 - as above
         "options": asdict(options),
         "labeller": fitted.diagnostics,
         "verdicts": [verdict.to_json() for verdict in verdicts],
-        "read": {"layer": layer, "use_raw": use_raw},
+        "read": {"layer": layer, "use_raw": use_raw, "mod": counts.modality},
     }
     record["alerts"] = alerts_of(record)
     record["warnings"] = [alert["text"] for alert in record["alerts"]]

@@ -24,7 +24,7 @@ from peakatlas.classifier.trust.advice import WIDE_GAP
 from peakatlas.classifier.trust.held_out import batch_scores, held_out_scores
 from peakatlas.classifier.trust.verdicts import type_verdicts
 from peakatlas.engine.errors import CountsError
-from peakatlas.engine.run.progress import counter
+from peakatlas.engine.run.progress import counter, logged
 
 from .query import LEAST_SHARED
 from .reference_terms import with_lineages, with_terms
@@ -74,6 +74,7 @@ def train(  # noqa: PLR0913 - options are keyword-only
     batch_key: str | None = None,
     layer: str | None = None,
     use_raw: bool = False,
+    mod: str | None = None,
     sources: Sources | None = None,
     options: TrainOptions | None = None,
     seed: int = 0,
@@ -93,7 +94,7 @@ def train(  # noqa: PLR0913 - options are keyword-only
 
     Parameters
     ----------
-    reference : path of a count matrix, or AnnData; or several of them
+    reference : path of a count matrix, AnnData or MuData; or several of them
         Counts, cells × peaks. Not modified.
     labels_key : str, or sequence of str
         Column of `obs` with the cell types; or several, for coarse and fine types in any order.
@@ -106,6 +107,8 @@ def train(  # noqa: PLR0913 - options are keyword-only
         Layer of the references that holds the counts; `X` if not given.
     use_raw : bool
         Take counts and peaks from `raw`.
+    mod : str, optional
+        Modality of a MuData (h5mu) with the peaks, if it is not called like ``atac`` or ``peaks``.
     sources : Sources, optional
         Genome and model for peaks that miss the atlas.
     options : TrainOptions, optional
@@ -129,11 +132,11 @@ def train(  # noqa: PLR0913 - options are keyword-only
     ('B', 'NK', 'T', 'dendritic', 'monocyte', 'progenitor')
     >>> bundle.save("plain-bundle")
     """
-    options, say = options or TrainOptions(), progress or (lambda _: None)
+    options, say = options or TrainOptions(), logged(progress)
     sources = sources or Sources()
     columns = [labels_key] if isinstance(labels_key, str) else list(labels_key)
     say("reading the reference")
-    parts = read_references(reference, columns, batch_key, layer, use_raw)
+    parts = read_references(reference, columns, batch_key, layer, use_raw, mod)
     parts, named, mapping = _in_terms(parts, columns, options)
     labelled = LabelledSet.of(parts, named)
     for note in [*_notes(labelled), *(mapping.describe() if mapping else [])]:
@@ -159,7 +162,7 @@ def train(  # noqa: PLR0913 - options are keyword-only
             **_provenance(labelled, joined, columns, batch_key),
             "tiers": found.tiers(),
             "options": asdict(options),
-            "read": {"layer": layer, "use_raw": use_raw, **_source_options(sources)},
+            "read": {"layer": layer, "use_raw": use_raw, "mod": mod, **_source_options(sources)},
             "seed": seed,
         },
     )

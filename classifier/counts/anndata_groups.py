@@ -24,7 +24,13 @@ KNOWN = (
 _BLOCK_VALUES = 1 << 24
 
 
-def read_group(group: Any, source: str, *, most: int | None = None) -> ad.AnnData:  # noqa: ANN401 - of h5py or zarr
+def read_group(
+    group: Any,  # noqa: ANN401 - of h5py or zarr
+    source: str,
+    *,
+    most: int | None = None,
+    mod: str | None = None,
+) -> ad.AnnData:
     """AnnData from a group; of a MuData, the modality with the peaks.
 
     Labels of the whole, and columns of the other modalities as ``rna:column``, are added to `obs`.
@@ -36,6 +42,8 @@ def read_group(group: Any, source: str, *, most: int | None = None) -> ad.AnnDat
         Name of the file, for error texts.
     most : int, optional
         Counts that are read; more than these stay in the file, as a `CSRDataset`.
+    mod : str, optional
+        Modality of a MuData with the peaks; found by its name if not given.
 
     Raises
     ------
@@ -43,12 +51,13 @@ def read_group(group: Any, source: str, *, most: int | None = None) -> ad.AnnDat
         If it is no AnnData, no modality or several have peaks, or a sparse matrix is damaged.
     """
     if "mod" not in group:
+        refuse_modality(mod, source)
         if "obs" not in group or "var" not in group:
             there = ", ".join(list(group)[:5]) or "nothing"
             raise CountsError(f"{source}: no AnnData: it holds {there}. Give {KNOWN}.")
         return _sparse_anndata(group, source, most)
     names = [str(name) for name in group["mod"]]
-    mine = _peak_modality(names, source)
+    mine = peak_modality(names, source, mod)
     adata = _sparse_anndata(group["mod"][mine], source)
     return _with_columns(adata, group, mine, names)
 
@@ -107,7 +116,41 @@ def sparse_blocks(dense: Any) -> sp.csr_matrix:  # noqa: ANN401 - a dataset of h
     return sp.vstack(blocks, format="csr") if blocks else sp.csr_matrix(dense.shape)
 
 
-def _peak_modality(names: list[str], source: str) -> str:
+def refuse_modality(mod: str | None, source: str) -> None:
+    """Refuse a modality by name where there are none.
+
+    Raises
+    ------
+    CountsError
+    """
+    if mod is not None:
+        raise CountsError(
+            f"{source}: no MuData, so there is no modality {mod!r}. Leave --mod (mod=) out."
+        )
+
+
+def peak_modality(names: list[str], source: str, mod: str | None = None) -> str:
+    """Name of the modality with the peaks.
+
+    Parameters
+    ----------
+    names : list of str
+        Modalities that there are.
+    source : str
+        Name of the file, for error texts.
+    mod : str, optional
+        The one that was asked for.
+
+    Raises
+    ------
+    CountsError
+        If it is not there, or none or several are called like peaks.
+    """
+    if mod is not None and mod in names:
+        return mod
+    if mod is not None:
+        there = ", ".join(names) or "none"
+        raise CountsError(f"{source}: no modality {mod!r}; there are: {there}. Name one of them.")
     exact = [name for name in names if name.lower() in ATAC_NAMES]
     like = [name for name in names if any(word in name.lower() for word in ("atac", "peak"))]
     found = exact or like or (names if len(names) == 1 else [])
@@ -115,7 +158,7 @@ def _peak_modality(names: list[str], source: str) -> str:
         there = ", ".join(names) or "none"
         raise CountsError(
             f"{source}: {len(found) or 'no'} modalities are called {' or '.join(ATAC_NAMES)}; "
-            f"there are: {there}. Write the one with the peaks as an h5ad."
+            f"there are: {there}. Name the one with the peaks: --mod NAME (mod=)."
         )
     return found[0]
 
@@ -129,6 +172,25 @@ def _with_columns(adata: ad.AnnData, group: Any, mine: str, modalities: list[str
         if name != mine and "obs" in group["mod"][name]:
             _add(adata, ad.io.read_elem(group["mod"][name]["obs"]).add_prefix(f"{name}:"))
     return adata
+
+
+def columns_of_whole(whole: Any, mine: str) -> pd.DataFrame:  # noqa: ANN401 - a MuData
+    """`obs` of a modality of a MuData in memory, with what the rest says of its cells.
+
+    Parameters
+    ----------
+    whole : MuData
+        Not modified.
+    mine : str
+        The modality.
+    """
+    shell = ad.AnnData(obs=whole.mod[mine].obs.copy())
+    shared = whole.obs
+    _add(shell, shared[[name for name in shared if not str(name).startswith(f"{mine}:")]])
+    for name in whole.mod:
+        if name != mine:
+            _add(shell, whole.mod[name].obs.add_prefix(f"{name}:"))
+    return shell.obs
 
 
 def _add(adata: ad.AnnData, columns: pd.DataFrame) -> None:

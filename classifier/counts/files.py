@@ -17,7 +17,7 @@ import h5py  # type: ignore[import-untyped]
 from peakatlas.engine.errors import CountsError
 from peakatlas.engine.gzip_stream import GZIP_MAGIC
 
-from .anndata_groups import KNOWN
+from .anndata_groups import KNOWN, refuse_modality
 from .hdf5_files import begins_hdf5, read_hdf5
 from .mtx_folder import is_mtx_folder, read_mtx_file, read_mtx_folder
 from .written import make_writable
@@ -40,7 +40,7 @@ _PACKED = {
 _R_OBJECTS = (b"RDX", b"RDA", b"X\n\x00", b"A\n2\n", b"A\n3\n", b"B\n\x02", b"B\n\x03")
 
 
-def read_matrix_file(path: str | Path) -> ad.AnnData:
+def read_matrix_file(path: str | Path, mod: str | None = None) -> ad.AnnData:
     """Read a cell × peak matrix from whatever file or folder holds it.
 
     A dense matrix is made sparse block by block. What AnnData reads and would refuse to write is
@@ -49,6 +49,8 @@ def read_matrix_file(path: str | Path) -> ad.AnnData:
     Parameters
     ----------
     path : str or Path
+    mod : str, optional
+        Modality of a MuData with the peaks; found by its name if not given.
 
     Raises
     ------
@@ -60,7 +62,11 @@ def read_matrix_file(path: str | Path) -> ad.AnnData:
         raise CountsError(f"{source}: no such file. Check the path.")
     reader = _reader_of(source)
     try:
-        adata = reader(source)
+        if reader in (read_hdf5, read_zarr):
+            adata = reader(source, mod)
+        else:
+            refuse_modality(mod, source.name)
+            adata = reader(source)
         make_writable(adata, source.name)
     except CountsError:
         raise
@@ -77,7 +83,7 @@ def read_matrix_file(path: str | Path) -> ad.AnnData:
     return adata
 
 
-def _reader_of(path: Path) -> Callable[[Path], ad.AnnData]:
+def _reader_of(path: Path) -> Callable[..., ad.AnnData]:
     """What reads a path, told by its content."""
     if path.is_dir():
         return _folder_reader(path)
@@ -93,7 +99,7 @@ def _reader_of(path: Path) -> Callable[[Path], ad.AnnData]:
     raise CountsError(f"{path.name}: {_other_kind(head, path.name)}")
 
 
-def _folder_reader(path: Path) -> Callable[[Path], ad.AnnData]:
+def _folder_reader(path: Path) -> Callable[..., ad.AnnData]:
     if is_zarr_folder(path):
         return read_zarr
     if is_mtx_folder(path):

@@ -19,7 +19,7 @@ from anndata.abc import CSRDataset
 from peakatlas.engine.errors import CountsError
 from peakatlas.engine.gzip_stream import is_gzip
 
-from .anndata_groups import KNOWN, check_sparse, check_sparse_parts, read_group
+from .anndata_groups import KNOWN, check_sparse, check_sparse_parts, read_group, refuse_modality
 from .hdf5_checks import check_hdf5
 
 if TYPE_CHECKING:
@@ -50,12 +50,14 @@ def begins_hdf5(head: bytes) -> bool:
     return any(head[place : place + len(SIGNATURE)] == SIGNATURE for place in places)
 
 
-def read_hdf5(path: Path) -> ad.AnnData:
+def read_hdf5(path: Path, mod: str | None = None) -> ad.AnnData:
     """Read an h5ad, an h5mu or a 10x matrix, plain or gzip.
 
     Parameters
     ----------
     path : Path
+    mod : str, optional
+        Modality of an h5mu with the peaks.
 
     Raises
     ------
@@ -66,7 +68,8 @@ def read_hdf5(path: Path) -> ad.AnnData:
     with _plain_file(path) as place:
         file = _opened(place, path.name)
         try:
-            adata = _read_open(file, path.name, most=None if place != path else MOST_IN_MEMORY)
+            most = None if place != path else MOST_IN_MEMORY
+            adata = _read_open(file, path.name, most=most, mod=mod)
             dense = isinstance(file.get("X"), h5py.Dataset)
         except BaseException:
             file.close()
@@ -77,15 +80,17 @@ def read_hdf5(path: Path) -> ad.AnnData:
         return _read_old(place, path.name, dense) if adata is None else adata
 
 
-def _read_open(file: h5py.File, name: str, most: int | None) -> ad.AnnData | None:
+def _read_open(file: h5py.File, name: str, most: int | None, mod: str | None) -> ad.AnnData | None:
     """What an open file holds; None for an old h5ad, which does not say how it is encoded."""
     check_hdf5(file, name, CountsError)
     _check_once(file, name)
     if isinstance(file.get("matrix"), h5py.Group) and "barcodes" in file["matrix"]:
+        refuse_modality(mod, name)
         return _read_10x(file["matrix"], name)
     _check_kind(file, name)
     if "encoding-type" in file.attrs or "mod" in file:
-        return read_group(file, name, most=most)
+        return read_group(file, name, most=most, mod=mod)
+    refuse_modality(mod, name)
     return None
 
 

@@ -18,7 +18,15 @@ from anndata.abc import CSCDataset, CSRDataset
 from peakatlas.engine.errors import CountsError, LabelsError
 from peakatlas.engine.summary import Summary, listed
 
-from .anndata_groups import ATAC_NAMES, check_sparse_parts, sparse_blocks, whole
+from .anndata_groups import (
+    ATAC_NAMES,
+    check_sparse_parts,
+    columns_of_whole,
+    peak_modality,
+    refuse_modality,
+    sparse_blocks,
+    whole,
+)
 from .features import peak_rows, peaks_of
 from .files import read_matrix_file
 from .labels import texts_of
@@ -50,6 +58,8 @@ class CellCounts(Summary):
         Name of the file, for error texts.
     path : str or Path, optional
         The file, if they came from one.
+    modality : str, optional
+        Of the MuData that holds `adata`, if one does and it was in memory or named.
     """
 
     rows: CountRows
@@ -58,6 +68,7 @@ class CellCounts(Summary):
     adata: ad.AnnData
     source: str
     path: str | Path | None = None
+    modality: str | None = None
 
     def _summary(self) -> tuple[str, dict[str, object]]:
         facts = {
@@ -93,6 +104,7 @@ def read_counts(
     *,
     layer: str | None = None,
     use_raw: bool = False,
+    mod: str | None = None,
 ) -> CellCounts:
     """Read and check a cell × peak matrix.
 
@@ -102,7 +114,7 @@ def read_counts(
 
     Parameters
     ----------
-    data : path, AnnData, or CellCounts
+    data : path, AnnData, MuData, or CellCounts
         An h5ad, an h5mu (modality ``atac`` or ``peaks``), AnnData-Zarr (folder or zip), a 10x
         ``.h5`` matrix or a 10x folder with ``matrix.mtx``. `X` holds whole counts. Not modified.
         Counts that were read before stay as they are.
@@ -110,6 +122,9 @@ def read_counts(
         Read the counts from this layer, not from `X`.
     use_raw : bool
         Read counts and peaks from `raw`.
+    mod : str, optional
+        Modality of a MuData (h5mu) with the peaks; if not given, the one that is called like
+        ``atac`` or ``peaks``.
 
     Raises
     ------
@@ -129,7 +144,7 @@ def read_counts(
     """
     if isinstance(data, CellCounts):
         return data
-    whole_data, source = _open(data)
+    whole_data, source, mod = _open(data, mod)
     adata, values, place = _chosen(whole_data, source, layer, use_raw)
     if adata.n_obs == 0 or adata.n_vars == 0:
         raise CountsError(
@@ -144,8 +159,14 @@ def read_counts(
     _refuse_duplicate_cells(adata, source)
     peaks = peaks_of(adata.var, source)
     _refuse_duplicate_peaks(peaks, source)
-    path = None if isinstance(data, ad.AnnData) else data
-    return CellCounts(rows, peaks, adata.obs, adata, source, path)
+    path = data if isinstance(data, str | Path) else None
+    obs = adata.obs if not is_mudata(data) else columns_of_whole(data, str(mod))
+    return CellCounts(rows, peaks, obs, adata, source, path, mod)
+
+
+def is_mudata(data: object) -> bool:
+    """Whether an object holds modalities as a MuData does, which need not be installed."""
+    return hasattr(data, "mod") and hasattr(data, "obs") and not isinstance(data, ad.AnnData)
 
 
 def column_of(counts: CellCounts, name: str, option: str) -> NDArray[np.str_]:
@@ -271,10 +292,19 @@ def _elsewhere(adata: ad.AnnData, but: str = "X") -> str:
     return f" {', '.join(found)}" if found else ""
 
 
-def _open(data: str | Path | ad.AnnData) -> tuple[ad.AnnData, str]:
+def _open(
+    data: str | Path | ad.AnnData,
+    mod: str | None,
+) -> tuple[ad.AnnData, str, str | None]:
+    """The peaks' object, what to call it, and its modality."""
+    if is_mudata(data):
+        found: Any = data
+        mod = peak_modality(list(map(str, found.mod)), "MuData", mod)
+        return found.mod[mod], "MuData", mod
     if isinstance(data, ad.AnnData):
-        return data, "AnnData"
-    return read_matrix_file(data), Path(data).name
+        refuse_modality(mod, "AnnData")
+        return data, "AnnData", None
+    return read_matrix_file(data, mod), Path(data).name, mod
 
 
 def _refuse_duplicate_cells(adata: ad.AnnData, source: str) -> None:

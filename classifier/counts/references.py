@@ -18,7 +18,7 @@ from peakatlas.engine.intervals.contig_names import match_contigs
 
 from .labels import check_labels, clean_labels, n_stripped
 from .levels import Levels
-from .matrix import CellCounts, column_of, read_counts
+from .matrix import CellCounts, column_of, is_mudata, read_counts
 from .registry import registry_rows, shared_registry
 from .sparse import carry
 
@@ -209,12 +209,14 @@ def read_references(
     batch_key: str | None,
     layer: str | None = None,
     use_raw: bool = False,
+    mod: str | None = None,
 ) -> tuple[LabelledCells, ...]:
     """Read references one by one; takes and raises the same as `LabelledSet.read`."""
-    given = [data] if isinstance(data, str | Path | ad.AnnData | CellCounts) else list(data)
+    one = isinstance(data, str | Path | ad.AnnData | CellCounts) or is_mudata(data)
+    given: list[Reference] = [data] if one else list(data)  # type: ignore[arg-type, list-item]
     if not given:
         raise LabelsError("no reference was given. Give at least one labelled data set.")
-    counts = _distinct([read_counts(each, layer=layer, use_raw=use_raw) for each in given])
+    counts = _distinct([read_counts(each, layer=layer, use_raw=use_raw, mod=mod) for each in given])
     return tuple(_labelled(each, columns, batch_key, len(counts) > 1) for each in counts)
 
 

@@ -26,7 +26,7 @@ def is_zarr_folder(folder: Path) -> bool:
     return any((folder / name).exists() for name in _MARKS)
 
 
-def read_zarr(path: Path) -> ad.AnnData:
+def read_zarr(path: Path, mod: str | None = None) -> ad.AnnData:
     """Read a folder, or a zip archive that holds the folder or what is in it.
 
     Raises
@@ -37,7 +37,7 @@ def read_zarr(path: Path) -> ad.AnnData:
     """
     check_zarr(path, CountsError)
     if path.is_dir():
-        return read_group(zarr.open_group(str(path), mode="r"), path.name)
+        return read_group(zarr.open_group(str(path), mode="r"), path.name, mod=mod)
     with zipfile.ZipFile(path) as archive:
         names = archive.namelist()
     roots = {name.rpartition("/")[0] for name in names if name.endswith(_ENDS)}
@@ -48,6 +48,6 @@ def read_zarr(path: Path) -> ad.AnnData:
     store = zarr.storage.ZipStore(path, mode="r")
     try:
         group = zarr.open_group(store, path=min(roots, key=len), mode="r")
-        return read_group(group, path.name)
+        return read_group(group, path.name, mod=mod)
     finally:
         store.close()

@@ -12,6 +12,7 @@ from scipy.stats import false_discovery_control, hypergeom
 from peakatlas.engine.dna.genome import open_genome
 from peakatlas.engine.dna.kmers import kmer_index, reverse_complements
 from peakatlas.engine.dna.motifs import MOTIFS, allowed_letters, strongest_sites
+from peakatlas.engine.dna.peak_fasta import PeakFasta
 from peakatlas.engine.tokens.letters import letter_codes
 
 from .elements import element_scores
@@ -119,7 +120,7 @@ def enriched_kmers(
     ----------
     bundle : Bundle
     genome : path of a FASTA (a genome, or one record a peak), or SequenceSource
-        Of the bundle's elements.
+        Of the bundle's elements; a FASTA of peaks may hold some of them, which alone are read.
     k : int
         Length of the words in bp, 4 to 8.
     top : int
@@ -140,7 +141,7 @@ def enriched_kmers(
     Raises
     ------
     GenomeError
-        If the genome lacks an element.
+        If the genome lacks an element, or a FASTA of peaks holds none.
     ValueError
         If `k` or `top` is out of range.
 
@@ -162,9 +163,10 @@ def enriched_kmers(
     if top < 1:
         raise ValueError(f"top must be 1 or more, not {top}")
     scores, rng = element_scores(bundle), np.random.default_rng(seed)
-    markers = [scores.best(code, top) for code in range(len(bundle.types))]
-    chosen = _with_others(markers, len(scores.weight), min(MOST_OTHERS, MOST_WORDS // 4**k), rng)
     source = genome if hasattr(genome, "fetch") else open_genome(genome)
+    held = _held(source, bundle)
+    markers = [best[held[best]] for best in (scores.best(c, top) for c in range(len(bundle.types)))]
+    chosen = _with_others(markers, np.flatnonzero(held), min(MOST_OTHERS, MOST_WORDS // 4**k), rng)
     elements = _Elements(source.fetch(bundle.peaks.take(chosen)))
     found = _Patterns(elements, k)
     parts = []
@@ -174,6 +176,16 @@ def enriched_kmers(
     table = pd.concat(parts, ignore_index=True)
     table["type"] = pd.Categorical(table["type"], categories=list(bundle.types))
     return table.loc[table["fdr"] <= max_fdr, list(DNA_COLUMNS)].reset_index(drop=True)
+
+
+def _held(source: SequenceSource, bundle: Bundle) -> NDArray[np.bool_]:
+    """Elements of the bundle with DNA in `source`: all of a genome, some of a FASTA of peaks."""
+    if not isinstance(source, PeakFasta):
+        return np.ones(len(bundle.peaks), np.bool_)
+    held = source.holds(bundle.peaks)
+    if not held.any():
+        source.check(bundle.peaks)  # says which are absent
+    return held
 
 
 class _Patterns:
@@ -206,11 +218,14 @@ class _Patterns:
 
 
 def _with_others(
-    markers: list[NDArray[np.int64]], n_elements: int, most: int, rng: np.random.Generator
+    markers: list[NDArray[np.int64]],
+    elements: NDArray[np.int64],
+    most: int,
+    rng: np.random.Generator,
 ) -> NDArray[np.int64]:
     """All markers, and so many other elements drawn by chance that memory stays bounded."""
     wanted = np.unique(np.concatenate(markers))
-    rest = np.setdiff1d(np.arange(n_elements), wanted)
+    rest = np.setdiff1d(elements, wanted)
     return np.sort(np.concatenate([wanted, rng.permutation(rest)[:most]]))
 
 

@@ -178,12 +178,13 @@ def rerun(record: Mapping[str, Any], inputs: Inputs) -> dict[str, str]:
     read = record.get("read", {})
     words += ["--layer", read["layer"]] if read.get("layer") else []
     words += ["--use-raw"] if read.get("use_raw") else []
+    words += ["--mod", read["mod"]] if read.get("mod") else []
     for name, value in changed.items():
         words += _flag(name, value)
     words += ["-o", "annotated.h5ad", "--report", "report.html"]
     options = ", ".join(f"{name}={value!r}" for name, value in changed.items())
     sources = {"atlas": atlas, "genome": genome}
-    sources |= {"layer": read.get("layer"), "use_raw": read.get("use_raw")}
+    sources |= {name: read.get(name) for name in ("layer", "use_raw", "mod")}
     named = [f"{name}={value!r}" for name, value in sources.items() if value]
     given = ", ".join([repr(query), repr(bundle), *named])
     asked = f",\n    options=AnnotateOptions({options})" if options else ""
@@ -204,7 +205,7 @@ def _train_command(record: Mapping[str, Any], bundle: str, atlas: str | None) ->
     words += ["--labels", str(made.get("labels_key", "cell_type"))]
     words += ["--batch-key", str(made["batch_key"])] if made.get("batch_key") else []
     words += ["--atlas", atlas] if atlas else []
-    for name in ("genome", "chain", "layer", "max_offset"):
+    for name in ("genome", "chain", "layer", "mod", "max_offset"):
         if read.get(name) is not None:
             words += [f"--{name.replace('_', '-')}", str(read[name])]
     words += [

@@ -77,6 +77,14 @@ class PeakFasta:
         """
         self._serving(intervals)
 
+    def holds(self, intervals: Intervals) -> NDArray[np.bool_]:
+        """Which intervals lie within a record, shape (n,)."""
+        held = np.zeros(len(intervals), np.bool_)
+        here = np.flatnonzero(np.isin(np.asarray(intervals.contigs), list(self.contig_sizes)))
+        rows = np.flatnonzero(np.isin(intervals.contig_ids, here))
+        held[rows[self._pairs(intervals.take(rows))[0]]] = True
+        return held
+
     def fetch(self, intervals: Intervals, peaks: Intervals | None = None) -> Sequences:
         """DNA of each interval, upper case, clipped to the record of its peak.
 
@@ -133,18 +141,23 @@ class PeakFasta:
     def _serving(self, peaks: Intervals) -> NDArray[np.int64]:
         """Record that serves each peak, shape (n,)."""
         check_contigs(peaks, self.contig_sizes, self._file)
+        query, record = self._pairs(peaks)
+        rows = np.arange(len(peaks), dtype=np.int64)
+        order = np.lexsort((record, self.records.widths[record], query))
+        served, first = np.unique(query[order], return_index=True)
+        if len(served) < len(peaks):
+            raise GenomeError(self._unserved(peaks, np.setdiff1d(rows, served)))
+        return np.asarray(record[order][first], np.int64)
+
+    def _pairs(self, peaks: Intervals) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """Peaks, and the records that each lies within."""
         same = peaks.recoded(self.records.contigs)
         rows = np.arange(len(same), dtype=np.int64)
         query, record = self._index.all_overlaps_both(*self._on_axis(same), rows)
-        holds = (self.records.start[record] <= same.start[query]) & (
+        within = (self.records.start[record] <= same.start[query]) & (
             self.records.end[record] >= same.end[query]
         )
-        query, record = query[holds], record[holds]
-        order = np.lexsort((record, self.records.widths[record], query))
-        served, first = np.unique(query[order], return_index=True)
-        if len(served) < len(same):
-            raise GenomeError(self._unserved(peaks, np.setdiff1d(rows, served)))
-        return np.asarray(record[order][first], np.int64)
+        return query[within], record[within]
 
     def _unserved(self, peaks: Intervals, missing: NDArray[np.int64]) -> str:
         names = peaks.take(missing[:_SHOWN]).names()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -17,11 +18,17 @@ if TYPE_CHECKING:
 
 _SHOWN = 5
 _MITOCHONDRION = frozenset({"M", "MT"})
+_REFSEQ = re.compile(r"NC_(\d{6})\.\d+")
+_SEX = {(1, 23): "X", (1, 24): "Y", (67, 86): "X", (67, 87): "Y"}
+_REFSEQ_MITOCHONDRION = {12920, 5089}
+"""Of man and mouse."""
 
 
 def match_contigs(intervals: Intervals, contigs: Iterable[str]) -> Intervals:
     """Rename contigs by naming style: ``chr1`` to ``1`` or back, ``chrM`` to ``MT`` or back.
 
+    RefSeq's accessions of the chromosomes of man and mouse (``NC_000001.11``) are a style as well.
+    They say which build a contig is of; the other styles do not, so check that it is the same.
     Contigs that `contigs` has already, or has in no style, keep their names.
 
     Parameters
@@ -133,14 +140,35 @@ def _few(names: Iterable[str]) -> str:
 
 
 def _style_free(name: str) -> str:
+    refseq = _REFSEQ.fullmatch(name)
+    if refseq is not None:
+        return _of_refseq(int(refseq[1])) or name
     bare = name[3:] if name.lower().startswith("chr") else name
     return "MT" if bare.upper() in _MITOCHONDRION else bare
 
 
-def _renamed(names: Iterable[str], known: Iterable[str]) -> list[str]:
-    listed = list(known)
+def _of_refseq(number: int) -> str:
+    """Chromosome of man (NC_000001 to 24) or mouse (NC_000067 to 87); empty for another."""
+    if number in _REFSEQ_MITOCHONDRION:
+        return "MT"
+    for first, autosomes in ((1, 22), (67, 19)):
+        place = number - first + 1
+        if 1 <= place <= autosomes:
+            return str(place)
+        if (first, number) in _SEX:
+            return _SEX[first, number]
+    return ""
+
+
+def _renamed(given: Iterable[str], known: Iterable[str]) -> list[str]:
+    names, listed = list(given), list(known)
     present = set(listed)
     by_bare: dict[str, str] = {}
     for name in listed:
         by_bare.setdefault(_style_free(name), name)
-    return [name if name in present else by_bare.get(_style_free(name), name) for name in names]
+    found = [name if name in present else by_bare.get(_style_free(name), name) for name in names]
+    # two accessions of one chromosome are of two builds
+    return [
+        name if _REFSEQ.fullmatch(name) and _REFSEQ.fullmatch(new) else new
+        for name, new in zip(names, found, strict=True)
+    ]

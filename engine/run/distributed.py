@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 
-from peakatlas.engine.errors import WorldSizeError
+from peakatlas.engine.errors import PeakAtlasError, WorldSizeError
 
 from .launchers import announce, launch_of, threads_of
 
@@ -121,11 +121,36 @@ def share_threads() -> None:
         torch.set_num_threads(threads)
 
 
+_NO_DEVICE = "there is no device {!r} here. Give cpu, cuda or cuda:N (--device, PEAKATLAS_DEVICE)."
+
+
 def default_device() -> str:
-    """The GPU of this process among those of its machine, or ``cpu`` if there is none."""
+    """The GPU of this process among those of its machine, or ``cpu`` if there is none.
+
+    ``PEAKATLAS_DEVICE`` (``cpu``, ``cuda``, ``cuda:1``) names another; ``cuda`` is the GPU of this
+    process.
+
+    Raises
+    ------
+    PeakAtlasError
+        If the variable names no device of this machine.
+    """
+    asked = os.environ.get("PEAKATLAS_DEVICE", "")
+    if asked not in ("", "cuda"):
+        return _checked_device(asked)
+    if asked == "cuda" and not torch.cuda.is_available():
+        raise PeakAtlasError(_NO_DEVICE.format(asked))
     if not torch.cuda.is_available():
         return "cpu"
     return f"cuda:{launch_of(os.environ).local_rank % torch.cuda.device_count()}"
+
+
+def _checked_device(name: str) -> str:
+    try:
+        torch.empty(0, device=name)
+    except (RuntimeError, AssertionError) as error:  # torch raises either, by how it was built
+        raise PeakAtlasError(_NO_DEVICE.format(name)) from error
+    return name
 
 
 def owned_units(

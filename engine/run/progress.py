@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
@@ -31,3 +32,25 @@ def counter(progress: Callable[[str], None] | None) -> Callable[[int, int], None
 
 def _uncounted(done: int, total: int) -> None:
     pass
+
+
+def logged(progress: Callable[[str], None] | None) -> Callable[[str], None]:
+    """A function that logs each step, as ``peakatlas`` at the level INFO, and passes it on.
+
+    Parameters
+    ----------
+    progress : callable, optional
+
+    Examples
+    --------
+    >>> logged(print)("reading the query")
+    reading the query
+    """
+    log = logging.getLogger("peakatlas")
+
+    def note(text: str) -> None:
+        log.info(text)
+        if progress is not None:
+            progress(text)
+
+    return note

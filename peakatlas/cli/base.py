@@ -22,6 +22,7 @@ EVERYWHERE = {
     "-q, --quiet": "No notes and no progress; results, warnings and errors only.",
     "-v, --verbose": "More about what is done, how fast and with what.",
     "--threads N": "Threads of matrix products, at most; all cores if not given.",
+    "--device NAME": "Where the model runs: cpu, cuda, cuda:1; a GPU, if any, if not given.",
     "--debug": "Show the traceback of an error.",
     "--help": "Show this message and exit.",
 }

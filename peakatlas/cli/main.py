@@ -111,13 +111,16 @@ def main() -> None:
             stream, io.TextIOWrapper
         ):  # names of types and files have letters of any kind
             stream.reconfigure(errors="backslashreplace")
-    words, threads = _without_threads(sys.argv[1:])
+    words, threads = _taken_out("--threads", sys.argv[1:])
+    words, device = _taken_out("--device", words)
     arguments, level, debug = _without_global_options(words)
     for variable, value in THREAD_DEFAULTS.items():
         os.environ.setdefault(variable, value)
     if threads is not None and not _set_threads(threads):
         complain(f"error: --threads must be a whole number above 0, not {threads!r}.")
         sys.exit(2)
+    if device is not None:
+        os.environ["PEAKATLAS_DEVICE"] = device
     with verbosity(level), warnings.catch_warnings(), stoppable():
         warnings.showwarning = _show_warning
         try:
@@ -140,21 +143,21 @@ def _without_global_options(words: list[str]) -> tuple[list[str], int, bool]:
     return left, level, bool(debug & set(words))
 
 
-def _without_threads(words: list[str]) -> tuple[list[str], str | None]:
-    """Arguments without ``--threads N``, and N; the last one counts."""
+def _taken_out(option: str, words: list[str]) -> tuple[list[str], str | None]:
+    """Arguments without an option of every command, and its value; the last one counts."""
     left: list[str] = []
-    threads: str | None = None
+    value: str | None = None
     waiting = False
     for word in words:
         if waiting:
-            threads, waiting = word, False
-        elif word == "--threads":
-            threads, waiting = "", True
-        elif word.startswith("--threads="):
-            threads = word.partition("=")[2]
+            value, waiting = word, False
+        elif word == option:
+            value, waiting = "", True
+        elif word.startswith(f"{option}="):
+            value = word.partition("=")[2]
         else:
             left.append(word)
-    return left, threads
+    return left, value
 
 
 def _set_threads(text: str) -> bool:

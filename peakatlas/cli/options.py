@@ -180,4 +180,12 @@ LayerOfCountsOption = Annotated[
 UseRawOption = Annotated[
     bool, typer.Option("--use-raw", help="Take raw counts and their peaks from raw.")
 ]
+ModOption = Annotated[
+    str | None,
+    typer.Option(
+        "--mod",
+        metavar="NAME",
+        help="Modality of an h5mu with the peaks, if it is not called like atac or peaks.",
+    ),
+]
 SeedOption = Annotated[int, typer.Option("--seed", metavar="N", help="Seed of all chance.")]

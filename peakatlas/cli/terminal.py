@@ -5,8 +5,9 @@ from __future__ import annotations
 import json
 import os
 import sys
+import threading
 import time
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any
 
@@ -25,6 +26,8 @@ if TYPE_CHECKING:
 
 LINE_EVERY_S = 30.0
 """Least time between two lines of progress where there is no terminal for a bar."""
+LIFE_EVERY_S = 60.0
+"""Longest silence within a step where there is no terminal for a spinner."""
 QUIET, NORMAL, VERBOSE = -1, 0, 1
 _LEAST_SHOWN_S = 0.05
 _verbosity: ContextVar[int] = ContextVar("verbosity", default=NORMAL)
@@ -168,7 +171,9 @@ def steps() -> Iterator[StepsShown]:
     """
     console, shown = _console(), Steps()
     if console is None or not console.is_terminal:
-        yield StepsShown(shown.begin if is_verbose() else say, _now_and_then())
+        seen = StepsShown(shown.begin if is_verbose() else say, _now_and_then())
+        with _signs_of_life(seen) if console is not None else nullcontext():
+            yield seen
         shown.end()
         return
     from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn  # noqa: PLC0415
@@ -185,6 +190,27 @@ def steps() -> Iterator[StepsShown]:
         shown.end()
 
 
+@contextmanager
+def _signs_of_life(seen: StepsShown) -> Iterator[None]:
+    """Say which step goes on where none began and nothing was counted for a while."""
+    done = threading.Event()
+
+    def watch() -> None:
+        while not done.wait(LIFE_EVERY_S / 4):
+            since = time.monotonic() - seen.last
+            if since >= LIFE_EVERY_S:
+                complain(f"{seen.text}: goes on ({(time.monotonic() - seen.began) / 60:.0f} min)")
+                seen.last = time.monotonic()
+
+    thread = threading.Thread(target=watch, daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        done.set()
+        thread.join()
+
+
 class StepsShown:
     """Takes steps as they begin and how much of each is done; see `steps`.
 
@@ -197,16 +223,20 @@ class StepsShown:
     """
 
     def __init__(self, begin: Callable[[str], None], update: Callable[[str], None]) -> None:
-        self._begin, self._update, self._text = begin, update, ""
+        self._begin, self._update = begin, update
+        self.text = "loading"
+        self.began = self.last = time.monotonic()
 
     def __call__(self, text: str) -> None:
         """Note that a step begins."""
-        self._text = text
+        self.text = text
+        self.began = self.last = time.monotonic()
         self._begin(text)
 
     def count(self, done: int, total: int) -> None:
         """Note how much of the step is done."""
-        self._update(f"{self._text}: {done:,} of {total:,} ({100 * done // max(total, 1)} %)")
+        self.last = time.monotonic()
+        self._update(f"{self.text}: {done:,} of {total:,} ({100 * done // max(total, 1)} %)")
 
 
 class Steps:

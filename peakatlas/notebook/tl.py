@@ -6,19 +6,23 @@ what is written here are in `peakatlas.pl`.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal, overload
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from peakatlas.classifier.annotate import annotation_of
+from peakatlas.classifier.counts.matrix import is_mudata, read_counts
 from peakatlas.classifier.counts.written import in_memory_copy, keyed
 from peakatlas.classifier.report.cell_map import cell_map as _cell_map
 from peakatlas.engine.errors import CountsError
+
+from .steps import steps_shown
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     import anndata as ad
+    from mudata import MuData  # type: ignore[import-not-found]
 
     from peakatlas.atlas.atlas import Atlas
     from peakatlas.classifier.annotate import AnnotateOptions
@@ -33,40 +37,8 @@ MAP_KEY = "X_peakatlas_tsne"
 """Of `obsm`: where `cell_map` puts the cells."""
 
 
-@overload
-def annotate(
-    adata: ad.AnnData,
-    bundle: Bundle | str | Path,
-    atlas: Atlas | str | Path | None = None,
-    genome: str | Path | SequenceSource | None = None,
-    *,
-    embedder: Embedder | None = None,
-    layer: str | None = None,
-    use_raw: bool = False,
-    options: AnnotateOptions | None = None,
-    key_added: str = KEY,
-    copy: Literal[False] = False,
-) -> None: ...
-
-
-@overload
-def annotate(
-    adata: ad.AnnData,
-    bundle: Bundle | str | Path,
-    atlas: Atlas | str | Path | None = None,
-    genome: str | Path | SequenceSource | None = None,
-    *,
-    embedder: Embedder | None = None,
-    layer: str | None = None,
-    use_raw: bool = False,
-    options: AnnotateOptions | None = None,
-    key_added: str = KEY,
-    copy: Literal[True],
-) -> ad.AnnData: ...
-
-
 def annotate(  # noqa: PLR0913 - options are keyword-only
-    adata: ad.AnnData,
+    adata: ad.AnnData | MuData,
     bundle: Bundle | str | Path,
     atlas: Atlas | str | Path | None = None,
     genome: str | Path | SequenceSource | None = None,
@@ -74,18 +46,20 @@ def annotate(  # noqa: PLR0913 - options are keyword-only
     embedder: Embedder | None = None,
     layer: str | None = None,
     use_raw: bool = False,
+    mod: str | None = None,
     options: AnnotateOptions | None = None,
     key_added: str = KEY,
+    progress: bool = True,
     copy: bool = False,
-) -> ad.AnnData | None:
+) -> Any:  # noqa: ANN401 - what was given
     """Label the cells of a query in place; see `peakatlas.annotate`.
 
     No column of `obs` is read. Columns of an earlier annotation are replaced.
 
     Parameters
     ----------
-    adata : AnnData
-        Raw counts, cells × peaks.
+    adata : AnnData or MuData
+        Raw counts, cells × peaks. Of a MuData, the modality with the peaks is annotated.
     bundle : Bundle, or path of one
     atlas : Atlas, or path of one, optional
         The one that the bundle was trained with; without it DNA is not read.
@@ -97,16 +71,20 @@ def annotate(  # noqa: PLR0913 - options are keyword-only
         Layer that holds the counts; `X` if not given.
     use_raw : bool
         Take counts and peaks from `raw`.
+    mod : str, optional
+        Modality with the peaks, if it is not called like ``atac`` or ``peaks``.
     options : AnnotateOptions, optional
     key_added : str
         What stands in the names of all results in the place of ``peakatlas``: annotations by
         several bundles lie side by side. `peakatlas.pl` and reports read those of ``peakatlas``.
+    progress : bool
+        Whether to show the steps, as a bar of tqdm; they are logged as ``peakatlas`` in any case.
     copy : bool
         Whether to leave `adata` alone and return an annotated copy.
 
     Returns
     -------
-    AnnData or None
+    AnnData, MuData or None
         With `copy`, the copy; else None. What is written: ``obs["peakatlas_label"]``,
         ``["peakatlas_confidence"]`` and the other columns of `peakatlas.annotate`,
         ``var["peakatlas_tier"]``, ``obsm["X_peakatlas"]`` and ``uns["peakatlas"]``.
@@ -128,32 +106,19 @@ def annotate(  # noqa: PLR0913 - options are keyword-only
     """
     if not key_added or "/" in key_added:
         raise ValueError(f"key_added must be a name without /, not {key_added!r}")
-    found = annotation_of(
-        adata,
-        bundle,
-        atlas,
-        genome,
-        embedder=embedder,
-        layer=layer,
-        use_raw=use_raw,
-        options=options,
-    )
-    into = in_memory_copy(adata) if copy else adata
+    with steps_shown(progress) as begin:
+        begin("reading the query")
+        counts = read_counts(adata, layer=layer, use_raw=use_raw, mod=mod)
+        found = annotation_of(
+            counts, bundle, atlas, genome, embedder=embedder, options=options, progress=begin
+        )
+    whole = adata
+    if copy:
+        whole = adata.copy() if is_mudata(adata) else in_memory_copy(adata)
+    into = whole if counts.modality is None else whole.mod[counts.modality]
     found.results.put_into(into, key_added)
     into.obsm.pop(keyed(MAP_KEY, key_added), None)
-    return into if copy else None
-
-
-@overload
-def cell_map(
-    adata: ad.AnnData, *, key: str = KEY, seed: int = 0, copy: Literal[False] = False
-) -> None: ...
-
-
-@overload
-def cell_map(
-    adata: ad.AnnData, *, key: str = KEY, seed: int = 0, copy: Literal[True]
-) -> ad.AnnData: ...
+    return whole if copy else None
 
 
 def cell_map(

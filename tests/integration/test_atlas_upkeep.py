@@ -114,6 +114,14 @@ def test_subset_wants_regions(run, built, tmp_path):
     assert "no row of" in ran.err
 
 
+def test_subset_matches_contigs_when_asked(run, built, tmp_path):
+    out = tmp_path / "s.zarr"
+    words = ("atlas", "subset", built, "--region", "1:0-20000", "-o", out)
+    assert run(*words).code == 1
+    assert run(*words, "--match-contigs").code == 0
+    assert Atlas.open(out).intervals.contigs == ("chr1",)
+
+
 def test_quantise_prints_its_loss(run, built, tmp_path):
     ran = run("atlas", "quantise", built, "-o", tmp_path / "q.zarr", "--json")
     assert ran.code == 0, ran.err

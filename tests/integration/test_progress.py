@@ -2,6 +2,7 @@
 
 import io
 import re
+import time
 
 import pytest
 from rich.console import Console
@@ -52,6 +53,18 @@ def test_off_a_terminal_that_is_a_line_now_and_then(capsys, monkeypatch):
         begin("embedding")
         begin.count(2, 4)
     assert capsys.readouterr().err == "embedding\nembedding\nembedding: 2 of 4 (50 %)\n"
+
+
+def test_off_a_terminal_a_long_step_gives_signs_of_life(capsys, monkeypatch):
+    monkeypatch.setattr(terminal, "LIFE_EVERY_S", 0.05)
+    with terminal.steps() as begin:
+        begin("fitting")
+        time.sleep(0.4)
+    assert "fitting: goes on (0 min)" in capsys.readouterr().err.splitlines()
+    with terminal.verbosity(terminal.QUIET), terminal.steps() as begin:
+        begin("fitting")
+        time.sleep(0.2)
+    assert capsys.readouterr().err == ""
 
 
 def test_spinner_and_bars_say_what_and_how_much(screen):

@@ -13,6 +13,7 @@ from peakatlas.cli.kinds import wants
 from peakatlas.cli.options import (
     AtlasArgument,
     JsonOption,
+    MatchContigsOption,
     OutAtlasOption,
     OwnModelOption,
     RevisionOption,
@@ -149,12 +150,14 @@ def atlas_subset(
         list[str] | None,
         typer.Option("--region", metavar="chr1:100-600", help="A region, 0-based half-open."),
     ] = None,
+    match_contigs: MatchContigsOption = False,
     as_json: JsonOption = False,
 ) -> None:
     """Put the rows that overlap some regions into a new atlas."""
     import peakatlas  # noqa: PLC0415
     from peakatlas.atlas.build.provenance import peaks_provenance  # noqa: PLC0415 - keeps the help fast
     from peakatlas.atlas.derive.subset import subset_atlas  # noqa: PLC0415
+    from peakatlas.engine.intervals.contig_names import match_contigs  # noqa: PLC0415
 
     if bed is None and not region:
         raise typer.BadParameter("give --bed REGIONS.bed, --region chr1:100-600, or both.")
@@ -162,7 +165,10 @@ def atlas_subset(
     parts += [peakatlas.parse_names(region, "--region")] if region else []
     regions = peakatlas.Intervals.concatenate(parts)
     described = {} if bed is None else peaks_provenance(bed, 0)
-    with progress_bar(len(peakatlas.Atlas.open(atlas)), "copying") as advance:
+    opened = peakatlas.Atlas.open(atlas)
+    if match_contigs:
+        regions = match_contigs(regions, opened.intervals.contigs)
+    with progress_bar(len(opened), "copying") as advance:
         subset = subset_atlas(atlas, out, regions, peaks=described, progress=advance)
     print_facts(subset.info(), as_json=as_json)
 

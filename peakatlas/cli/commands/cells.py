@@ -20,6 +20,7 @@ from peakatlas.cli.options import (
     LayerOfCountsOption,
     MatchContigsOption,
     MaxOffsetOption,
+    ModOption,
     RuleName,
     SeedOption,
     UseRawOption,
@@ -130,6 +131,7 @@ def annotate(
     ] = None,
     layer: LayerOfCountsOption = None,
     use_raw: UseRawOption = False,
+    mod: ModOption = None,
     seed: SeedOption = 0,
     as_json: JsonOption = False,
 ) -> None:
@@ -160,7 +162,7 @@ def annotate(
     say_card(bundle)
     with opened_atlas(atlas) as opened, steps() as begin:
         begin("reading the query")
-        counts = _read(query, labels, layer, use_raw)
+        counts = _read(query, labels, layer, use_raw, mod)
         found = annotation_of(counts, bundle, opened, genome, options=options, progress=begin)
     record = record_of(found.results.uns)
     if atlas is not None and record["spec"] is None:
@@ -178,13 +180,15 @@ def annotate(
         print_table(("type", "cells", "query", "reference", "verdict", "reason"), _types(record))
 
 
-def _read(query: Path, labels: str | None, layer: str | None, use_raw: bool) -> CellCounts:
+def _read(
+    query: Path, labels: str | None, layer: str | None, use_raw: bool, mod: str | None
+) -> CellCounts:
     """Read a query; what cannot be shown or written in the end is refused before any work."""
     from peakatlas.classifier.counts.matrix import read_counts  # noqa: PLC0415 - keeps the help fast
     from peakatlas.classifier.counts.written import rehearse  # noqa: PLC0415 - as above
     from peakatlas.classifier.report.cells import column_of  # noqa: PLC0415 - as above
 
-    counts = read_counts(query, layer=layer, use_raw=use_raw)
+    counts = read_counts(query, layer=layer, use_raw=use_raw, mod=mod)
     if labels is not None:
         column_of(counts.obs, labels)
     rehearse(counts.adata, counts.source)

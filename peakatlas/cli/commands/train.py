@@ -23,6 +23,7 @@ from peakatlas.cli.options import (
     MatchContigsOption,
     MaxOffsetOption,
     MethodName,
+    ModOption,
     SeedOption,
     UseRawOption,
 )
@@ -123,6 +124,7 @@ def train(
     ] = "default",
     layer: LayerOfCountsOption = None,
     use_raw: UseRawOption = False,
+    mod: ModOption = None,
     seed: SeedOption = 0,
     force: Annotated[bool, typer.Option("--force", help="Replace a bundle that is there.")] = False,
     as_json: JsonOption = False,
@@ -160,6 +162,7 @@ def train(
             batch_key=batch_key,
             layer=layer,
             use_raw=use_raw,
+            mod=mod,
             sources=sources,
             options=options,
             seed=seed,

@@ -12,6 +12,7 @@ from peakatlas.classifier.counts.written import result_columns
 from peakatlas.engine.errors import CountsError
 from peakatlas.engine.intervals.table import Intervals
 from peakatlas.engine.summary import as_html, as_text
+from peakatlas.notebook.steps import steps_shown
 
 
 @pytest.fixture
@@ -53,6 +54,41 @@ def test_annotations_by_several_bundles_lie_side_by_side(query, bundle, atlas):
     assert "plain_tier" in query.var and "X_peakatlas_tsne" not in query.obsm
     with pytest.raises(ValueError, match=r"key_added must be a name without /, not 'a/b'"):
         peakatlas.tl.annotate(query, bundle, key_added="a/b")
+
+
+class MuDataLike:
+    """What is used of a MuData."""
+
+    isbacked = False
+
+    def __init__(self, **modalities):
+        self.mod, self.obs = modalities, next(iter(modalities.values())).obs.iloc[:, :0]
+
+    def copy(self):
+        return MuDataLike(**{name: each.copy() for name, each in self.mod.items()})
+
+
+def test_the_peaks_of_a_mudata_are_annotated_in_place(query, bundle, atlas, caplog):
+    expected = peakatlas.annotate(query, bundle, atlas)
+    whole = MuDataLike(rna=query[:, :2].copy(), peaks=query.copy())
+    with caplog.at_level("INFO", logger="peakatlas"):
+        labelled = peakatlas.tl.annotate(whole, bundle, atlas, copy=True, progress=False)
+    assert "labelling its cells" in caplog.messages
+    assert "peakatlas" not in whole.mod["peaks"].uns
+    assert peakatlas.tl.annotate(whole, bundle, atlas, progress=False) is None
+    for found in (labelled.mod["peaks"], whole.mod["peaks"]):
+        assert found.obs["peakatlas_label"].tolist() == expected.obs["peakatlas_label"].tolist()
+    assert "peakatlas_label" not in whole.mod["rna"].obs
+
+
+def test_steps_are_shown_as_one_bar(capsys):
+    with steps_shown(True) as begin:
+        begin("reading")
+        begin.count(3, 3)
+    assert "reading: 3 of 3" in capsys.readouterr().err
+    with steps_shown(False) as begin:
+        begin("reading")
+    assert capsys.readouterr().err == ""
 
 
 def test_a_second_annotation_replaces_the_first(query, bundle, atlas):

@@ -145,6 +145,39 @@ def test_labels_of_a_whole_h5mu_reach_its_peaks(tmp_path):
     assert list(counts.obs) == ["batch", "cell_type", "rna:batch"]
 
 
+class MuDataLike:
+    """What is read of a MuData."""
+
+    def __init__(self, obs, **modalities):
+        self.obs, self.mod = obs, modalities
+
+
+def test_a_modality_may_be_named(tmp_path):
+    path = h5mu(tmp_path / "m.h5mu", mine=cells(), other=cells())
+    assert read_counts(path, mod="mine").modality == "mine"
+    with pytest.raises(CountsError, match=r"Name the one with the peaks: --mod NAME \(mod=\)"):
+        read_counts(path)
+    with pytest.raises(CountsError, match="no modality 'nope'; there are: mine, other"):
+        read_counts(path, mod="nope")
+    plain = h5ad(tmp_path / "p.h5ad", cells())
+    with pytest.raises(CountsError, match=r"p\.h5ad: no MuData, so there is no modality 'mine'"):
+        read_counts(plain, mod="mine")
+    with pytest.raises(CountsError, match="AnnData: no MuData"):
+        read_counts(cells(), mod="mine")
+
+
+def test_a_mudata_in_memory_is_read_as_its_file():
+    shared = pd.DataFrame({"cell_type": ["B", "T"], "atac:n": 1}, index=CELLS[::-1])
+    given = MuDataLike(shared, rna=cells([[9, 9, 9]] * 2), atac=cells())
+    counts = read_counts(given)
+    assert counts.matrix.toarray().tolist() == COUNTS
+    assert counts.obs["cell_type"].tolist() == ["T", "B"]
+    assert list(counts.obs) == ["batch", "cell_type", "rna:batch"]
+    assert counts.modality == "atac" and counts.adata is not None
+    assert list(given.mod["atac"].obs) == ["batch"]
+    assert read_counts(given, mod="rna").matrix.sum() == 54
+
+
 def test_a_dense_matrix_is_read_in_blocks(tmp_path, monkeypatch):
     monkeypatch.setattr(anndata_groups, "_BLOCK_VALUES", 3)
     values = np.arange(12).reshape(4, 3) % 5
@@ -183,7 +216,7 @@ def test_modalities_are_named(tmp_path):
     text = refusal(h5mu(tmp_path / "m.h5mu", rna=cells(), prot=cells()))
     assert text == (
         "m.h5mu: no modalities are called atac or peaks; there are: prot, rna. "
-        "Write the one with the peaks as an h5ad."
+        "Name the one with the peaks: --mod NAME (mod=)."
     )
     text = refusal(h5mu(tmp_path / "two.h5mu", ATAC=cells(), peaks=cells()))
     assert text.startswith("two.h5mu: 2 modalities are called atac or peaks; there are: ATAC, peak")

@@ -20,7 +20,9 @@ from peakatlas.classifier.explain.dna import (
 from peakatlas.classifier.train import train
 from peakatlas.demo.elements import DATA
 from peakatlas.demo.simulate import REFERENCE_FILE
+from peakatlas.engine.dna.genome import open_genome
 from peakatlas.engine.dna.sequences import Sequences
+from peakatlas.engine.errors import GenomeError
 
 GENOME = DATA / "slice.fa.gz"
 DEFINES = {
@@ -49,6 +51,20 @@ def test_the_motifs_that_made_the_demos_types_come_first(demo_bundle):
     assert (table["fdr"] <= 0.05).all() and (table["fold"] > 1).all()
     b_words = table[(table["type"] == "T") & (table["kind"] == "kmer")]
     assert "TCF7" in ",".join(b_words["motif"].head(5))
+
+
+def test_a_fasta_of_some_peaks_serves_these(demo_bundle, tmp_path):
+    held = demo_bundle.peaks.take(np.arange(0, len(demo_bundle.peaks), 2))
+    dna = open_genome(GENOME).fetch(held)
+    records = (f">{name}\n{dna[i]}\n" for i, name in enumerate(held.names()))
+    path = tmp_path / "some.fa"
+    path.write_text("".join(records))
+    table = enriched_kmers(demo_bundle, path, top=150)
+    best = table[(table["type"] == "T") & (table["kind"] == "motif")].iloc[0]
+    assert best["motif"] in DEFINES["T"] and best["markers"] < 150
+    path.write_text(">chr20:1-9\nACGTACGT\n")
+    with pytest.raises(GenomeError, match=r"lie within no record of some\.fa"):
+        enriched_kmers(demo_bundle, path, top=150)
 
 
 def test_markers_of_permuted_elements_have_no_motif(demo_bundle):

@@ -120,6 +120,25 @@ def test_match_contigs_keeps_names_that_are_known_or_hopeless_and_merges_styles(
     assert match_contigs(peaks, ["1", "2"]).names() == ["1:0-1", "1:2-3", "chrQ:4-5"]
 
 
+def test_accessions_of_refseq_are_a_naming_style():
+    names = ["NC_000001.11", "NC_000023.10", "NC_012920.1", "NC_000067.7", "NC_000087.8"]
+    peaks = parse_names([f"{name}:0-1" for name in names])
+    known = ["chr1", "chrX", "chrY", "chrM"]
+    expected = ["chr1", "chrX", "chrM", "chr1", "chrY"]
+    assert match_contigs(peaks, known).names() == [f"{name}:0-1" for name in expected]
+    plain = parse_names(["chr22:0-1", "MT:0-1", "chr9:0-1"])
+    there = ["NC_000022.11", "NC_012920.1", "NC_000010.11"]
+    assert match_contigs(plain, there).names() == [
+        "NC_000022.11:0-1",
+        "NC_012920.1:0-1",
+        "chr9:0-1",
+    ]
+    # another build, another species, and none of a chromosome
+    kept = parse_names(["NC_000001.10:0-1", "NC_000025.1:0-1", "NC_999999.1:0-1"])
+    assert match_contigs(kept, ["NC_000001.11", "1"]).names()[1:] == kept.names()[1:]
+    assert match_contigs(kept, ["NC_000001.11"]).names() == kept.names()
+
+
 def test_past_the_end_names_the_contig_its_size_and_the_genome(genome_file):
     with pytest.raises(GenomeError) as raised:
         Genome(genome_file).check(parse_names(["chr1:0-997", "chr1:900-998"]))
@@ -220,6 +239,11 @@ def test_a_fasta_of_peaks_refuses_what_it_does_not_have(peak_fasta):
         peak_fasta.check(parse_names(["chr1:10-35"]))
     with pytest.raises(ContigError, match=r"'1' here, 'chr1' there"):
         peak_fasta.check(parse_names(["1:10-20"]))
+
+
+def test_a_fasta_of_peaks_says_which_it_has(peak_fasta):
+    asked = parse_names(["chr1:10-20", "chr1:5-21", "1:10-20", "chr2:1-4", "chr1:35-40"])
+    assert peak_fasta.holds(asked).tolist() == [True, False, False, True, False]
 
 
 def test_a_record_shorter_than_its_name_is_a_truncated_file(tmp_path):

@@ -10,7 +10,7 @@ import torch
 
 from peakatlas.engine.dna.sequences import Sequences
 from peakatlas.engine.embedder import Embedder
-from peakatlas.engine.errors import WorldSizeError
+from peakatlas.engine.errors import PeakAtlasError, WorldSizeError
 from peakatlas.engine.run import distributed, launchers
 from peakatlas.engine.run.distributed import (
     Partition,
@@ -83,6 +83,21 @@ def test_each_local_rank_has_its_own_gpu(monkeypatch):
     for rank, device in (("1", "cuda:1"), ("3", "cuda:1"), ("2", "cuda:0")):
         monkeypatch.setenv("LOCAL_RANK", rank)
         assert default_device() == device
+
+
+def test_another_device_may_be_named(monkeypatch):
+    monkeypatch.setattr("torch.cuda.is_available", lambda: True)
+    monkeypatch.setattr("torch.cuda.device_count", lambda: 2)
+    monkeypatch.setenv("PEAKATLAS_DEVICE", "cpu")
+    assert default_device() == "cpu"
+    monkeypatch.setenv("PEAKATLAS_DEVICE", "cuda")
+    monkeypatch.setenv("LOCAL_RANK", "1")
+    assert default_device() == "cuda:1"
+    monkeypatch.setattr("torch.cuda.is_available", lambda: False)
+    for name in ("cuda", "toaster", "cuda:77"):
+        monkeypatch.setenv("PEAKATLAS_DEVICE", name)
+        with pytest.raises(PeakAtlasError, match=f"there is no device '{name}' here"):
+            default_device()
 
 
 def test_a_rank_takes_its_share_of_the_cores_though_torchrun_says_one(monkeypatch):
