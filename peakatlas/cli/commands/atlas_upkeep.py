@@ -157,7 +157,7 @@ def atlas_subset(
     import peakatlas  # noqa: PLC0415
     from peakatlas.atlas.build.provenance import peaks_provenance  # noqa: PLC0415 - keeps the help fast
     from peakatlas.atlas.derive.subset import subset_atlas  # noqa: PLC0415
-    from peakatlas.engine.intervals.contig_names import match_contigs  # noqa: PLC0415
+    from peakatlas.engine.intervals import contig_names  # noqa: PLC0415
 
     if bed is None and not region:
         raise typer.BadParameter("give --bed REGIONS.bed, --region chr1:100-600, or both.")
@@ -167,7 +167,7 @@ def atlas_subset(
     described = {} if bed is None else peaks_provenance(bed, 0)
     opened = peakatlas.Atlas.open(atlas)
     if match_contigs:
-        regions = match_contigs(regions, opened.intervals.contigs)
+        regions = contig_names.match_contigs(regions, opened.intervals.contigs)
     with progress_bar(len(opened), "copying") as advance:
         subset = subset_atlas(atlas, out, regions, peaks=described, progress=advance)
     print_facts(subset.info(), as_json=as_json)
