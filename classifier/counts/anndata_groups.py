@@ -184,13 +184,15 @@ def columns_of_whole(whole: Any, mine: str) -> pd.DataFrame:  # noqa: ANN401 - a
     mine : str
         The modality.
     """
-    shell = ad.AnnData(obs=whole.mod[mine].obs.copy())
+    obs: pd.DataFrame = whole.mod[mine].obs
+    shell = ad.AnnData(obs=obs.copy())
     shared = whole.obs
     _add(shell, shared[[name for name in shared if not str(name).startswith(f"{mine}:")]])
     for name in whole.mod:
         if name != mine:
             _add(shell, whole.mod[name].obs.add_prefix(f"{name}:"))
-    return shell.obs
+    joined: pd.DataFrame = shell.obs
+    return joined
 
 
 def _add(adata: ad.AnnData, columns: pd.DataFrame) -> None:

@@ -213,7 +213,7 @@ def read_references(
 ) -> tuple[LabelledCells, ...]:
     """Read references one by one; takes and raises the same as `LabelledSet.read`."""
     one = isinstance(data, str | Path | ad.AnnData | CellCounts) or is_mudata(data)
-    given: list[Reference] = [data] if one else list(data)  # type: ignore[arg-type, list-item]
+    given: list[Reference] = [data] if one else list(data)  # type: ignore[arg-type]
     if not given:
         raise LabelsError("no reference was given. Give at least one labelled data set.")
     counts = _distinct([read_counts(each, layer=layer, use_raw=use_raw, mod=mod) for each in given])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -18,8 +19,6 @@ from peakatlas.engine.tokens.letters import letter_codes
 from .elements import element_scores
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from numpy.typing import NDArray
 
     from peakatlas.classifier.bundle.bundle import Bundle
@@ -163,7 +162,7 @@ def enriched_kmers(
     if top < 1:
         raise ValueError(f"top must be 1 or more, not {top}")
     scores, rng = element_scores(bundle), np.random.default_rng(seed)
-    source = genome if hasattr(genome, "fetch") else open_genome(genome)
+    source = open_genome(genome) if isinstance(genome, str | Path) else genome
     held = _held(source, bundle)
     markers = [best[held[best]] for best in (scores.best(c, top) for c in range(len(bundle.types)))]
     chosen = _with_others(markers, np.flatnonzero(held), min(MOST_OTHERS, MOST_WORDS // 4**k), rng)
