@@ -9,7 +9,13 @@ from contextlib import contextmanager
 from typing import IO, TYPE_CHECKING, cast
 
 from peakatlas.engine.errors import IntervalError
-from peakatlas.engine.gzip_stream import GZIP_MAGIC, lacks_bgzf_end
+from peakatlas.engine.gzip_stream import (
+    BGZF_EOF,
+    GZIP_MAGIC,
+    HEAD_BYTES,
+    is_bgzf,
+    lacks_bgzf_end,
+)
 from peakatlas.engine.intervals.text_files import STANDARD_INPUT, UTF8_MARK, not_readable
 
 if TYPE_CHECKING:
@@ -93,7 +99,38 @@ def _opened(path: Path, name: str) -> Iterator[tuple[IO[bytes] | None, IO[bytes]
 
 def _streamed(raw: IO[bytes]) -> IO[bytes]:
     """The text of what can be read once only."""
-    return _text(raw, raw.peek(2)[:2] if isinstance(raw, io.BufferedReader) else b"")
+    head = raw.peek(HEAD_BYTES)[:HEAD_BYTES] if isinstance(raw, io.BufferedReader) else b""
+    return cast("IO[bytes]", _PipedBgzf(raw)) if is_bgzf(head) else _text(raw, head)
+
+
+class _PipedBgzf(gzip.GzipFile):
+    """BGZF from a pipe, whose last block is looked for at the end."""
+
+    def __init__(self, raw: IO[bytes]) -> None:
+        self._tail = b""
+        super().__init__(fileobj=cast("IO[bytes]", _Tapped(raw, self._keep)))
+
+    def read(self, size: int | None = -1) -> bytes:
+        data = super().read(size)
+        if not data and self._tail != BGZF_EOF:
+            raise EOFError("the BGZF end-of-file block is absent")
+        return data
+
+    def _keep(self, data: bytes) -> None:
+        size = len(BGZF_EOF)
+        self._tail = data[-size:] if len(data) >= size else (self._tail + data)[-size:]
+
+
+class _Tapped:
+    """A file whose bytes are shown as they are read."""
+
+    def __init__(self, raw: IO[bytes], show: Callable[[bytes], None]) -> None:
+        self._raw, self._show = raw, show
+
+    def read(self, size: int = -1) -> bytes:
+        data = self._raw.read(size)
+        self._show(data)
+        return data
 
 
 def _text(raw: IO[bytes], head: bytes) -> IO[bytes]:

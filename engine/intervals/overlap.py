@@ -16,6 +16,8 @@ from typing import TYPE_CHECKING, Literal, Protocol
 import numpy as np
 from ncls import NCLS
 
+from peakatlas.engine.errors import IntervalError
+
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
@@ -51,6 +53,7 @@ class OverlapPairs:
 
 
 _INT64_BITS = 63
+_LONGEST_AXIS = 2.0**62
 MAX_LAYERS = 8
 
 
@@ -74,6 +77,11 @@ class OverlapIndex:
     intervals : Intervals
         Indexed table, in any order; duplicates and nesting are fine.
 
+    Raises
+    ------
+    IntervalError
+        If the contigs, laid end to end, are longer than whole numbers of 64 bits count.
+
     Examples
     --------
     >>> from peakatlas.engine.intervals.table import Intervals
@@ -87,6 +95,11 @@ class OverlapIndex:
         self.contigs = intervals.contigs
         extent = np.zeros(len(self.contigs), np.int64)
         np.maximum.at(extent, intervals.contig_ids, intervals.end)
+        if extent.sum(dtype=np.float64) > _LONGEST_AXIS:
+            raise IntervalError(
+                f"an interval ends at {extent.max():,} bp, which is past any contig. Check the "
+                "columns of the table."
+            )
         self._extent = extent
         self._origin = np.concatenate([[0], np.cumsum(extent)[:-1]]).astype(np.int64)
         shift = self._origin[intervals.contig_ids] if len(intervals) else intervals.start

@@ -308,17 +308,22 @@ def _same_file(one: Path, other: Path) -> bool:
 def _new_file_beside(target: Path) -> Path:
     """An empty file beside `target`, with the mode of what it replaces."""
     own = f"{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(4)}"
-    aside = target.with_name(f".{target.name[:100]}.{own}{_PART}")
+    aside = target.with_name(f".{_stem(target)}.{own}{_PART}")
     os.close(os.open(aside, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666))
     if target.exists():
         shutil.copymode(target, aside)
     return aside
 
 
+def _stem(target: Path) -> str:
+    """The beginning of a name, short enough for more to be put after it."""
+    return target.name.encode("utf-8", "ignore")[:100].decode("utf-8", "ignore")
+
+
 def _sweep(target: Path) -> None:
     """Remove what processes of this machine that are no more left beside `target`."""
     own = re.compile(
-        rf"\.{re.escape(target.name[:100])}\.{re.escape(socket.gethostname())}-(\d+)-\w+\{_PART}"
+        rf"\.{re.escape(_stem(target))}\.{re.escape(socket.gethostname())}-(\d+)-\w+\{_PART}"
     )
     for path in target.parent.iterdir():
         found = own.fullmatch(path.name)

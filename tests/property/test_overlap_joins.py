@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from peakatlas.atlas import FaissCoordinateIndex, OverlapIndex, OverlapPairs
-from peakatlas.engine.errors import MissingDependencyError
+from peakatlas.engine.errors import IntervalError, MissingDependencyError
 from peakatlas.engine.intervals.table import Intervals
 
 BIN = 1 << 16
@@ -173,3 +173,11 @@ def test_every_gap_and_touch_at_the_far_corners_of_a_bin():
     kept = ends > 0
     queries = Intervals.from_columns(["c"] * int(kept.sum()), np.zeros(kept.sum()), ends[kept])
     assert pairs(FaissCoordinateIndex(rows), queries) == naive_pairs(queries, rows)
+
+
+def test_intervals_past_any_contig_are_refused():
+    far = 10**18 - 1
+    table = Intervals.from_columns([f"c{i}" for i in range(9)], [0] * 9, [far] * 9)
+    with pytest.raises(IntervalError, match="ends at 999,999,999,999,999,999 bp, which is past"):
+        OverlapIndex(table)
+    assert len(OverlapIndex(table.take([0, 1])).overlap_pairs(table)) == 2

@@ -116,7 +116,7 @@ def count(
         count_fragments,
     )
 
-    if [*map(str, fragments), peaks].count("-") > 1:
+    if [*map(str, fragments), peaks, str(barcodes)].count("-") > 1:
         raise typer.BadParameter("only one input can be standard input", param_hint="-")
     check_apart([out], [fragments, peaks, barcodes])
     listed = None if barcodes is None else read_barcodes(barcodes)

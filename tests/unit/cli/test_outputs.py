@@ -198,3 +198,11 @@ def test_what_a_killed_writer_left_is_swept_and_what_a_live_one_has_is_not(tmp_p
         assert [path.name for path in tmp_path.iterdir()] == [live.name]
         write(out)
         assert live.exists()
+
+
+def test_a_long_name_of_wide_letters_takes_a_file(tmp_path):
+    out = tmp_path / ("\u7d30" * 80 + ".h5ad")
+    write(out, "old")
+    write(out)
+    assert out.read_text() == "new"
+    assert list(tmp_path.iterdir()) == [out]

@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import gzip
+import os
+import struct
+import zlib
+from threading import Thread
 
 import pytest
 
@@ -10,6 +14,7 @@ from peakatlas.classifier.counts.fragment_counts import FragmentOptions, count_f
 from peakatlas.classifier.counts.fragment_lines import MAX_LINE_BYTES
 from peakatlas.classifier.counts.fragments import FragmentReader
 from peakatlas.engine.errors import IntervalError
+from peakatlas.engine.gzip_stream import BGZF_EOF
 from peakatlas.engine.intervals.table import Intervals
 
 LINES = "# id=x y\nc1\t5\t40\tAA-1\t2\nc1\t9\t31\tGG-1\t1\nc1\t80\t95\tAA-1\t1\n"
@@ -19,7 +24,10 @@ FOUND = [("c1", 5, 40, "AA-1"), ("c1", 9, 31, "GG-1"), ("c1", 80, 95, "AA-1")]
 def read(folder, text: str | bytes, **options) -> list[tuple[str, int, int, str]]:
     path = folder / "f.tsv"
     path.write_bytes(text if isinstance(text, bytes) else text.encode())
-    reader = FragmentReader(path, **options)
+    return found_in(FragmentReader(path, **options))
+
+
+def found_in(reader: FragmentReader) -> list[tuple[str, int, int, str]]:
     return [
         (reader.contigs[c], int(start), int(end), reader.barcodes[b])
         for block in reader.blocks()
@@ -124,3 +132,32 @@ def test_listed_barcodes_that_do_not_occur_are_named(tmp_path):
         found = count_fragments([tmp_path / "f.tsv"], SITES, barcodes=["TT-1", "GG-1", "CC-1"])
     assert found.obs_names.tolist() == ["GG-1"]
     assert found.uns["fragments"]["listed_but_absent"] == 2
+
+
+def bgzf(data: bytes) -> bytes:
+    """One block."""
+    packer = zlib.compressobj(wbits=-15)
+    packed = packer.compress(data) + packer.flush()
+    head = BGZF_EOF[:16] + (len(packed) + 25).to_bytes(2, "little")
+    return head + packed + struct.pack("<II", zlib.crc32(data), len(data))
+
+
+@pytest.mark.parametrize("packed", [bytes, gzip.compress, lambda data: bgzf(data) + BGZF_EOF])
+def test_a_pipe_is_read(tmp_path, packed):
+    assert piped(tmp_path, packed(LINES.encode())) == FOUND
+
+
+def test_bgzf_from_a_pipe_without_its_end_is_refused(tmp_path):
+    with pytest.raises(IntervalError, match="BGZF end-of-file block is absent"):
+        piped(tmp_path, bgzf(LINES.encode()))
+
+
+def piped(folder, data: bytes) -> list[tuple[str, int, int, str]]:
+    path = folder / "pipe"
+    os.mkfifo(path)
+    writer = Thread(target=path.write_bytes, args=(data,))
+    writer.start()
+    try:
+        return found_in(FragmentReader(path))
+    finally:
+        writer.join()
