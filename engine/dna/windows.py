@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from .genome import SequenceSource
 
 _BLOCK_PEAKS = 16_384
+WIDEST = 1 << 30
+"""Most bp of a window."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -52,10 +54,10 @@ class WindowRule:
     """Least overlap of neighbouring windows of one peak (`peak` only), in bp."""
 
     def __post_init__(self) -> None:
-        if self.width < 1 or not 0 <= self.overlap < self.width:
+        if not 1 <= self.width <= WIDEST or not 0 <= self.overlap < self.width:
             raise IntervalError(
-                f"window rule {self}: the width must be at least 1 bp and the overlap "
-                f"from 0 to below the width. Example: peak:510:60."
+                f"window rule {self}: the width must be at least 1 bp, {WIDEST:,} at most, and the "
+                f"overlap from 0 to below the width. Example: peak:510:60."
             )
 
     def __str__(self) -> str:

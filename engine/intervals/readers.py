@@ -13,7 +13,7 @@ from peakatlas.engine.errors import IntervalError
 
 from .bed import ALIASES, bed_columns
 from .conventions import WIDTH_NAMES, refuse_one_based, zero_based_starts
-from .table import Intervals
+from .table import Intervals, contig_name
 from .text_files import STANDARD_INPUT, read_lines
 
 if TYPE_CHECKING:
@@ -194,11 +194,7 @@ def _names(column: pd.Series[Any], source: str) -> list[str]:
             f"{source}: {len(missing)} value(s) of column {column.name!r} are missing: {shown}. "
             "Fill them, or remove these rows."
         )
-    values = column.tolist()
-    return [
-        str(int(value)) if isinstance(value, float) and value.is_integer() else str(value).strip()
-        for value in values
-    ]
+    return [contig_name(value).strip() for value in column.tolist()]
 
 
 def _whole(column: pd.Series[Any], name: str, source: str) -> NDArray[np.int64]:

@@ -42,7 +42,8 @@ class Intervals(Summary):
     Raises
     ------
     IntervalError
-        If the columns differ in length or a row breaks ``0 <= start < end``.
+        If the columns differ in length, a row has no contig of the list, or one breaks
+        ``0 <= start < end``.
 
     Examples
     --------
@@ -66,6 +67,11 @@ class Intervals(Summary):
                 f"columns differ in length: chrom {len(self.contig_ids)}, "
                 f"start {len(self.start)}, end {len(self.end)}"
             )
+        ids = self.contig_ids
+        if len(ids) and not 0 <= ids.min() <= ids.max() < len(self.contigs):
+            raise IntervalError(
+                f"contig ids run from {ids.min()} to {ids.max()}, for {len(self.contigs)} contigs"
+            )
         bad = np.flatnonzero((self.start < 0) | (self.start >= self.end))
         if len(bad):
             shown = ", ".join(f"row {i} ({self._name(i)})" for i in bad[:5])
@@ -87,15 +93,20 @@ class Intervals(Summary):
         Raises
         ------
         IntervalError
-            If a row breaks ``0 <= start < end``.
+            If a contig has no name, a bound is not a whole number, or a row breaks
+            ``0 <= start < end``.
         """
         codes, names = pd.factorize(np.asarray(chrom, dtype=object))
-        return cls(
-            tuple(str(name) for name in names),
-            codes.astype(np.int32),
-            np.asarray(start, np.int64),
-            np.asarray(end, np.int64),
-        )
+        nameless = np.flatnonzero(codes < 0)
+        if len(nameless):
+            raise IntervalError(
+                f"{len(nameless)} row(s) have no name of a contig (row "
+                f"{', '.join(map(str, nameless[:5]))}). Fill or remove them."
+            )
+        # pandas reads the 1 of some lines as a number and that of others as text
+        texts = np.array([contig_name(name) for name in names.tolist()], dtype=object)
+        merged, contigs = pd.factorize(texts)
+        return cls(tuple(contigs), merged[codes].astype(np.int32), _whole(start), _whole(end))
 
     @classmethod
     def from_frame(cls, frame: pd.DataFrame) -> Intervals:
@@ -294,6 +305,25 @@ def as_intervals(table: IntervalTable) -> Intervals:
         f"a {type(table).__name__} is no table of intervals. Give Intervals, a DataFrame with "
         "chrom, start, end, or PyRanges."
     )
+
+
+def contig_name(value: object) -> str:
+    """A contig as text: whole numbers as such, bytes as what they spell."""
+    if isinstance(value, bytes):
+        return value.decode("utf-8", "replace")
+    if isinstance(value, float) and value.is_integer():
+        return str(int(value))
+    return str(value)
+
+
+def _whole(bounds: ArrayLike) -> NDArray[np.int64]:
+    """Bounds as int64; what is not whole would be cut off."""
+    given = np.asarray(bounds)
+    if given.dtype.kind == "f":
+        bad = np.flatnonzero(~(given == np.rint(given)))
+        if len(bad):
+            raise IntervalError(f"row {bad[0]}: {given[bad[0]]} is not a whole number of bp.")
+    return given.astype(np.int64)
 
 
 def _from_zero(

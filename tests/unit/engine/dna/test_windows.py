@@ -58,3 +58,9 @@ def test_window_digests_are_of_the_letters_not_of_the_place(tmp_path):
     assert digests[2].tobytes() == hashlib.blake2b(b"CGTACGTA", digest_size=16).digest()
     assert digests[3].tobytes() == hashlib.blake2b(one + one, digest_size=16).digest()
     assert digests.dtype == np.uint8
+
+
+@pytest.mark.parametrize("text", ["centre:99999999999999999999", "peak:2000000000:60"])
+def test_windows_wider_than_any_contig_are_refused(text):
+    with pytest.raises(IntervalError, match="1,073,741,824 at most"):
+        parse_window(text)

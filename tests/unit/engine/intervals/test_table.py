@@ -76,3 +76,26 @@ def test_as_intervals_takes_all_three():
 def test_duplicates_are_later_copies_whatever_else_is_there():
     assert PEAKS.duplicated().tolist() == [False, False, False, False, True]
     assert PEAKS.duplicated().tolist() == PEAKS.to_frame().duplicated().tolist()
+
+
+def test_a_contig_is_one_whether_it_was_read_as_a_number_or_as_text():
+    frame = pd.DataFrame({"chrom": [1, "1", 1.0, b"1", "X"], "start": range(5), "end": [9] * 5})
+    mixed = Intervals.from_frame(frame)
+    assert mixed.contigs == ("1", "X")
+    assert mixed.chrom.tolist() == ["1", "1", "1", "1", "X"]
+
+
+@pytest.mark.parametrize("nothing", [None, float("nan"), pd.NA])
+def test_a_row_without_a_contig_is_refused(nothing):
+    with pytest.raises(IntervalError, match=r"1 row\(s\) have no name of a contig \(row 1\)"):
+        Intervals.from_columns(["chr1", nothing], [0, 5], [9, 7])
+    for ids in ([0, -1], [0, 1]):
+        with pytest.raises(IntervalError, match="for 1 contigs"):
+            Intervals(("chr1",), np.array(ids), np.array([0, 5]), np.array([9, 7]))
+
+
+@pytest.mark.parametrize("start", [0.5, float("nan")])
+def test_a_bound_that_is_not_whole_is_refused(start):
+    with pytest.raises(IntervalError, match=r"row 1: .* is not a whole number of bp"):
+        Intervals.from_columns(["chr1", "chr1"], [0.0, start], [9, 7])
+    assert Intervals.from_columns(["chr1"], [2.0], [9]).names() == ["chr1:2-9"]
