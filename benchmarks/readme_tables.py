@@ -97,6 +97,19 @@ def atlas_table(lookup: dict[str, Any], disk: dict[str, Any], faults: dict[str, 
             f"{lookup['faiss_join_seconds']:.2f} s",
         ],
         [
+            "from afar: one peak; 10,000 of one chromosome",
+            f"{lookup['remote_one_peak_bytes'] / 1e3:,.0f} kB; "
+            f"{lookup['remote_10k_peaks_bytes'] / 1e3:,.0f} kB",
+        ],
+        [
+            "10,000,000 rows: open and intervals; index of sequences",
+            f"{lookup['open_10m_seconds']:.1f} s; {lookup['digest_index_10m_seconds']:.1f} s",
+        ],
+        [
+            "10,000 peaks of 2 Mb, averaged: memory beside the index",
+            f"{lookup['overlap_mean_rss_mb']:,.0f} MB",
+        ],
+        [
             "write; × plain files of the same bytes",
             f"{disk['write_mb_s']:,.0f} MB/s; {disk['write_ratio_vs_raw']:.2f}",
         ],

@@ -8,8 +8,6 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from peakatlas.atlas.format.digests import bytes_digest
 from peakatlas.atlas.format.layout import CHECKSUM_BYTES
 from peakatlas.atlas.format.schema import (
@@ -235,14 +233,13 @@ def _log_faults(storage: Storage, entry: Mapping[str, Any], plan: Plan) -> Itera
 def _checksum_faults(storage: Storage, entry: Mapping[str, Any], plan: Plan) -> Iterator[Fault]:
     """Compare the checksums that the manifest lists with those in the files."""
     for layout in plan.layouts.values():
-        for number, name in enumerate(layout.files):
+        for name in layout.files:
             path, file = f"{entry['name']}/{name}", entry["files"][name]
             listed, size = file.get("crc32c"), file["bytes"]
             if listed is None:
                 continue
-            index = (path, size - layout.index_bytes, size - CHECKSUM_BYTES)
-            places = np.frombuffer(storage.read_ranges([index])[0], "<u8").reshape(-1, 2)
-            ends = places[: layout.chunks_of(number)].sum(axis=1).tolist()
+            (index,) = storage.read_ranges([(path, size - layout.index_bytes, size)])
+            ends = layout.ends_of(index, size) or ()
             held = storage.read_ranges([(path, end - CHECKSUM_BYTES, end) for end in ends])
             if "".join(each[::-1].hex() for each in held) != listed:
                 what = "holds other checksums than the manifest lists for its chunks"

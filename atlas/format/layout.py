@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -151,7 +152,8 @@ class Layout:
             if "crc32c" not in held:
                 continue
             plain = chunks * (self.chunk_bytes + CHECKSUM_BYTES) + self.index_bytes
-            size = held["bytes"] if self.packed else plain
+            least = chunks * CHECKSUM_BYTES + self.index_bytes
+            size = max(least, held["bytes"]) if self.packed else plain
             if held["bytes"] != size or len(held["crc32c"]) != 8 * chunks:
                 raise AtlasError(
                     f"{where}: {name} is listed with {held['bytes']} bytes and "
@@ -170,17 +172,27 @@ class Layout:
         Raises
         ------
         OSError
-            If the file cannot be read.
+            If the file cannot be read, or its index is damaged.
         """
         with path.open("rb") as handle:
-            handle.seek(-self.index_bytes, 2)
-            index = np.frombuffer(handle.read(self.index_bytes - CHECKSUM_BYTES), "<u8")
-            sums = []
-            for begin, length in index.reshape(-1, 2).tolist():
-                if length < ABSENT:
-                    handle.seek(begin + length - CHECKSUM_BYTES)
-                    sums.append(handle.read(CHECKSUM_BYTES)[::-1].hex())
-        return "".join(sums)
+            size = handle.seek(0, 2)
+            handle.seek(max(0, size - self.index_bytes))
+            ends = self.ends_of(handle.read(self.index_bytes), size)
+            if ends is None:
+                raise OSError(errno.EIO, "its index is damaged")
+            sums = b""
+            for end in ends:
+                handle.seek(end - CHECKSUM_BYTES)
+                sums += handle.read(CHECKSUM_BYTES)[::-1]
+        return sums.hex()
+
+    def ends_of(self, index: bytes, size: int) -> list[int] | None:
+        """Byte past each chunk of a file, from its index; None if one lies outside the file."""
+        if len(index) != self.index_bytes:
+            return None
+        places = np.frombuffer(index[:-CHECKSUM_BYTES], "<u8").reshape(-1, 2).tolist()
+        ends = [begin + length for begin, length in places if length < ABSENT]
+        return ends if all(CHECKSUM_BYTES <= end <= size for end in ends) else None
 
     def create(
         self, store: Store, *, attributes: Mapping[str, Any], named: bool

@@ -16,6 +16,8 @@ from peakatlas.atlas.build.append import append_rows
 from peakatlas.atlas.build.cluster import finalise_atlas
 from peakatlas.atlas.check.repair import repair_atlas
 from peakatlas.atlas.check.verify import verify_atlas
+from peakatlas.atlas.format.opening import manifest_of
+from peakatlas.atlas.storage.urls import open_storage
 from peakatlas.engine.errors import AtlasError
 from tests import hostile
 from tests.atlas_tools import ToyEmbedder, random_intervals, write_toy_atlas
@@ -146,6 +148,28 @@ def test_another_plan_than_the_listed_one_is_refused(root):
     edit(root / SEGMENT / "plan.json", lambda plan: plan["model"].update(licence="MUT"))
     with pytest.raises(AtlasError, match="is not the plan that the manifest lists"):
         Atlas.open(root)
+
+
+@pytest.mark.parametrize("place", [(2**64 - 9, 5), (2**63, 2**63 - 1), (10**9, 40), (0, 0)])
+def test_an_index_that_leads_out_of_a_file_is_named(root, place):
+    path = root / SEGMENT / "intervals" / "start" / "c" / "0"
+    data = bytearray(path.read_bytes())
+    data[-20:-4] = np.array(place, "<u8").tobytes()
+    data[-4:] = hostile.crc(bytes(data[-20:-4]))
+    path.write_bytes(data)
+    reseal(root)
+    with pytest.raises(AtlasError, match=r"start/c/0 says that chunk 0 has|do not fit their check"):
+        Atlas.open(root).intervals  # noqa: B018
+    assert "intervals/start" in str(verify_atlas(root, deep=True).faults)
+    (root / "manifest.json").unlink()
+    with pytest.raises(AtlasError, match=r"start/c/0 cannot be read \(its index is damaged"):
+        repair_atlas(root)
+
+
+def test_intervals_of_no_bytes_are_refused(root):
+    edit_file(root, "intervals/start/c/0", bytes=3)
+    with pytest.raises(AtlasError, match="intervals/start/c/0 is listed with 3 bytes"):
+        Atlas(open_storage(root), manifest_of(open_storage(root)))
 
 
 def test_rows_on_contigs_that_the_plan_does_not_list_are_refused(root):
