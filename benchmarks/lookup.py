@@ -44,7 +44,7 @@ import numpy as np
 import pandas as pd
 import pyranges
 import zarr
-from lookup_far import N_LARGE, far_figures, large_figures, wide_figures
+from lookup_far import all_figures
 from lookup_workload import FULL, QUICK, Scale, open_or_write, read_tables
 from ncls import NCLS
 from numpy.typing import NDArray
@@ -192,18 +192,7 @@ def _require_same(
         raise SystemExit(f"{what} finds other pairs: {len(their_row)} against {len(row)}.")
 
 
-def run_far(path: Path, _: Intervals, out: Path | None) -> Figures:
-    """What is fetched from afar."""
-    return far_figures(path)
-
-
-def run_wide(path: Path, _: Intervals, out: Path | None) -> Figures:
-    """Memory of wide peaks."""
-    return wide_figures(path)
-
-
 TASKS = {"ours": run_ours, "reference": run_reference, "gather": run_gather, "join": run_join}
-ONCE = {"far": run_far, "wide": run_wide}
 
 
 def in_process(task: str, path: Path, out: Path | None = None) -> Figures:
@@ -246,8 +235,6 @@ def benchmark(scale: Scale, data: Path, folder: Path) -> dict[str, object]:
     difference = require_equal_means(*means)
     for file in means:
         file.unlink()
-    large = large_figures(folder, N_LARGE if scale.real else 100_000)
-    once = large | in_process("far", path) | in_process("wide", path)
     return {
         "benchmark": "lookup",
         "keys": len(keys),
@@ -256,7 +243,7 @@ def benchmark(scale: Scale, data: Path, folder: Path) -> dict[str, object]:
         "intervals": "real, tiled" if scale.real else "random",
         "rounds": scale.rounds,
         **summary(rounds),
-        **{name: round(value, 3) for name, value in once.items()},
+        **all_figures(path, folder, scale),
         "largest_difference": difference,
         "seconds": round(time.monotonic() - began, 1),
         "provenance": provenance(),
@@ -311,13 +298,12 @@ def main() -> None:
     parser.add_argument("--workdir", type=Path, help="folder that keeps the atlas (2.6 GB)")
     parser.add_argument("--quick", action="store_true", help="a small random atlas, once")
     parser.add_argument("--json", action="store_true", help="print one JSON object only")
-    parser.add_argument("--task", choices=[*TASKS, *ONCE], help=argparse.SUPPRESS)
+    parser.add_argument("--task", choices=list(TASKS), help=argparse.SUPPRESS)
     parser.add_argument("--atlas", type=Path, help=argparse.SUPPRESS)
     parser.add_argument("--out", type=Path, help=argparse.SUPPRESS)
     args = parser.parse_args()
     if args.task:
-        tasks = TASKS | ONCE
-        print(json.dumps(tasks[args.task](args.atlas, load_queries(args.atlas.parent), args.out)))
+        print(json.dumps(TASKS[args.task](args.atlas, load_queries(args.atlas.parent), args.out)))
         return
     with tempfile.TemporaryDirectory() as temporary:
         folder = args.workdir or Path(temporary)

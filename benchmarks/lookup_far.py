@@ -1,6 +1,10 @@
 """What look-ups from afar fetch, what wide ones take, and how soon a large atlas is open.
 
-Part of ``lookup.py``. ``remote_one_peak_bytes``: bytes that the look-up of one peak asks a server
+    python benchmarks/lookup_far.py --json --workdir /somewhere/with/3GB
+
+prints these figures alone; ``lookup.py`` prints them beside its own, of the same atlas.
+
+``remote_one_peak_bytes``: bytes that the look-up of one peak asks a server
 for once the atlas is open, the most of 100 peaks drawn from its rows, each with a new atlas;
 ``remote_10k_peaks_bytes`` the same for 10,000 peaks of one chromosome, the one with most rows, and
 ``remote_open_bytes`` for opening it. ``interval_bytes_per_row``: bytes of intervals on the disk.
@@ -12,13 +16,20 @@ then `Atlas.digest_index`, of 10 M random rows of 8 dimensions, on warm files; t
 
 from __future__ import annotations
 
+import argparse
+import json
 import shutil
+import subprocess
+import sys
+import tempfile
 import time
 from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
+from lookup_workload import FULL, QUICK, Scale, open_or_write, read_tables
 from numpy.typing import NDArray
+from provenance import provenance
 
 from peakatlas.atlas import Atlas, AtlasWriter
 from peakatlas.atlas.format.opening import manifest_of
@@ -143,3 +154,47 @@ def _random_rows(shard: int, at: slice) -> ShardRows:
         n_fraction=np.zeros(n, np.float32),
         state=np.full(n, EMBEDDED, np.uint8),
     )
+
+
+def in_process(task: str, path: Path) -> Figures:
+    """Figures of ``far`` or ``wide`` of an atlas, measured in a process of its own."""
+    command = [sys.executable, __file__, "--task", task, "--atlas", str(path)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    if done.returncode != 0:
+        raise SystemExit(f"{task} failed:\n{done.stderr}")
+    figures: Figures = json.loads(done.stdout.splitlines()[-1])
+    return figures
+
+
+def all_figures(path: Path, folder: Path, scale: Scale) -> Figures:
+    """Every figure of this file, rounded."""
+    large = large_figures(folder, N_LARGE if scale.real else 100_000)
+    found = large | in_process("far", path) | in_process("wide", path)
+    return {name: round(value, 3) for name, value in found.items()}
+
+
+def main() -> None:
+    """Parse the options, measure, print."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--data", type=Path, default=Path("../shared/data"), help="data folder")
+    parser.add_argument("--workdir", type=Path, help="folder that keeps the atlas (2.6 GB)")
+    parser.add_argument("--quick", action="store_true", help="a small random atlas, once")
+    parser.add_argument("--json", action="store_true", help="print one JSON object only")
+    parser.add_argument("--task", choices=["far", "wide"], help=argparse.SUPPRESS)
+    parser.add_argument("--atlas", type=Path, help=argparse.SUPPRESS)
+    args = parser.parse_args()
+    if args.task:
+        print(json.dumps((far_figures if args.task == "far" else wide_figures)(args.atlas)))
+        return
+    scale = QUICK if args.quick else FULL
+    with tempfile.TemporaryDirectory() as temporary:
+        folder = args.workdir or Path(temporary)
+        keys, _ = read_tables(scale, args.data)
+        path = open_or_write(folder, keys, scale.dim)
+        found = {"benchmark": "lookup_far", "keys": len(keys), "dim": scale.dim}
+        found |= all_figures(path, folder, scale) | {"provenance": provenance()}
+    print(json.dumps(found) if args.json else json.dumps(found, indent=2))
+
+
+if __name__ == "__main__":
+    main()
