@@ -15,7 +15,7 @@ from torch.nn import functional
 from .linear import has_onednn
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
 # Short sequences: fewer matrices than this in one batched product may take another kernel.
 _SHORT, _LEAST_MATRICES = 16, 16
@@ -41,24 +41,42 @@ def packed_attention(
     shape (n_rows, n_heads, head_dim)
         Zero in filler rows.
     """
+    return attend_in_pieces(lambda rows, _: (query[rows], key[rows]), value, groups)
+
+
+def attend_in_pieces(
+    query_and_key: Callable[[slice, slice], tuple[Tensor, Tensor]],
+    value: Tensor,
+    groups: Sequence[tuple[int, int]],
+) -> Tensor:
+    """The same, with query and key made for some rows at a time: all of these stay in the caches.
+
+    Parameters
+    ----------
+    query_and_key : callable
+        Those of some rows, as `packed_attention` takes them; given as well rows at the same
+        positions, which are the same ones for all sequences of a length.
+    value, groups
+        As in `packed_attention`.
+    """
     mixed, first = torch.empty_like(value, memory_format=torch.contiguous_format), 0
+    n_heads = value.shape[1]
     for n, length in groups:
-        past = first + n * length
-        q, k, v = (_by_head(rows[first:past], n, length) for rows in (query, key, value))
-        out = torch.empty_like(v)
-        for piece in _pieces(n, value.shape[1], length):
-            weight = _softmax(torch.bmm(q[piece], k[piece].transpose(1, 2)))
-            torch.bmm(weight, v[piece], out=out[piece])
-        mixed[first:past].view(n, length, *value.shape[1:]).copy_(
-            out[: n * value.shape[1]].view(n, value.shape[1], length, -1).transpose(1, 2)
-        )
-        first = past
+        for begin, end in _pieces(n, length):
+            m = end - begin
+            rows = slice(first + begin * length, first + end * length)
+            alike = slice(first, first + m * length)
+            q, k, v = (_by_head(x, m, length) for x in (*query_and_key(rows, alike), value[rows]))
+            weight = _softmax(torch.bmm(q, k.transpose(1, 2)))
+            out = torch.bmm(weight, v)[: m * n_heads].view(m, n_heads, length, -1)
+            mixed[rows].view(m, length, *value.shape[1:]).copy_(out.transpose(1, 2))
+        first += n * length
     mixed[first:] = 0
     return mixed
 
 
 def _by_head(rows: Tensor, n: int, length: int) -> Tensor:
-    """Rows of one group as (n * n_heads, length, head_dim), filled up when there are few."""
+    """Rows of some sequences as (n * n_heads, length, head_dim), filled up when there are few."""
     parts = rows if rows.dim() == 4 else rows[:, :, None]
     split = parts.view(n, length, *parts.shape[1:]).transpose(1, 2)
     matrices = torch.empty(split.shape, dtype=rows.dtype)
@@ -69,17 +87,17 @@ def _by_head(rows: Tensor, n: int, length: int) -> Tensor:
     return matrices if lack <= 0 else functional.pad(matrices, (0, 0, 0, 0, 0, lack))
 
 
-def _pieces(n: int, n_heads: int, length: int) -> list[slice]:
-    """Matrices that go together: those of `_TOGETHER` sequences, then of one at a time.
+def _pieces(n: int, length: int) -> list[tuple[int, int]]:
+    """First sequence and the one past the last of those that go together.
 
-    Kernels are compiled for each shape and a limited number of them is kept, so there must be few.
-    Short sequences stay together, as there must be many matrices.
+    They are `_TOGETHER`, then one at a time: kernels are compiled for each shape and a limited
+    number of them is kept, so there must be few. Short sequences stay together, as there must be
+    many matrices.
     """
     if length < _SHORT:
-        return [slice(None)]
+        return [(0, n)]
     whole = n - n % _TOGETHER
-    bounds = [*range(0, whole, _TOGETHER), *range(whole, n + 1)]
-    return [slice(a * n_heads, b * n_heads) for a, b in pairwise(bounds)]
+    return [*pairwise(range(0, whole + 1, _TOGETHER)), *pairwise(range(whole, n + 1))]
 
 
 def _softmax(scores: Tensor) -> Tensor:

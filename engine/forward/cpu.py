@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch.nn import functional
 
-from .attention import packed_attention, rotate
+from .attention import attend_in_pieces, packed_attention, rotate
 from .blocks import Affine
 from .linear import has_onednn, make_cpu_linear
 from .pooling import segment_mean
@@ -123,12 +123,19 @@ def _attend(
 ) -> Tensor:
     width, by_head = shape.width, (len(x), shape.n_heads, -1)
     qkv = block.qkv(_operand(x, block.attention_norm, shape))
+    first, second, value = qkv[:, :width], qkv[:, width : 2 * width], qkv[:, 2 * width :]
+    value = value.view(by_head)
     if rotary is None:
-        query, key = (part.reshape(by_head) for part in qkv[:, : 2 * width].chunk(2, dim=-1))
-    else:
-        turned = rotate(qkv[:, :width], qkv[:, width : 2 * width], *rotary)
-        query, key = turned.view(2, len(x), 2, shape.n_heads, -1).permute(2, 1, 3, 0, 4)
-    mixed = packed_attention(query, key, qkv[:, 2 * width :].view(by_head), plan.groups)
+        mixed = packed_attention(first.view(by_head), second.view(by_head), value, plan.groups)
+        return block.attention_out(mixed.view(len(x), width))
+
+    def turned(rows: slice, alike: slice) -> tuple[Tensor, Tensor]:
+        halves = rotate(first[rows], second[rows], rotary[0][alike], rotary[1][alike])
+        by_part = halves.view(2, rows.stop - rows.start, 2, shape.n_heads, -1)
+        query, key = by_part.permute(2, 1, 3, 0, 4)
+        return query, key
+
+    mixed = attend_in_pieces(turned, value, plan.groups)
     return block.attention_out(mixed.view(len(x), width))
 
 
