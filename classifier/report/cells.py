@@ -44,6 +44,8 @@ class Asked:
     """Column of `obs` with known types."""
     batch_keys: tuple[str, ...] = ()
     """Columns of `obs` to colour by; those named like batches if empty."""
+    genes: pd.DataFrame | None = None
+    """From `read_genes`, to name those near marker peaks."""
     seed: int = 0
 
 

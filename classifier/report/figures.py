@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from peakatlas.classifier.counts.labels import BETWEEN, UNASSIGNED, texts_of, tidy
+from peakatlas.classifier.explain.genes import nearest_genes
 from peakatlas.classifier.trust.metrics import confusion, per_type, score
 from peakatlas.classifier.trust.reliability import reliability
 
@@ -20,6 +21,8 @@ if TYPE_CHECKING:
     import pandas as pd
     from numpy.typing import NDArray
 
+    from .record import Inputs
+
 TIER_WORDS = {
     "exact": "same interval in the atlas",
     "sequence": "same sequence in the atlas",
@@ -28,6 +31,13 @@ TIER_WORDS = {
     "missing": "no embedding",
 }
 MOST_SETS = 30
+ASSEMBLIES = {
+    "hg38": ("hg38", "grch38"),
+    "hg19": ("hg19", "grch37"),
+    "mm39": ("mm39", "grcm39"),
+    "mm10": ("mm10", "grcm38"),
+}
+"""Builds of UCSC's browser, and names that they have elsewhere."""
 QUANTILES = (0.05, 0.25, 0.5, 0.75, 0.95)
 MARKER_COLUMNS = ("chrom", "start", "end", "contribution", "open_in_type", "open_elsewhere")
 
@@ -187,21 +197,49 @@ def level_data(record: Mapping[str, Any], obs: pd.DataFrame) -> list[dict[str, A
     return found
 
 
-def marker_data(kept: Mapping[str, Any]) -> list[dict[str, Any]]:
+def marker_data(kept: Mapping[str, Any], genes: pd.DataFrame | None = None) -> list[dict[str, Any]]:
     """Elements that carry each type, as `annotate` kept them; none for older objects.
 
     Parameters
     ----------
     kept : mapping
         ``uns["peakatlas"]``.
+    genes : DataFrame, optional
+        From `read_genes`: the nearest is named, and its distance in bp.
     """
     found = kept.get("markers")
     if found is None:
         return []
+    columns = list(MARKER_COLUMNS)
+    if genes is not None:
+        found = found.join(nearest_genes(found, genes).fillna({"tss_distance": -1}))
+        columns += ["gene", "tss_distance"]
     return [
-        {"type": str(name), "elements": best[list(MARKER_COLUMNS)].round(4).values.tolist()}
+        {"type": str(name), "elements": best[columns].round(4).values.tolist()}
         for name, best in found.groupby("type", sort=False, observed=True)
     ]
+
+
+def assembly_of(uns: Mapping[str, Any], record: Mapping[str, Any], inputs: Inputs) -> str:
+    """Genome build by the name that UCSC's browser has for it; empty if nothing says it.
+
+    Parameters
+    ----------
+    uns : mapping
+        Of the annotated object: ``genome``, ``assembly`` or ``build`` may name it.
+    record : mapping
+        Of the annotation.
+    inputs : Inputs
+        Files that may be called after their build.
+    """
+    named = [str(uns[key]) for key in ("genome", "assembly", "build") if key in uns]
+    read = record["bundle"].get("read", {})
+    named += [str(name) for name in (inputs.genome, read.get("genome"), inputs.atlas) if name]
+    for text in named:
+        for assembly, names in ASSEMBLIES.items():
+            if any(name in text.lower() for name in names):
+                return assembly
+    return ""
 
 
 def held_out_types(record: Mapping[str, Any]) -> list[dict[str, Any]]:

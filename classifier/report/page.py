@@ -10,11 +10,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from plotly.offline import get_plotlyjs
 
+from peakatlas.classifier.explain.genes import read_genes
 from peakatlas.engine.errors import CountsError
 
 from .cells import MOST_BATCHES, Asked, cell_data
 from .colours import colours
 from .figures import (
+    assembly_of,
     composition,
     confidence_by_type,
     held_out_reliability,
@@ -47,6 +49,7 @@ def write_report(
     *,
     labels_key: str | None = None,
     batch_keys: Sequence[str] = (),
+    genes: str | Path | None = None,
     title: str | None = None,
     seed: int = 0,
 ) -> None:
@@ -63,6 +66,8 @@ def write_report(
         Column of `obs` with known types, to compare with; nothing else reads it.
     batch_keys : sequence of str
         Columns of `obs` to colour the cells by; those named like batches if none is given.
+    genes : str or Path, optional
+        GTF, GFF3 or BED of genes: the one nearest to each marker peak is named.
     title : str, optional
         Heading of the page.
     seed : int
@@ -74,6 +79,8 @@ def write_report(
         If the object was not annotated.
     LabelsError
         If there is no such column.
+    IntervalError
+        If the genes cannot be read.
 
     Examples
     --------
@@ -84,7 +91,8 @@ def write_report(
         write_names_report(annotated, path, labels_key=labels_key, title=title, seed=seed)
         return
     payload = Payload()
-    asked = Asked(labels_key=labels_key, batch_keys=tuple(batch_keys), seed=seed)
+    known = None if genes is None else read_genes(genes)
+    asked = Asked(labels_key=labels_key, batch_keys=tuple(batch_keys), genes=known, seed=seed)
     facts = report_data(annotated, payload, asked=asked)
     record = facts["record"]
     words = {
@@ -149,6 +157,7 @@ def report_data(
         "tiers": tiers(record),
         "sets": set_data(obs),
         "levels": level_data(record, obs),
-        "markers": marker_data(kept),
+        "markers": marker_data(kept, asked.genes),
+        "assembly": assembly_of(annotated.uns, record, inputs_of(kept)),
         "rerun": rerun(record, inputs_of(kept)),
     }

@@ -188,4 +188,12 @@ ModOption = Annotated[
         help="Modality of an h5mu with the peaks, if it is not called like atac or peaks.",
     ),
 ]
+GenesOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--genes",
+        metavar="GENES",
+        help="GTF, GFF3 or BED of genes: the one nearest to each marker peak is named.",
+    ),
+]
 SeedOption = Annotated[int, typer.Option("--seed", metavar="N", help="Seed of all chance.")]

@@ -9,6 +9,7 @@ class Markers {
     el("markers").hidden = !markers.length;
     if (!markers.length) return;
     for (const { type } of markers) make("option", type, el("marker-type"), { value: type });
+    el("assembly").value = this.data.assembly;
     for (const id of ["marker-type", "assembly"]) el(id).addEventListener("change", () => this.draw());
     el("bed").addEventListener("click", () => this.save(this.chosen.type, [this.chosen]));
     el("all-beds").addEventListener("click", () => this.save("all types", markers));
@@ -22,8 +23,9 @@ class Markers {
       const text = `${chrom}:${count(start + 1)}-${count(end)}`;
       return assembly ? { text, href: `${BROWSER}?db=${assembly}&position=${encodeURIComponent(`${chrom}:${start + 1}-${end}`)}` } : text;
     };
-    table(el("markers-table"), `Marker peaks of ${type}`, ["peak (1-based)", "bp", "contribution", "open in the type", "open in others"],
-      elements.map(row => [place(row), count(row[2] - row[1]), fixed(row[3], 3), percent(row[4], 0), percent(row[5], 0)]));
+    const named = elements.some(row => row.length > 6), gene = row => [row[6] || "–", row[7] < 0 ? "–" : count(row[7])];
+    table(el("markers-table"), `Marker peaks of ${type}`, ["peak (1-based)", "bp", ...(named ? ["nearest gene", "bp to its start"] : []), "contribution", "open in the type", "open in others"],
+      elements.map(row => [place(row), count(row[2] - row[1]), ...(named ? gene(row) : []), fixed(row[3], 3), percent(row[4], 0), percent(row[5], 0)]), named ? [0, 2] : [0]);
     el("bed").textContent = `BED of ${type}`;
   }
 

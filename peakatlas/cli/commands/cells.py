@@ -15,6 +15,7 @@ from peakatlas.cli.options import (
     FORMATS,
     AtlasOption,
     ChainOption,
+    GenesOption,
     GenomeOption,
     JsonOption,
     LayerOfCountsOption,
@@ -129,6 +130,7 @@ def annotate(
             callback=writable(),
         ),
     ] = None,
+    genes: GenesOption = None,
     layer: LayerOfCountsOption = None,
     use_raw: UseRawOption = False,
     mod: ModOption = None,
@@ -143,6 +145,8 @@ def annotate(
     check_genome(genome, atlas)
     if labels is not None and report is None:
         raise typer.BadParameter("only --report reads them", param_hint="--labels")
+    if genes is not None and report is None:
+        raise typer.BadParameter("only --report reads them", param_hint="--genes")
     from peakatlas.classifier.annotate import AnnotateOptions, annotation_of  # noqa: PLC0415 - keeps the help fast
     from peakatlas.classifier.report.record import record_of  # noqa: PLC0415 - as above
 
@@ -158,7 +162,9 @@ def annotate(
         chain=None if chain is None else str(chain),
         seed=seed,
     )
-    check_apart([out, report, write_statistics], [query, bundle, atlas, genome, chain, statistics])
+    check_apart(
+        [out, report, write_statistics], [query, bundle, atlas, genome, chain, statistics, genes]
+    )
     say_card(bundle)
     with opened_atlas(atlas) as opened, steps() as begin:
         begin("reading the query")
@@ -173,7 +179,7 @@ def annotate(
         found.write(path)
     say(f"wrote {out}")
     if report:
-        _write_report(out, report, labels)
+        _write_report(out, report, labels, genes)
     print_facts(_query_facts(record, out, report, as_json=as_json), as_json=as_json)
     if not as_json:
         print()
@@ -195,14 +201,14 @@ def _read(
     return counts
 
 
-def _write_report(out: Path, report: Path, labels: str | None) -> None:
+def _write_report(out: Path, report: Path, labels: str | None, genes: Path | None) -> None:
     import anndata as ad  # noqa: PLC0415 - keeps the help fast
 
     from peakatlas.classifier.report.page import write_report  # noqa: PLC0415
 
     with working(f"writing {report}"), written_whole(report) as path:
         annotated = ad.read_h5ad(out, backed="r")
-        write_report(annotated, path, labels_key=labels)
+        write_report(annotated, path, labels_key=labels, genes=genes)
         annotated.file.close()
     say(f"wrote {report}")
 

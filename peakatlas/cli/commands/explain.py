@@ -11,7 +11,7 @@ import peakatlas
 from peakatlas.cli.base import Command
 from peakatlas.cli.kinds import wants
 from peakatlas.cli.opened import say_card
-from peakatlas.cli.options import CELLS_PANEL, JsonOption, SeedOption
+from peakatlas.cli.options import CELLS_PANEL, GenesOption, JsonOption, SeedOption
 from peakatlas.cli.outputs import check_apart, writable, written_whole
 from peakatlas.cli.terminal import print_facts, say, working
 from peakatlas.engine.errors import PeakAtlasError
@@ -78,6 +78,7 @@ def explain(
     k: Annotated[
         int, typer.Option("--k", metavar="BP", min=4, max=8, help="Length of the words.")
     ] = 6,
+    genes: GenesOption = None,
     seed: SeedOption = 0,
     as_json: JsonOption = False,
 ) -> None:
@@ -91,6 +92,10 @@ def explain(
     model = peakatlas.Bundle.load(bundle)
     with working("scoring elements"):
         markers = peakatlas.marker_elements(model, top=top)
+    if genes is not None:
+        from peakatlas.classifier.explain.genes import nearest_genes, read_genes  # noqa: PLC0415
+
+        markers = markers.join(nearest_genes(markers, read_genes(genes)))
     facts: dict[str, object] = {"markers": len(markers), "table": str(out)}
     _write(out, markers.to_csv(sep="\t", index=False, float_format="%.5g"))
     if bed is not None:

@@ -9,7 +9,7 @@ import typer
 
 from peakatlas.cli.base import Command
 from peakatlas.cli.kinds import wants
-from peakatlas.cli.options import JsonOption, SeedOption
+from peakatlas.cli.options import GenesOption, JsonOption, SeedOption
 from peakatlas.cli.outputs import check_apart, writable, written_whole
 from peakatlas.cli.terminal import print_facts, say, working
 from peakatlas.engine.errors import CountsError
@@ -59,23 +59,32 @@ def report(
     title: Annotated[
         str | None, typer.Option("--title", metavar="TEXT", help="Heading of the page.")
     ] = None,
+    genes: GenesOption = None,
     seed: SeedOption = 0,
     as_json: JsonOption = False,
 ) -> None:
     """Write the report of an annotated file, or an overview of several."""
     from peakatlas.classifier.report.page import write_report  # noqa: PLC0415
 
-    check_apart([out], [annotated])
+    check_apart([out], [*annotated, genes])
     if len(annotated) > 1:
-        if labels is not None or batch:
+        if labels is not None or batch or genes is not None:
             raise typer.BadParameter(
-                "an overview of several files takes neither --labels nor --batch"
+                "an overview of several files takes neither --labels nor --batch nor --genes"
             )
         _write_overview(annotated, out, title, as_json=as_json)
         return
     cells = _opened(annotated[0])
     with working(f"writing {out}"), written_whole(out) as path:
-        write_report(cells, path, labels_key=labels, batch_keys=batch or (), title=title, seed=seed)
+        write_report(
+            cells,
+            path,
+            labels_key=labels,
+            batch_keys=batch or (),
+            genes=genes,
+            title=title,
+            seed=seed,
+        )
     say(f"wrote {out}")
     print_facts({"path": str(out), "cells": cells.n_obs}, as_json=as_json)
 

@@ -16,6 +16,7 @@ import pytest
 from cell_tools import types_of
 
 from peakatlas.classifier.annotate import annotate
+from peakatlas.classifier.explain.genes import read_genes
 from peakatlas.classifier.report.cell_map import cell_map
 from peakatlas.classifier.report.cells import Asked
 from peakatlas.classifier.report.figures import verdict_data
@@ -283,3 +284,22 @@ def test_a_record_that_is_none_is_refused(kept, text):
         inputs_of({"inputs": '{"query": {"a": 1}}'})
     with pytest.raises(CountsError, match=r"options of the annotation cannot be used: .*seed"):
         rerun({"spec": None, "options": {"seed": "1)"}}, Inputs())
+
+
+def test_markers_name_their_nearest_gene_and_the_build(annotated, tmp_path):
+    first = annotated.uns["peakatlas"]["markers"].iloc[0]
+    bed = tmp_path / "genes.bed"
+    bed.write_text(f"{first['chrom']}\t{first['start']}\t{first['end']}\tNEAR\n")
+    with_genes = report_data(annotated, Payload(), asked=Asked(genes=read_genes(bed)))
+    row = with_genes["markers"][0]["elements"][0]
+    half = (first["end"] - first["start"]) // 2
+    assert row[6:] == ["NEAR", half]
+    assert len(report_data(annotated, Payload())["markers"][0]["elements"][0]) == 6
+    assert with_genes["assembly"] == ""
+    more = annotated.copy()
+    more.uns["genome"] = "GRCh38"
+    assert report_data(more, Payload())["assembly"] == "hg38"
+    inputs = json.dumps({"genome": "/data/mm10.fa.gz"})
+    kept = {**annotated.uns["peakatlas"], "inputs": inputs}
+    more.uns = {"peakatlas": kept}
+    assert report_data(more, Payload())["assembly"] == "mm10"
