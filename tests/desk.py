@@ -56,6 +56,7 @@ def write_beds(folder: Path) -> int:
     """Peaks, others, regions, and a chain that moves nothing; where the peaks end, in bp."""
     bed = (DATA / "peaks.bed").read_text().splitlines(keepends=True)
     (folder / "peaks.bed").write_text("".join(bed[:N_PEAKS]))
+    (folder / "my_peaks.narrowPeak").write_text("".join(bed[:N_PEAKS]))
     (folder / "more_peaks.bed").write_text("".join(bed[N_PEAKS : N_PEAKS + 10]))
     (folder / "others.bed").write_text("".join(bed[-10:]))
     stop = int(bed[N_PEAKS].split("\t")[1])
