@@ -229,8 +229,7 @@ class Pretraining:
 
     def _sum_over_ranks(self, tensors: list[Tensor]) -> None:
         if self.state.world_size > 1:
-            for tensor in tensors:
-                dist.all_reduce(tensor)
+            sum_over_ranks(tensors)
 
     def _log(self, losses: list[NDArray[np.float64]], seconds: float) -> dict[str, float]:
         masked, embedding = np.mean(losses, axis=0)
@@ -287,6 +286,21 @@ class Pretraining:
         }
         (self.out / SUMMARY).write_text(json.dumps(summary, indent=1) + "\n")
         write_model(self.model, self.out)
+
+
+def sum_over_ranks(tensors: Sequence[Tensor]) -> None:
+    """Add up tensors of one dtype over all ranks, in place, by a single message.
+
+    Parameters
+    ----------
+    tensors : sequence of Tensor
+        Of the same shapes on every rank.
+    """
+    together = torch.cat([tensor.flatten() for tensor in tensors])
+    dist.all_reduce(together)
+    parts = torch.split(together, [tensor.numel() for tensor in tensors])
+    for tensor, part in zip(tensors, parts, strict=True):
+        tensor.copy_(part.view_as(tensor))
 
 
 def find_spectrum(

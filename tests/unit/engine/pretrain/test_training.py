@@ -19,7 +19,7 @@ from peakatlas.engine.models.peaklm import read_model
 from peakatlas.engine.pretrain.evaluation import HoldoutWindows
 from peakatlas.engine.pretrain.masking import HIDDEN_ID, hide_tokens
 from peakatlas.engine.pretrain.recipe import Recipe
-from peakatlas.engine.pretrain.training import Pretraining, pretrain
+from peakatlas.engine.pretrain.training import Pretraining, pretrain, sum_over_ranks
 from peakatlas.engine.run.distributed import RankState
 from peakatlas.engine.tokens.letters import token_letters
 
@@ -189,3 +189,18 @@ def test_a_run_goes_on_with_the_same_inputs_only(tmp_path: Path) -> None:
     first = begin(tmp_path)
     with pytest.raises(ModelError, match=r"was made with another genome and holdout\. Give that"):
         Pretraining(dna, dna, tmp_path, first.recipe)
+
+
+def test_gradients_of_all_ranks_are_summed_by_one_message(monkeypatch):
+    messages = []
+
+    def all_reduce(tensor):
+        messages.append(len(tensor))
+        tensor *= 2
+
+    monkeypatch.setattr("torch.distributed.all_reduce", all_reduce)
+    loss, matrix = torch.tensor([1.0, 2.0]), torch.arange(6.0).view(2, 3).t()
+    sum_over_ranks([loss, matrix])
+    assert messages == [8]
+    assert loss.tolist() == [2.0, 4.0]
+    assert matrix.tolist() == [[0.0, 6.0], [2.0, 8.0], [4.0, 10.0]]
