@@ -6,7 +6,7 @@ import shutil
 import numpy as np
 import pytest
 
-from peakatlas.atlas import Atlas
+from peakatlas.atlas import Atlas, build_atlas
 from peakatlas.atlas.storage.locks import locked
 from tests.atlas_tools import tree_bytes
 
@@ -123,3 +123,26 @@ def test_append_to_what_is_no_atlas(run, world, tmp_path):
     assert "does not exist" in refused.err
     (tmp_path / "empty").mkdir()
     assert "is not an atlas that was begun" in run("atlas", "finalise", tmp_path / "empty").err
+
+
+def test_a_dask_cluster_takes_all_the_shards_of_a_build(
+    run, world, toy_peaklm, tmp_path, monkeypatch
+):
+    build = ("atlas", "build", world / "genome.fa", world / "peaks.bed", tmp_path / "dask.zarr")
+    options = ("--model", toy_peaklm, "--dask", "tcp://there:8786")
+    wrong = run(*build, *options, "--partition", "1/2")
+    assert wrong.code == 2
+    assert "leave --partition out" in wrong.err
+    given = []
+
+    def build_on_dask(genome, peaks, out, embedder, address, *, said, progress, **rules):
+        given.append((address, rules))
+        said("http://there/status")
+        return build_atlas(genome, peaks, out, embedder, progress=progress)
+
+    monkeypatch.setattr("peakatlas.atlas.build.dask_cluster.build_on_dask", build_on_dask)
+    done = run(*build, *options, "--match-contigs", "--json")
+    assert done.code == 0, done.err
+    assert given == [("tcp://there:8786", {"match_contigs": True, "trust_remote_code": False})]
+    assert "dashboard: http://there/status" in done.err
+    assert json.loads(done.out)["n_intervals"] == 60

@@ -22,6 +22,7 @@ _EXTRAS = {
     "matplotlib": ("plot", "figures"),
     "aiohttp": ("remote", "https URLs"),
     "s3fs": ("remote", "s3 URLs"),
+    "distributed": ("dask", "--dask"),
 }
 """Extra that brings each optional package, and what needs it."""
 
