@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 from peakatlas.engine.errors import AtlasError
 
 from .atlas import Atlas
-from .build.writer import LOCK_NAME, refuse_links
+from .build.places import refuse_links
+from .build.writer import LOCK_NAME
 from .check.verify import verify_atlas
 from .format.schema import CARD_NAME, MANIFEST_NAME
 from .format.segment import read_manifest

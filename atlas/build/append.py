@@ -15,6 +15,7 @@ from peakatlas.atlas.storage import atomic as files
 from peakatlas.atlas.storage.locks import locked
 
 from .compatibility import check_same_genome, check_same_spec
+from .places import refuse_links
 from .provenance import genome_provenance, hardware_provenance
 from .writer import (
     CHUNK_ROWS,
@@ -22,7 +23,6 @@ from .writer import (
     SHARD_ROWS,
     AtlasWriter,
     default_shard_rows,
-    refuse_links,
 )
 
 if TYPE_CHECKING:

@@ -17,8 +17,9 @@ from peakatlas.engine.dna.windows import parse_window
 from peakatlas.engine.run.hardware import peak_memory
 
 from .compatibility import check_same_genome
+from .places import refuse_foreign
 from .provenance import genome_provenance
-from .writer import CHUNK_ROWS, AtlasWriter, default_shard_rows, refuse_foreign
+from .writer import CHUNK_ROWS, AtlasWriter, default_shard_rows
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

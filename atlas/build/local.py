@@ -27,8 +27,9 @@ from peakatlas.engine.run.distributed import Partition, RankState, owned_units, 
 from .append import write_rows
 from .heartbeats import Heartbeat, clear_signs
 from .inputs import read_inputs
+from .places import refuse_foreign
 from .provenance import genome_provenance, hardware_provenance, model_provenance
-from .writer import LOCK_NAME, AtlasWriter, default_shard_rows, refuse_foreign
+from .writer import LOCK_NAME, AtlasWriter, default_shard_rows
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator

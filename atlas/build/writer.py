@@ -7,13 +7,12 @@ flushed and renamed; only then does its log entry appear, and only the log entry
 
 from __future__ import annotations
 
-import os
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from peakatlas.atlas.format.digests import intervals_digest
-from peakatlas.atlas.format.schema import CARD_NAME, LOG_FOLDER, MANIFEST_NAME, SHOWN
+from peakatlas.atlas.format.schema import LOG_FOLDER, MANIFEST_NAME
 from peakatlas.atlas.format.segment import (
     Segment,
     begun_segments,
@@ -32,6 +31,7 @@ from peakatlas.engine.errors import AtlasError, GenomeError, ShardOwnershipError
 from peakatlas.engine.run.pipeline import run_pipeline
 
 from .compatibility import check_same_genome, check_same_spec
+from .places import refuse_foreign, refuse_links
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -352,50 +352,4 @@ def check_same_source(plan: Plan, genome: Mapping[str, Any], where: str) -> None
         raise GenomeError(
             f"{where} was begun with the records of {plan.genome.get('name')}; those of "
             f"{genome.get('name')} differ. Give the same FASTA, or another output path."
-        )
-
-
-def refuse_links(root: Path) -> None:
-    """Refuse to write into a folder with links by which what is written would land elsewhere.
-
-    Linked shards are read, and replaced by files. Linked folders, locks and files written aside
-    would be followed.
-
-    Raises
-    ------
-    AtlasError
-        Names the first of them.
-    """
-    for folder, folders, names in os.walk(root):
-        hidden = [name for name in names if name.startswith(".")]
-        for name in (*folders, *hidden):
-            path = Path(folder) / name
-            if path.is_symlink():
-                raise AtlasError(
-                    f"{path} is a link to {path.readlink()}: what is written there would land "
-                    "outside of the atlas. Replace it by what it points to, or remove it."
-                )
-
-
-def refuse_foreign(root: Path) -> None:
-    """Refuse a path that holds something else than an atlas, begun or finished.
-
-    Raises
-    ------
-    AtlasError
-        Names what is there.
-    """
-    if root.exists() and not root.is_dir():
-        raise AtlasError(f"{root} is a file, not an atlas. Give another output path.")
-    names = sorted(path.name for path in root.iterdir()) if root.is_dir() else []
-    foreign = [
-        name
-        for name in names
-        if name not in (MANIFEST_NAME, CARD_NAME, "zarr.json")
-        and not name.startswith((".", "segment-"))
-    ]
-    if foreign:
-        raise AtlasError(
-            f"{root} exists and is not an atlas (it holds {', '.join(foreign[:SHOWN])}). "
-            "Give another output path."
         )

@@ -10,8 +10,9 @@ from zarr.storage import MemoryStore
 
 from peakatlas.atlas.build.append import write_rows
 from peakatlas.atlas.build.compatibility import check_same_genome, check_same_spec
+from peakatlas.atlas.build.places import refuse_links
 from peakatlas.atlas.build.provenance import genome_provenance
-from peakatlas.atlas.build.writer import LOCK_NAME, AtlasWriter, refuse_links
+from peakatlas.atlas.build.writer import LOCK_NAME, AtlasWriter
 from peakatlas.atlas.format.digests import bytes_digest
 from peakatlas.atlas.format.groups import create_segment
 from peakatlas.atlas.format.schema import (

@@ -6,7 +6,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from peakatlas.atlas.atlas import Atlas
-from peakatlas.atlas.build.writer import LOCK_NAME, AtlasWriter, refuse_links
+from peakatlas.atlas.build.places import refuse_links
+from peakatlas.atlas.build.writer import LOCK_NAME, AtlasWriter
 from peakatlas.atlas.format.schema import COMPACTED, next_segment, segment_number
 from peakatlas.atlas.format.segment import (
     Segment,

@@ -278,7 +278,7 @@ def layouts_of(plan: Plan) -> dict[str, Layout]:
 
 def interval_chunk_rows(n_rows: int, *, packed: bool) -> int:
     """Intervals in a chunk of a segment of so many rows."""
-    return min(INTERVAL_ROWS if packed else PLAIN_INTERVAL_ROWS, n_rows)
+    return max(1, min(INTERVAL_ROWS if packed else PLAIN_INTERVAL_ROWS, n_rows))
 
 
 def _layout(plan: Plan, name: str) -> Layout:

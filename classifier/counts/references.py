@@ -16,7 +16,7 @@ from peakatlas.atlas.search.lookup import check_naming
 from peakatlas.engine.errors import CountsError, LabelsError
 from peakatlas.engine.intervals.contig_names import match_contigs
 
-from .labels import check_labels, clean_labels, n_stripped
+from .labels import check_labels, clean_labels, n_stripped, tidy
 from .levels import Levels
 from .matrix import CellCounts, column_of, is_mudata, read_counts
 from .registry import registry_rows, shared_registry
@@ -285,7 +285,7 @@ def _labelled(
 ) -> LabelledCells:
     batches = np.full(counts.n_cells, counts.source)
     if batch_key is not None:
-        batches = column_of(counts, batch_key, "--batch-key")
+        batches = tidy(column_of(counts, batch_key, "--batch-key"))
         if several:
             batches = np.asarray([f"{counts.source}: {name}" for name in batches])
     raw = [column_of(counts, column, "--labels") for column in columns]

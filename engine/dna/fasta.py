@@ -248,7 +248,13 @@ def cache_folder() -> Path:
         If it cannot be written to.
     """
     root = os.environ.get("XDG_CACHE_HOME")
-    folder = (Path(root) if root else Path.home() / ".cache") / "peakatlas"
+    try:
+        folder = (Path(root) if root else Path.home() / ".cache") / "peakatlas"
+    except RuntimeError as fault:  # a user without a name, as in containers
+        raise GenomeError(
+            f"no folder for the cache is known ({fault}). Set XDG_CACHE_HOME to a folder that can "
+            "be written to."
+        ) from fault
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as fault:

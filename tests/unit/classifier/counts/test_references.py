@@ -150,7 +150,7 @@ def test_levels_agree_with_each_other(both, world, atlas):
 def test_batches_by_column_and_by_file(halves):
     first, second = (cells.copy() for cells in halves)
     for cells in (first, second):
-        cells.obs["donor"] = np.where(np.arange(150) % 2, "x", "y")
+        cells.obs["donor"] = np.tile(["y", "x", " y", "x\u00a0"], 38)[:150]
     one = LabelledSet.read(first, ["cell_type"], "donor")
     assert one.batch_names == ("x", "y") and np.bincount(one.batches).tolist() == [75, 75]
     two = LabelledSet.read([first, second], ["cell_type"], "donor")

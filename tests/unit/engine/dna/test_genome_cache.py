@@ -2,13 +2,15 @@
 
 import gzip
 import os
+from pathlib import Path
 
 import pytest
 
 from peakatlas.engine.dna import genome_cache
-from peakatlas.engine.dna.fasta import IndexedFasta
+from peakatlas.engine.dna.fasta import IndexedFasta, cache_folder
 from peakatlas.engine.dna.genome import open_genome
 from peakatlas.engine.dna.genome_cache import alone, written_whole
+from peakatlas.engine.errors import GenomeError
 
 LETTERS = "ACGTTGCC" * 50
 
@@ -83,6 +85,16 @@ def test_bytes_are_on_the_disk_before_a_file_takes_its_name(tmp_path, monkeypatc
     assert len(flushed) == 2  # the name as well
     assert flushed[1][0]
     assert path.stat().st_mode & 0o777 == 0o666 & ~_umask()
+
+
+def test_a_user_without_a_home_is_asked_for_a_folder(monkeypatch):
+    def homeless():
+        raise RuntimeError("Could not determine home directory.")
+
+    monkeypatch.delenv("XDG_CACHE_HOME", raising=False)
+    monkeypatch.setattr(Path, "home", homeless)
+    with pytest.raises(GenomeError, match="Set XDG_CACHE_HOME to a folder"):
+        cache_folder()
 
 
 def _umask():
