@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 
 from peakatlas.classifier.counts.labels import UNASSIGNED
+from peakatlas.classifier.counts.written import level_name
 from peakatlas.engine.errors import LabelsError
 
 from .cell_map import cell_map
@@ -71,7 +72,8 @@ def cell_data(
     rows, types = _shown(annotated.n_obs, asked.seed), record["types"]
     obs = annotated.obs.iloc[rows]
     levels = levels_of(record, obs)
-    columns = [*_labels(obs, types, levels, payload), *_numbers(annotated, obs, rows, payload)]
+    depth = depth_of(annotated, record.get("read", {}).get("layer"))
+    columns = [*_labels(obs, types, levels, payload), *_numbers(obs, depth, rows, payload)]
     columns += _others(annotated.obs, obs, payload, asked)
     return {
         "total": annotated.n_obs,
@@ -108,7 +110,7 @@ def batch_columns(obs: pd.DataFrame) -> list[str]:
 def levels_of(record: Mapping[str, Any], obs: pd.DataFrame) -> list[str]:
     """Names of the label levels that the annotation wrote, when there are several."""
     names = record.get("levels", {}).get("columns", ())
-    return [name for name in names if LEVEL + name in obs]
+    return [name for name in map(level_name, names) if LEVEL + name in obs]
 
 
 def _shown(n_cells: int, seed: int) -> NDArray[np.int64]:
@@ -140,14 +142,16 @@ def _labels(
 
 
 def _numbers(
-    annotated: ad.AnnData, obs: pd.DataFrame, rows: NDArray[np.int64], payload: Payload
+    obs: pd.DataFrame,
+    depth: NDArray[np.float64] | None,
+    rows: NDArray[np.int64],
+    payload: Payload,
 ) -> list[dict[str, Any]]:
     found = [
         _named(key, title, payload.numbers(obs[f"peakatlas_{key}"].to_numpy(np.float64)))
         for key, title in NUMBERS.items()
         if f"peakatlas_{key}" in obs
     ]
-    depth = depth_of(annotated)
     if depth is not None:
         found.append(_named("depth", "depth (counts a cell)", payload.numbers(depth[rows])))
     return found
@@ -169,8 +173,18 @@ def _others(
     return found
 
 
-def depth_of(annotated: ad.AnnData) -> NDArray[np.float64] | None:
-    """Counts a cell, read in chunks so that a file need not be loaded; None without counts."""
+def depth_of(annotated: ad.AnnData, layer: str | None = None) -> NDArray[np.float64] | None:
+    """Counts a cell, read in chunks so that a file need not be loaded; None without counts.
+
+    Parameters
+    ----------
+    annotated : AnnData
+    layer : str, optional
+        Where its counts are; `X` if not given.
+    """
+    if layer is not None:
+        counts = annotated.layers.get(layer)
+        return None if counts is None else np.asarray(counts.sum(axis=1), np.float64).ravel()
     if annotated.X is None:
         return None
     chunks = annotated.chunked_X(min(CHUNK_CELLS, annotated.n_obs))

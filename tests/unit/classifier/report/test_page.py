@@ -18,7 +18,7 @@ from cell_tools import types_of
 from peakatlas.classifier.annotate import annotate
 from peakatlas.classifier.explain.genes import read_genes
 from peakatlas.classifier.report.cell_map import cell_map
-from peakatlas.classifier.report.cells import Asked
+from peakatlas.classifier.report.cells import Asked, depth_of
 from peakatlas.classifier.report.figures import verdict_data
 from peakatlas.classifier.report.page import report_data, write_report
 from peakatlas.classifier.report.payload import Payload
@@ -77,6 +77,15 @@ def test_page_is_self_contained_and_survives_a_file(annotated, tmp_path):
     np.testing.assert_array_equal(array(column(facts, "depth")["data"]), depth)
     assert bytes(array(facts["cells"]["names"])).decode().split("\n") == list(annotated.obs_names)
     assert facts["record"] == json.loads(annotated.uns["peakatlas"]["record"])
+
+
+def test_the_depth_is_that_of_the_layer_that_was_read(annotated):
+    depth = np.asarray(annotated.X.sum(axis=1)).ravel()
+    moved = annotated.copy()
+    moved.layers["raw"], moved.X = moved.X, moved.X * 0.25
+    assert depth_of(moved, "raw").tolist() == depth.tolist()
+    assert depth_of(moved, "none") is None
+    assert depth_of(moved).tolist() == (depth / 4).tolist()
 
 
 def test_what_it_shows(annotated):
