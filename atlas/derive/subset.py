@@ -8,6 +8,7 @@ import numpy as np
 
 from peakatlas.atlas.format.schema import SHOWN
 from peakatlas.engine.errors import AtlasError
+from peakatlas.engine.intervals.contig_names import in_other_style
 from peakatlas.engine.intervals.overlap import OverlapIndex
 
 from .copy_rows import Parent, in_genome_order, picked, transfer
@@ -53,7 +54,8 @@ def subset_atlas(
     Raises
     ------
     AtlasError
-        If no row overlaps, `out` is something else, a file is damaged, or the disk refuses.
+        If no row overlaps, regions follow another naming style, `out` is something else, a file is
+        damaged, or the disk refuses.
     """
     parent = Parent.open(path)
     table, order = in_genome_order([parent])
@@ -64,6 +66,13 @@ def subset_atlas(
         raise AtlasError(
             f"no row of {parent.name} overlaps the {len(regions)} region(s) ({shown}). Its contigs "
             f"are {', '.join(table.contigs[:SHOWN])}, …; regions are 0-based, half-open."
+        )
+    styled = in_other_style(regions, table.contigs)
+    if styled:
+        raise AtlasError(
+            f"{len(styled)} contig(s) of the regions ({', '.join(styled[:_SHOWN])}) follow another "
+            f"naming style than those of {parent.name} ({', '.join(table.contigs[:_SHOWN])}). Name "
+            "them as the atlas does."
         )
     picks = picked([parent], table, order[inside[order]])
     described = {"n_regions": len(regions), **(peaks or {})}

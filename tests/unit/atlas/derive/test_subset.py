@@ -78,6 +78,14 @@ def test_nothing_to_keep_is_an_error(built, tmp_path):
     assert not (tmp_path / "s.zarr").exists()
 
 
+def test_regions_in_two_styles_are_refused(built, tmp_path):
+    regions = Intervals.from_columns(["chr2", "1", "chr9"], [0, 0, 5], [50_000, 50_000, 9])
+    with pytest.raises(
+        AtlasError, match=r"1 contig\(s\) of the regions \(1\) follow another naming"
+    ):
+        subset_atlas(built, tmp_path / "s.zarr", regions)
+
+
 def test_int8_codes_are_kept_as_they_are(built, tmp_path):
     quantised = quantise_atlas(built, tmp_path / "q.zarr").atlas
     subset = subset_atlas(tmp_path / "q.zarr", tmp_path / "s.zarr", REGIONS)
