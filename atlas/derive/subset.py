@@ -70,8 +70,8 @@ def subset_atlas(
     styled = in_other_style(regions, table.contigs)
     if styled:
         raise AtlasError(
-            f"{len(styled)} contig(s) of the regions ({', '.join(styled[:_SHOWN])}) follow another "
-            f"naming style than those of {parent.name} ({', '.join(table.contigs[:_SHOWN])}). Name "
+            f"{len(styled)} contig(s) of the regions ({', '.join(styled[:SHOWN])}) follow another "
+            f"naming style than those of {parent.name} ({', '.join(table.contigs[:SHOWN])}). Name "
             "them as the atlas does."
         )
     picks = picked([parent], table, order[inside[order]])
