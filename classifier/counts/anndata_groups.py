@@ -12,6 +12,8 @@ from anndata.experimental import read_dispatched
 
 from peakatlas.engine.errors import CountsError
 
+from .sparse import widened
+
 if TYPE_CHECKING:
     import pandas as pd
 
@@ -22,6 +24,7 @@ KNOWN = (
     "barcodes.tsv and peaks.bed or features.tsv"
 )
 _BLOCK_VALUES = 1 << 24
+_SPARSE = {"csr_matrix": sp.csr_matrix, "csc_matrix": sp.csc_matrix}
 
 
 def read_group(
@@ -112,7 +115,7 @@ def sparse_blocks(dense: Any) -> sp.csr_matrix:  # noqa: ANN401 - a dataset of h
     """A dense matrix of a file as CSR, a block of rows in memory at a time."""
     n_rows, n_columns = dense.shape
     step = max(1, _BLOCK_VALUES // max(n_columns, 1))
-    blocks = [sp.csr_matrix(dense[i : i + step]) for i in range(0, n_rows, step)]
+    blocks = [sp.csr_matrix(widened(dense[i : i + step])) for i in range(0, n_rows, step)]
     return sp.vstack(blocks, format="csr") if blocks else sp.csr_matrix(dense.shape)
 
 
@@ -207,6 +210,12 @@ def _sparse_anndata(group: Any, source: str, most: int | None = None) -> ad.AnnD
         place = name.strip("/").split("/")
         if place[-1] == "X" and len(place) in (1, 3) and iospec.encoding_type == "array":
             return sparse_blocks(elem)
+        kind = _SPARSE.get(iospec.encoding_type)
+        if kind is not None and elem["data"].dtype == np.float16:  # AnnData cannot read it
+            arrays = (widened(elem["data"][:]), elem["indices"][:], elem["indptr"][:])
+            half = kind(arrays, shape=tuple(elem.attrs["shape"]))
+            check_sparse(half, f"{source}: {name}")
+            return half
         if name.strip("/") == "X" and _stays(elem, iospec.encoding_type, most):
             return ad.io.sparse_dataset(elem)
         value = func(elem)

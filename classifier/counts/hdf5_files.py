@@ -21,6 +21,7 @@ from peakatlas.engine.gzip_stream import is_gzip
 
 from .anndata_groups import KNOWN, check_sparse, check_sparse_parts, read_group, refuse_modality
 from .hdf5_checks import check_hdf5
+from .sparse import widened
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -167,7 +168,7 @@ def _read_10x(group: h5py.Group, source: str) -> ad.AnnData:
     features = group["features"]
     names = features["id"].asstr()[:]
     cells = pd.Index(group["barcodes"].asstr()[:])
-    arrays = (group["data"][:], group["indices"][:], group["indptr"][:])
+    arrays = (widened(group["data"][:]), group["indices"][:], group["indptr"][:])
     matrix = sp.csr_matrix(arrays, shape=(len(cells), len(names)))
     check_sparse(matrix, f"{source}: matrix")
     if "shape" in group and group["shape"][:].tolist() != [len(names), len(cells)]:

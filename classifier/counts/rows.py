@@ -12,6 +12,7 @@ import scipy.sparse as sp
 from peakatlas.engine.errors import CountsError
 
 from .anndata_groups import check_sparse
+from .sparse import widened
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -128,7 +129,7 @@ def checked_matrix(
         raise CountsError(
             f"{source}: {place} holds {values.dtype}, not numbers. Put counts into {place}."
         )
-    matrix = sp.csr_matrix(values)
+    matrix = sp.csr_matrix(widened(values) if isinstance(values, np.ndarray) else values)
     data = matrix.data
     for bad, word, remedy in (
         (np.isnan(data), "NaN", "Replace them by 0, or give the raw counts."),

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import scipy.sparse as sp
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
+
+
+def widened(values: NDArray[Any]) -> NDArray[Any]:
+    """The same numbers in a dtype that sparse matrices can have: float16 becomes float32."""
+    return values.astype(np.float32) if values.dtype == np.float16 else values
 
 
 def carry(
