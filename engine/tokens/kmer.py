@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING, Literal, get_args
 
 import numpy as np
 
+from peakatlas.engine.dna.sequences import translated
 from peakatlas.engine.errors import ModelError
 
 from .token_ids import Tokens
@@ -122,7 +123,7 @@ class KmerTokenizer:
         >>> [tokenizer.vocab[i] for i in tokens[0]]
         ['<cls>', 'AAAAAA', 'A', 'N', 'T']
         """
-        codes = self._codes[sequences.data]
+        codes = translated(sequences.data, self._codes.tobytes())
         if self.partial_kmers == "mask":
             ids, total = self._masked(codes, sequences.offsets)
         else:
