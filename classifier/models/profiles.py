@@ -56,14 +56,19 @@ class TypeProfiles:
         reference, query = pair.reference.dna, pair.query.dna
         if reference is None or query is None:
             return False
-        kept = min(len(embedded(reference)), len(unmatched(query)))
-        return kept >= LEAST_PEAKS and query.counts[:, unmatched(query)].nnz > 0
+        there = self.reads(query)
+        kept = min(len(embedded(reference)), len(there))
+        return kept >= LEAST_PEAKS and query.counts[:, there].nnz > 0
+
+    def reads(self, query: DnaInput) -> NDArray[np.int64]:
+        """Peaks of a query that are read: those that the reference lacks."""
+        return unmatched(query)
 
     def fit(self, pair: Pair) -> ProfileScorer:
         """Fit maps and Gaussians on the reference, and the common shift on the query."""
         reference, query = pair.reference.dna, pair.query.dna
         assert reference is not None and query is not None
-        here, there = embedded(reference), unmatched(query)
+        here, there = embedded(reference), self.reads(query)
         space = EmbeddingSpace.fit(reference.take_peaks(here))
         own, new = space.of(reference.take_peaks(here)), space.of(query.take_peaks(there))
         counts = binary(reference.counts[:, here])
