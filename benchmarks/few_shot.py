@@ -32,11 +32,11 @@ from provenance import provenance
 from sklearn.metrics import balanced_accuracy_score
 
 import peakatlas
-from peakatlas.classifier.alignment import registry
+from peakatlas.classifier.alignment.registry import MEMBERS
 from peakatlas.classifier.counts.registry import registry_rows
 from peakatlas.classifier.counts.sparse import carry
 from peakatlas.classifier.models.protocol import Cells, DnaInput
-from peakatlas.classifier.models.terms import TermProfiles, term_vectors
+from peakatlas.classifier.models.terms import term_vectors
 from peakatlas.classifier.naming.element_files import AnnotatedElements, read_remo
 from peakatlas.classifier.training.labeller import LabellerOptions, fit_labeller
 from peakatlas.engine.intervals.liftover import ChainFile
@@ -85,7 +85,7 @@ class Set:
             counts=carry(own, column, np.arange(len(onto))),
             measured=measured,
             labels=labels,
-            dna=DnaInput(counts=own, embeddings=vectors, column=column),
+            dna=DnaInput(counts=own, embeddings=vectors, column=column, kind="terms"),
         )
 
 
@@ -99,8 +99,8 @@ def arm(
     orders = [rng.permutation(len(each.vectors)) if shuffled else None for each in (known, asked)]
     here = known.side(rows, known.peaks, orders[0], labels)
     there = asked.side(wanted, known.peaks, orders[1], None)
-    members = tuple(each.name for each in registry.MEMBERS if each.name not in ("dna", "terms"))
-    members += () if name == "plain" else ("terms",)
+    unread = ("dna", "terms") if name == "plain" else ("dna",)
+    members = tuple(each.name for each in MEMBERS if each.name not in unread)
     fitted = fit_labeller(here, there, options=LabellerOptions(members=members))
     said = fitted.predict(there)
     weights = fitted.diagnostics["first_weights"]
@@ -169,7 +169,6 @@ def flat(runs: list[dict[str, dict[str, float]]]) -> Iterator[tuple[str, float]]
 def benchmark(data: Path, seeds: int) -> dict[str, object]:
     """Run everything and return the JSON object to print."""
     where, began = provenance(), time.perf_counter()
-    registry.MEMBERS = (*registry.MEMBERS, TermProfiles())
     annotated, chain = read_remo(), data / "chains" / "hg19ToHg38.over.chain.gz"
     granja = Set(data / "granja2019" / "granja2019_bmmc_10kpeaks.h5ad", chain, annotated)
     pbmc = Set(PBMC, None, annotated)

@@ -23,6 +23,7 @@ from peakatlas.classifier.training.labeller import LabellerOptions, fit_labeller
 from peakatlas.classifier.trust.advice import NEARLY_NOVEL_P, alerts_of
 from peakatlas.classifier.trust.rejection import Rejection, Rule
 from peakatlas.classifier.trust.verdicts import type_verdicts
+from peakatlas.engine.errors import BundleError
 from peakatlas.engine.run.progress import counter, logged
 
 from .cell_labels import N_AXES, CellLabels, label_cells
@@ -36,6 +37,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from peakatlas.classifier.counts.registry import ResolvedValues
+    from peakatlas.classifier.naming.peak_terms import PeakTerms
     from peakatlas.classifier.training.labeller import FittedLabeller
     from peakatlas.engine.dna.genome import SequenceSource
     from peakatlas.engine.embedder import Embedder
@@ -119,6 +121,7 @@ def annotate(  # noqa: PLR0913 - options are keyword-only
     layer: str | None = None,
     use_raw: bool = False,
     mod: str | None = None,
+    terms: PeakTerms | None = None,
     options: AnnotateOptions | None = None,
     progress: Callable[[str], None] | None = None,
 ) -> ad.AnnData:
@@ -144,6 +147,9 @@ def annotate(  # noqa: PLR0913 - options are keyword-only
         Take counts and peaks from `raw`.
     mod : str, optional
         Modality of a MuData (h5mu) with the peaks, if it is not called like ``atac`` or ``peaks``.
+    terms : PeakTerms, optional
+        The elements that the bundle was trained with, for the query's genome build. A query of
+        another build than the bundle's has no peaks in common, unless its peaks are lifted.
     options : AnnotateOptions, optional
     progress : callable, optional
         Called with a few words as each step begins.
@@ -196,6 +202,7 @@ def annotate(  # noqa: PLR0913 - options are keyword-only
         layer=layer,
         use_raw=use_raw,
         mod=mod,
+        terms=terms,
         options=options,
         progress=progress,
     ).to_anndata()
@@ -211,6 +218,7 @@ def annotation_of(  # noqa: PLR0913 - as above
     layer: str | None = None,
     use_raw: bool = False,
     mod: str | None = None,
+    terms: PeakTerms | None = None,
     options: AnnotateOptions | None = None,
     progress: Callable[[str], None] | None = None,
 ) -> Annotation:
@@ -234,7 +242,16 @@ def annotation_of(  # noqa: PLR0913 - as above
     named = sources.named(counts.peaks, store, model.peaks)
     found = resolve(named, store, sources, counter(progress))
     say(f"peaks: {found.describe(named)}")
-    matched = Query.match(counts, named, found.values, model)
+    values, same_build = found.values, True
+    if terms is not None:
+        values, same_build = _by_terms(counts, model, terms, options)
+        say(f"{int(np.isfinite(values[:, 0]).sum()):,} peaks have terms of {terms.source}")
+    elif model.elements is not None:
+        say(
+            f"warning: the bundle describes peaks by {model.elements.source}, which is not read: "
+            "give --elements and --build"
+        )
+    matched = Query.match(counts, named, values, model, same_build=same_build)
     say("fitting the labeller to it")
     fitted = _fitted(matched, named, model, options)
     say("labelling its cells")
@@ -248,7 +265,12 @@ def annotation_of(  # noqa: PLR0913 - as above
         "options": asdict(options),
         "labeller": fitted.diagnostics,
         "verdicts": [verdict.to_json() for verdict in verdicts],
-        "read": {"layer": layer, "use_raw": use_raw, "mod": counts.modality},
+        "read": {
+            "layer": layer,
+            "use_raw": use_raw,
+            "mod": counts.modality,
+            **({} if terms is None else terms.options),
+        },
     }
     record["alerts"] = alerts_of(record)
     record["warnings"] = [alert["text"] for alert in record["alerts"]]
@@ -268,6 +290,19 @@ def annotation_of(  # noqa: PLR0913 - as above
         uns=uns,
     )
     return Annotation(counts=counts, results=results)
+
+
+def _by_terms(
+    counts: CellCounts, bundle: Bundle, terms: PeakTerms, options: AnnotateOptions
+) -> tuple[NDArray[np.float32], bool]:
+    """Vectors of the query's peaks by terms, and whether its coordinates are the bundle's."""
+    if bundle.elements is None:
+        raise BundleError(
+            "the bundle was trained without annotated elements. Train it with --elements, or leave "
+            "them out here."
+        )
+    vectors = terms.vectors(counts.peaks, bundle.elements.terms)
+    return vectors, terms.build == bundle.elements.build or options.chain is not None
 
 
 def _fitted(

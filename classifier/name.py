@@ -8,14 +8,10 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 import scipy.sparse as sp
 
-from peakatlas.engine.errors import CountsError
-from peakatlas.engine.intervals.contig_names import match_contigs
-from peakatlas.engine.intervals.liftover import ChainFile
-
 from .counts.matrix import read_counts
 from .counts.written import in_memory_copy
-from .naming.element_files import AnnotatedElements, read_elements, read_remo
 from .naming.names import LEAST_FIT, name_cells
+from .naming.peak_terms import PeakTerms
 from .ontology.cell_ontology import cell_ontology
 
 if TYPE_CHECKING:
@@ -23,9 +19,8 @@ if TYPE_CHECKING:
 
     import anndata as ad
 
-    from peakatlas.engine.intervals.table import Intervals
-
     from .counts.matrix import CellCounts
+    from .naming.element_files import AnnotatedElements
     from .naming.names import CellNames
 
 NO_TERM = "no term fits"
@@ -89,11 +84,12 @@ def name(  # noqa: PLR0913 - options are keyword-only
     """
     say = progress or (lambda _: None)
     say("reading annotated elements")
-    annotated = _elements(elements, build)
+    terms = PeakTerms.open(build, elements, chain)
+    annotated = terms.annotated
     say("reading the query")
     counts = read_counts(query, layer=layer, use_raw=use_raw)
     say("looking up its peaks")
-    peak_terms = _terms_of(annotated, counts.peaks, build, chain)
+    peak_terms = terms.of(counts.peaks)
     say("naming cells")
     opened = sp.csr_matrix(counts.matrix, copy=True)
     opened.data[:] = 1
@@ -112,27 +108,6 @@ def name(  # noqa: PLR0913 - options are keyword-only
         "least_score": LEAST_FIT,
     }
     return out
-
-
-def _elements(given: str | Path | AnnotatedElements | None, build: str) -> AnnotatedElements:
-    if isinstance(given, AnnotatedElements):
-        return given
-    return read_remo() if given is None else read_elements(Path(given), build)
-
-
-def _terms_of(
-    annotated: AnnotatedElements, peaks: Intervals, build: str, chain: str | Path | None
-) -> sp.csr_matrix:
-    """Terms of each peak; one that cannot be lifted is on no contig of the table and has none."""
-    table = annotated.table
-    if chain is None and build != table.build:
-        raise CountsError(
-            f"the peaks are of {build}, {table.source} is of {table.build}. Give a chain file: "
-            f"--chain {build}To{table.build.capitalize()}.over.chain.gz."
-        )
-    if chain is not None:
-        peaks = ChainFile(chain).lift(peaks).intervals
-    return table.terms_of(match_contigs(peaks, table.intervals.contigs))
 
 
 def _write(out: ad.AnnData, names: CellNames) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
@@ -39,6 +39,8 @@ class Query:
     """Peaks of the reference that some peak is carried to, shape (n_peaks,)."""
     embeddings: NDArray[np.float32] | None
     """Of the query's peaks, shape (n_own, dim); None where DNA is not read."""
+    kind: Literal["dna", "terms"]
+    """What the embeddings are made of."""
     usable: NDArray[np.float32]
     """1 for peaks of the query that say something of a cell, shape (n_own,)."""
 
@@ -49,6 +51,8 @@ class Query:
         named: Intervals,
         embeddings: NDArray[np.float32],
         bundle: Bundle,
+        *,
+        same_build: bool = True,
     ) -> Query:
         """Carry the peaks of a query to those of a bundle.
 
@@ -60,8 +64,12 @@ class Query:
         embeddings : float32, shape (n_own, dim)
             NaN where there is none; dim may be 0.
         bundle : Bundle
+        same_build : bool
+            Whether coordinates mean the same places; else no peak is carried.
         """
         column = registry_rows(named, bundle.peaks)
+        if not same_build:
+            column[:] = -1
         reference = bundle.reference
         measured = np.zeros(len(bundle.peaks), np.bool_)
         measured[column[column >= 0]] = True
@@ -78,6 +86,7 @@ class Query:
             column=column,
             measured=measured,
             embeddings=embeddings.astype(np.float16).astype(np.float32) if reads_dna else None,
+            kind="dna" if bundle.elements is None else "terms",
             usable=(usable | known if reads_dna else usable).astype(np.float32),
         )
 
@@ -86,7 +95,9 @@ class Query:
         for _, own in self.counts.rows.blocks():
             dna = None
             if self.embeddings is not None:
-                dna = DnaInput(counts=own, embeddings=self.embeddings, column=self.column)
+                dna = DnaInput(
+                    counts=own, embeddings=self.embeddings, column=self.column, kind=self.kind
+                )
             carried = carry(own, self.column, np.arange(len(self.measured)))
             yield own, Cells(counts=carried, measured=self.measured, dna=dna)
 

@@ -10,6 +10,7 @@ import numpy as np
 
 from peakatlas.classifier.bundle.bundle import METHODS, Bundle, Method
 from peakatlas.classifier.bundle.reference_files import own_dna
+from peakatlas.classifier.bundle.settings import ElementsDocument
 from peakatlas.classifier.bundle.versions import versions
 from peakatlas.classifier.counts.references import (
     JoinedCounts,
@@ -37,7 +38,8 @@ if TYPE_CHECKING:
     from peakatlas.atlas.atlas import Atlas
     from peakatlas.classifier.counts.levels import Levels
     from peakatlas.classifier.counts.references import LabelledCells, Reference
-    from peakatlas.classifier.counts.registry import ResolvedValues
+    from peakatlas.classifier.models.protocol import DnaInput
+    from peakatlas.classifier.naming.peak_terms import PeakTerms
     from peakatlas.classifier.ontology.mapping import OntologyMapping
 
 
@@ -76,6 +78,7 @@ def train(  # noqa: PLR0913 - options are keyword-only
     use_raw: bool = False,
     mod: str | None = None,
     sources: Sources | None = None,
+    terms: PeakTerms | None = None,
     options: TrainOptions | None = None,
     seed: int = 0,
     progress: Callable[[str], None] | None = None,
@@ -111,6 +114,9 @@ def train(  # noqa: PLR0913 - options are keyword-only
         Modality of a MuData (h5mu) with the peaks, if it is not called like ``atac`` or ``peaks``.
     sources : Sources, optional
         Genome and model for peaks that miss the atlas.
+    terms : PeakTerms, optional
+        Annotated elements whose terms describe peaks, in the place of an atlas: queries may then
+        have other peaks, also of another genome build.
     options : TrainOptions, optional
     seed : int
     progress : callable, optional
@@ -120,6 +126,8 @@ def train(  # noqa: PLR0913 - options are keyword-only
     ------
     CountsError, IntervalError
         If a reference cannot be used.
+    ValueError
+        If both an atlas and terms are given.
     LabelsError
         If labels are absent, too few, not nested, or called like peakatlas's own; a reference
         lacks a column; or an id of `TrainOptions.label_terms` cannot be used.
@@ -134,6 +142,8 @@ def train(  # noqa: PLR0913 - options are keyword-only
     """
     options, say = options or TrainOptions(), logged(progress)
     sources = sources or Sources()
+    if terms is not None and atlas is not None:
+        raise ValueError("peaks are described by an atlas or by terms of elements, not by both")
     columns = [labels_key] if isinstance(labels_key, str) else list(labels_key)
     say("reading the reference")
     parts = read_references(reference, columns, batch_key, layer, use_raw, mod)
@@ -147,7 +157,12 @@ def train(  # noqa: PLR0913 - options are keyword-only
     found = resolve(joined.peaks, atlas, sources, counter(progress))
     say(f"peaks: {found.describe(joined.peaks)}")
     _check_peaks(labelled, joined)
-    cells = _cells(labelled, joined, found, rows)
+    dna = own_dna(joined.matrix, found.values)
+    if terms is not None:
+        vectors = terms.vectors(joined.peaks, terms.terms)
+        say(f"{_with_terms(vectors):,} peaks have terms of {terms.source}")
+        dna = own_dna(joined.matrix, vectors, "terms")
+    cells = _cells(labelled, joined, dna, rows)
     say("labelling held-out cells")
     held_out = _held_out(cells, labelled.levels, options, seed)
     bundle = Bundle(
@@ -158,11 +173,20 @@ def train(  # noqa: PLR0913 - options are keyword-only
         method=options.method,
         held_out=held_out,
         ontology=mapping,
+        elements=None
+        if terms is None
+        else ElementsDocument(source=terms.source, build=terms.build, terms=list(terms.terms)),
         provenance={
             **_provenance(labelled, joined, columns, batch_key),
             "tiers": found.tiers(),
             "options": asdict(options),
-            "read": {"layer": layer, "use_raw": use_raw, "mod": mod, **_source_options(sources)},
+            "read": {
+                "layer": layer,
+                "use_raw": use_raw,
+                "mod": mod,
+                **_source_options(sources),
+                **({} if terms is None else terms.options),
+            },
             "seed": seed,
         },
     )
@@ -230,15 +254,19 @@ def _check_peaks(labelled: LabelledSet, joined: JoinedCounts) -> None:
 
 
 def _cells(
-    labelled: LabelledSet, joined: JoinedCounts, found: ResolvedValues, rows: NDArray[np.int64]
+    labelled: LabelledSet, joined: JoinedCounts, dna: DnaInput | None, rows: NDArray[np.int64]
 ) -> Cells:
     return Cells(
         counts=joined.matrix,
         measured=joined.measured,
         labels=np.asarray(labelled.levels.finest)[labelled.types[rows]],
         batches=np.asarray(labelled.batch_names)[labelled.batches[rows]],
-        dna=own_dna(joined.matrix, found.values),
+        dna=dna,
     )
+
+
+def _with_terms(vectors: NDArray[np.float32]) -> int:
+    return int(np.isfinite(vectors[:, 0]).sum())
 
 
 def _held_out(cells: Cells, levels: Levels, options: TrainOptions, seed: int) -> dict[str, Any]:

@@ -8,6 +8,7 @@ from peakatlas.classifier.models.discriminant import NoiseAwareDiscriminant, Shr
 from peakatlas.classifier.models.linear import BalancedLogisticRegression
 from peakatlas.classifier.models.multinomial import DirichletMultinomial
 from peakatlas.classifier.models.profiles import TypeProfiles
+from peakatlas.classifier.models.terms import TermProfiles
 from peakatlas.engine.errors import ModelError
 
 if TYPE_CHECKING:
@@ -21,6 +22,7 @@ MEMBERS: tuple[Member, ...] = (
     BalancedLogisticRegression(),
     DirichletMultinomial(),
     TypeProfiles(),
+    TermProfiles(),
 )
 """The default ones, in the order of tables."""
 NETWORK = "network"

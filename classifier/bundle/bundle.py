@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from peakatlas.classifier.models.protocol import Cells
     from peakatlas.engine.spec import EmbeddingSpec
 
-    from .settings import BundleSettings
+    from .settings import BundleSettings, ElementsDocument
 
 Method = Literal["default", "network"]
 METHODS: dict[Method, tuple[str, ...] | None] = {"default": None, "network": ("network",)}
@@ -69,6 +69,8 @@ class Bundle(Summary):
     """What the bundle was trained on, how, and with which software."""
     ontology: OntologyMapping | None = None
     """Terms of the Cell Ontology that the types are; None where it was not asked for."""
+    elements: ElementsDocument | None = None
+    """Annotated elements whose terms describe the peaks; None where they are not read."""
 
     def _summary(self) -> tuple[str, dict[str, object]]:
         made, spec = self.provenance, self.spec
@@ -81,6 +83,7 @@ class Bundle(Summary):
             "reference": made.get("reference"),
             "cells": made.get("cells"),
             "peaks": len(self.peaks),
+            "elements": None if self.elements is None else self.elements.source,
             "embeddings": "none, DNA is not read"
             if spec is None
             else f"{spec.model} ({spec.digest[:12]})",
@@ -184,6 +187,7 @@ def _settings(bundle: Bundle) -> dict[str, Any]:
         "held_out": bundle.held_out,
         "provenance": bundle.provenance,
         "ontology": None if bundle.ontology is None else bundle.ontology.to_json(),
+        "elements": msgspec.to_builtins(bundle.elements),
     }
 
 
@@ -201,7 +205,14 @@ def _restore(settings: BundleSettings, arrays: Mapping[str, NDArray[Any]]) -> Bu
     return Bundle(
         levels=levels,
         peaks=peaks,
-        reference=reference_cells(arrays, levels.finest, settings.batches, len(peaks)),
+        reference=reference_cells(
+            arrays,
+            levels.finest,
+            settings.batches,
+            len(peaks),
+            "dna" if settings.elements is None else "terms",
+        ),
+        elements=settings.elements,
         spec=settings.embedding_spec(),
         method=settings.method,
         held_out=settings.held_out,

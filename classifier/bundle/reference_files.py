@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import scipy.sparse as sp
@@ -46,9 +46,13 @@ def reference_arrays(
 
 
 def reference_cells(
-    arrays: Arrays, types: Sequence[str], batches: Sequence[str], n_peaks: int
+    arrays: Arrays,
+    types: Sequence[str],
+    batches: Sequence[str],
+    n_peaks: int,
+    kind: Literal["dna", "terms"] = "dna",
 ) -> Cells:
-    """Inverse of `reference_arrays`.
+    """Inverse of `reference_arrays`; `kind` is that of the embeddings.
 
     Raises
     ------
@@ -76,7 +80,7 @@ def reference_cells(
         measured=None if measured is None else measured.astype(np.bool_),
         labels=named(labels, types),
         batches=named(donors, batches),
-        dna=None if embeddings is None else own_dna(counts, embeddings),
+        dna=None if embeddings is None else own_dna(counts, embeddings, kind),
     )
 
 
@@ -98,7 +102,9 @@ def codes_of(values: NDArray[np.str_] | None, names: Sequence[str]) -> NDArray[n
     return np.searchsorted(np.asarray(names), [] if values is None else values)
 
 
-def own_dna(counts: sp.csr_matrix, embeddings: NDArray[Any]) -> DnaInput | None:
+def own_dna(
+    counts: sp.csr_matrix, embeddings: NDArray[Any], kind: Literal["dna", "terms"] = "dna"
+) -> DnaInput | None:
     """DNA of reference cells: their own peaks are those of the reference.
 
     Parameters
@@ -117,4 +123,4 @@ def own_dna(counts: sp.csr_matrix, embeddings: NDArray[Any]) -> DnaInput | None:
     values = embeddings.astype(np.float16).astype(np.float32)
     if not np.isfinite(values).any():
         return None
-    return DnaInput(counts=counts, embeddings=values, column=np.arange(len(values)))
+    return DnaInput(counts=counts, embeddings=values, column=np.arange(len(values)), kind=kind)

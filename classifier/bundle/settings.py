@@ -57,6 +57,15 @@ class OntologyDocument(Document):
     apart: list[TermId] = msgspec.field(default_factory=list)
 
 
+class ElementsDocument(Document):
+    """Annotated elements whose terms describe the peaks."""
+
+    source: Text
+    build: Text
+    """Of the bundle's peaks."""
+    terms: Annotated[list[TermId], Meta(min_length=1, max_length=10_000)]
+
+
 class BundleSettings(Document):
     """``bundle.json``."""
 
@@ -73,6 +82,7 @@ class BundleSettings(Document):
     method: Text = "default"
     held_out: dict[str, Any] = msgspec.field(default_factory=dict)
     ontology: OntologyDocument | None = None
+    elements: ElementsDocument | None = None
 
     def embedding_spec(self) -> EmbeddingSpec | None:
         """Identity of the embeddings; None where the bundle was trained without an atlas.

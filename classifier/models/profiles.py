@@ -54,7 +54,7 @@ class TypeProfiles:
     def usable(self, pair: Pair) -> bool:
         """Whether both sides have embedded peaks, and the query some that the reference lacks."""
         reference, query = pair.reference.dna, pair.query.dna
-        if reference is None or query is None:
+        if reference is None or query is None or not reference.kind == query.kind == self.name:
             return False
         there = self.reads(query)
         kept = min(len(embedded(reference)), len(there))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Literal, Protocol
 
 import numpy as np
 import scipy.sparse as sp
@@ -31,6 +31,8 @@ class DnaInput:
     """Column of the reference peak that each peak was matched to, -1 where none; shape (n_own,)."""
     n_fraction: NDArray[np.float32] | None = None
     """Share of N in the sequence of each peak, shape (n_own,); no N if None."""
+    kind: Literal["dna", "terms"] = "dna"
+    """What the embeddings are made of: the peaks' DNA, or terms of the elements in them."""
 
     def take(self, rows: Rows) -> DnaInput:
         """Some of the cells."""
@@ -38,7 +40,8 @@ class DnaInput:
 
     def take_peaks(self, kept: Rows) -> DnaInput:
         """Some of the peaks."""
-        return DnaInput(
+        return replace(
+            self,
             counts=self.counts[:, kept],
             embeddings=self.embeddings[kept],
             column=self.column[kept],

@@ -14,7 +14,7 @@ from peakatlas.engine.documents import as_model
 from peakatlas.engine.errors import CountsError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from numpy.typing import NDArray
 
@@ -26,12 +26,14 @@ MEMBER_WORDS = {
     "logistic": "logistic regression",
     "multinomial": "multinomial over peaks",
     "dna": "profiles from DNA",
+    "terms": "profiles from annotated elements",
     "network": "alignment network",
     "own_peaks": "peaks that the reference lacks",
     "adapted_multinomial": "multinomial, refitted on the query",
     "adapted_logistic": "logistic regression, refitted on the query",
 }
 LEAST_WEIGHT = 0.01
+ELEMENT_OPTIONS = ("elements", "build", "elements_chain")
 
 
 def summary_of(record: Mapping[str, Any], confidence: NDArray[np.float32]) -> str:
@@ -179,6 +181,7 @@ def rerun(record: Mapping[str, Any], inputs: Inputs) -> dict[str, str]:
     words += ["--layer", read["layer"]] if read.get("layer") else []
     words += ["--use-raw"] if read.get("use_raw") else []
     words += ["--mod", read["mod"]] if read.get("mod") else []
+    words += _given(read, ELEMENT_OPTIONS)
     for name, value in changed.items():
         words += _flag(name, value)
     words += ["-o", "annotated.h5ad", "--report", "report.html"]
@@ -205,9 +208,8 @@ def _train_command(record: Mapping[str, Any], bundle: str, atlas: str | None) ->
     words += ["--labels", str(made.get("labels_key", "cell_type"))]
     words += ["--batch-key", str(made["batch_key"])] if made.get("batch_key") else []
     words += ["--atlas", atlas] if atlas else []
-    for name in ("genome", "chain", "layer", "mod", "max_offset"):
-        if read.get(name) is not None:
-            words += [f"--{name.replace('_', '-')}", str(read[name])]
+    names = ("genome", "chain", "layer", "mod", "max_offset", *ELEMENT_OPTIONS)
+    words += _given(read, names)
     words += [
         f"--{name.replace('_', '-')}" for name in ("match_contigs", "use_raw") if read.get(name)
     ]
@@ -217,6 +219,12 @@ def _train_command(record: Mapping[str, Any], bundle: str, atlas: str | None) ->
     words += ["--lineages"] if options.get("lineages") else []
     words += ["--seed", str(made["seed"])] if made.get("seed") else []
     return shlex.join([*words, "-o", bundle])
+
+
+def _given(read: Mapping[str, Any], names: Sequence[str]) -> list[str]:
+    """Those of the options that were given, with their values."""
+    pairs = [(f"--{name.replace('_', '-')}", read.get(name)) for name in names]
+    return [str(word) for pair in pairs if pair[1] is not None for word in pair]
 
 
 def _changed(options: Mapping[str, Any]) -> dict[str, Any]:

@@ -136,19 +136,25 @@ class FittedLabeller:
         """Types that each cell may be of at an error rate, shape (n_cells, n_types)."""
         return self.conformal.sets(predictions.set_logs, alpha)
 
+    @property
+    def _shares_counts(self) -> bool:
+        """Whether reference and query have counts in common peaks."""
+        pair = self.stages.first.pair
+        return pair.reference.counts.nnz > 0 and pair.query.counts.nnz > 0
+
     def axes(self, cells: Cells, n_axes: int) -> NDArray[np.float32]:
         """Axes that reference and query share, at most `n_axes`, shape (n_cells, n).
 
         Centred log-probabilities where no peak with counts is shared.
         """
-        if self.stages.second is None:
+        if not self._shares_counts:
             return _centred(self.predict(cells).log_probabilities, n_axes)
         found = self.stages.first.pair.axes(n_axes).project(on_peaks(cells, self.peaks).counts)
         return found[0].astype(np.float32)
 
     def reference_axes(self, n_axes: int) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
         """The same of reference cells, and their types."""
-        if self.stages.second is None:
+        if not self._shares_counts:
             held = self.held_out
             return _centred(held.log_probabilities, n_axes), held.codes
         pair = self.stages.first.pair

@@ -38,6 +38,8 @@ class QueryStatistics:
         if cells.dna is not None:
             found |= _packed("dna_counts", cells.dna.counts)
             found |= {"dna_embeddings": cells.dna.embeddings, "dna_column": cells.dna.column}
+            if cells.dna.kind == "terms":
+                found["dna_is_terms"] = np.ones(1, np.uint8)
             if cells.dna.n_fraction is not None:
                 found["dna_n_fraction"] = cells.dna.n_fraction
         return found
@@ -58,6 +60,7 @@ class QueryStatistics:
                 embeddings=arrays["dna_embeddings"],
                 column=arrays["dna_column"],
                 n_fraction=arrays.get("dna_n_fraction"),
+                kind="terms" if "dna_is_terms" in arrays else "dna",
             )
         measured = arrays.get("measured")
         cells = Cells(counts=_unpacked("counts", arrays), measured=measured, dna=dna)

@@ -128,11 +128,13 @@ def _shared(record: Mapping[str, Any]) -> str:
     if record["shared_counts"] >= FEW_SHARED:
         return ""
     share = f"{record['shared_counts']:.0%} of the query's counts lie in peaks that the reference"
-    if member_shares(record["labeller"]).get("dna", 0) > 0:
-        return (
-            f"Only {share} knows, so labels rest on the DNA of peaks, which is less accurate. "
-            "Count the query on the reference's peaks if you have its fragments."
-        )
+    shares = member_shares(record["labeller"])
+    for member, what in (("dna", "the DNA of peaks"), ("terms", "elements that peaks overlap")):
+        if shares.get(member, 0) > 0:
+            return (
+                f"Only {share} knows, so labels rest on {what}, which is less accurate. Count the "
+                "query on the reference's peaks if you have its fragments."
+            )
     return (
         f"Only {share} knows, and DNA says nothing of the rest: treat all labels with care. Count "
         "the query on the reference's peaks, or train and annotate with an atlas."

@@ -15,11 +15,30 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
+    from peakatlas.classifier.naming.peak_terms import PeakTerms
+
 
 def check_genome(genome: Path | None, atlas: str | None) -> None:
     """Refuse a genome without an atlas: it serves to embed peaks by the model of one."""
     if genome is not None and atlas is None:
         raise typer.BadParameter("without --atlas no peak is embedded", param_hint="--genome")
+
+
+def opened_terms(
+    elements: str | None, build: str | None, chain: Path | None, atlas: str | None
+) -> PeakTerms | None:
+    """Annotated elements, if they were asked for."""
+    if elements is None:
+        if build is not None or chain is not None:
+            raise typer.BadParameter("only --elements reads it", param_hint="--build")
+        return None
+    if build is None:
+        raise typer.BadParameter("--elements needs the genome build", param_hint="--build")
+    if atlas is not None:
+        raise typer.BadParameter("an atlas takes their place", param_hint="--elements")
+    from peakatlas.classifier.naming.peak_terms import PeakTerms  # noqa: PLC0415 - keeps the help fast
+
+    return PeakTerms.open(build, elements, chain)
 
 
 def say_card(bundle: Path) -> None:

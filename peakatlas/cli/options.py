@@ -93,6 +93,36 @@ ChainOption = Annotated[
         help="UCSC chain file: lift the peaks to the atlas's genome build first.",
     ),
 ]
+ELEMENTS = "Annotated elements, in the place of an atlas"
+"""Heading of the options that describe peaks by terms."""
+ElementsOption = Annotated[
+    str | None,
+    typer.Option(
+        "--elements",
+        metavar="remo|TABLE",
+        help="Describe peaks by the terms of elements in them: REMO v1 from the package remopy, or "
+        "a table of chrom, start, end and Cell Ontology ids with commas.",
+        rich_help_panel=ELEMENTS,
+    ),
+]
+ElementsBuildOption = Annotated[
+    str | None,
+    typer.Option(
+        "--build",
+        metavar="BUILD",
+        help="Genome build of the peaks, such as hg38, for --elements.",
+        rich_help_panel=ELEMENTS,
+    ),
+]
+ElementsChainOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--elements-chain",
+        metavar="CHAIN",
+        help="UCSC chain file from the peaks' build to that of the elements (REMO: hg38).",
+        rich_help_panel=ELEMENTS,
+    ),
+]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
 ModelOption = Annotated[
     str,

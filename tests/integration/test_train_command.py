@@ -130,6 +130,40 @@ def test_types_in_the_words_of_the_ontology(run, world, tmp_path):
     assert (found == "CL:0000624").sum() > 5
 
 
+def test_peaks_are_described_by_annotated_elements(run, world, tmp_path):
+    bed = [line.split("\t")[:3] for line in (world / "peaks.bed").read_text().splitlines()]
+    terms = ("CL:0000624", "CL:0000625", "CL:0000236")
+    rows = ["\t".join([*row, terms[i % 3]]) for i, row in enumerate(bed)]
+    (tmp_path / "elements.tsv").write_text("\n".join(rows) + "\n")
+    reads = ("--elements", tmp_path / "elements.tsv", "--build", "hg19")
+    done = run("train", world / "reference.h5ad", "--labels", "cell_type", *reads,
+               "-o", tmp_path / "bundle")  # fmt: skip
+    assert done.code == 0, done.err
+    assert "60 peaks have terms of elements.tsv" in done.err
+    done = run("annotate", world / "query.h5ad", "--bundle", tmp_path / "bundle", *reads,
+               "-o", tmp_path / "o.h5ad", "--report", tmp_path / "r.html")  # fmt: skip
+    assert done.code == 0, done.err
+    page = (tmp_path / "r.html").read_text("utf-8")
+    assert f"--elements {tmp_path / 'elements.tsv'} --build hg19" in page
+    found = ad.read_h5ad(tmp_path / "o.h5ad").obs
+    assert (found["peakatlas_best"].astype(str) == found["cell_type"]).mean() > 0.8
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        (("--elements", "remo"), "--elements needs the genome build"),
+        (("--build", "hg38"), "only --elements reads it"),
+        (("--elements", "remo", "--build", "hg38", "--atlas", "ATLAS"), "an atlas takes their"),
+    ],
+)
+def test_options_of_elements_go_together(run, world, built, tmp_path, given, said):
+    given = [built if word == "ATLAS" else word for word in given]
+    done = run("train", world / "reference.h5ad", "--labels", "cell_type", *given,
+               "-o", tmp_path / "bundle")  # fmt: skip
+    assert done.code == 2 and said in done.err
+
+
 def test_a_bad_line_of_the_table_is_named(run, world, tmp_path):
     (tmp_path / "labels.tsv").write_text("alpha CL:0000624\n")
     done = run("train", world / "reference.h5ad", "--labels", "cell_type", "--labels-table",

@@ -9,12 +9,15 @@ import typer
 
 from peakatlas.cli.base import Command
 from peakatlas.cli.kinds import wants
-from peakatlas.cli.opened import check_genome, opened_atlas, say_card
+from peakatlas.cli.opened import check_genome, opened_atlas, opened_terms, say_card
 from peakatlas.cli.options import (
     CELLS_PANEL,
     FORMATS,
     AtlasOption,
     ChainOption,
+    ElementsBuildOption,
+    ElementsChainOption,
+    ElementsOption,
     GenesOption,
     GenomeOption,
     JsonOption,
@@ -131,6 +134,9 @@ def annotate(
         ),
     ] = None,
     genes: GenesOption = None,
+    elements: ElementsOption = None,
+    build: ElementsBuildOption = None,
+    elements_chain: ElementsChainOption = None,
     layer: LayerOfCountsOption = None,
     use_raw: UseRawOption = False,
     mod: ModOption = None,
@@ -166,10 +172,13 @@ def annotate(
         [out, report, write_statistics], [query, bundle, atlas, genome, chain, statistics, genes]
     )
     say_card(bundle)
+    terms = opened_terms(elements, build, elements_chain, atlas)
     with opened_atlas(atlas) as opened, steps() as begin:
         begin("reading the query")
         counts = _read(query, labels, layer, use_raw, mod)
-        found = annotation_of(counts, bundle, opened, genome, options=options, progress=begin)
+        found = annotation_of(
+            counts, bundle, opened, genome, terms=terms, options=options, progress=begin
+        )
     record = record_of(found.results.uns)
     if atlas is not None and record["spec"] is None:
         warn("--atlas is not used: the bundle was trained without an atlas. Train with it.")

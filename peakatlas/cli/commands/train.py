@@ -11,12 +11,15 @@ import peakatlas
 from peakatlas.classifier.bundle.folder import SETTINGS_FILE
 from peakatlas.cli.base import Command
 from peakatlas.cli.kinds import wants
-from peakatlas.cli.opened import check_genome, opened_atlas
+from peakatlas.cli.opened import check_genome, opened_atlas, opened_terms
 from peakatlas.cli.options import (
     CELLS_PANEL,
     FORMATS,
     AtlasOption,
     ChainOption,
+    ElementsBuildOption,
+    ElementsChainOption,
+    ElementsOption,
     GenomeOption,
     JsonOption,
     LayerOfCountsOption,
@@ -122,6 +125,9 @@ def train(
             "alignment network alone (network).",
         ),
     ] = "default",
+    elements: ElementsOption = None,
+    build: ElementsBuildOption = None,
+    elements_chain: ElementsChainOption = None,
     layer: LayerOfCountsOption = None,
     use_raw: UseRawOption = False,
     mod: ModOption = None,
@@ -134,7 +140,7 @@ def train(
     columns = [name.strip() for name in labels.split(",") if name.strip()]
     if not columns or len(set(columns)) < len(columns):
         raise typer.BadParameter("name each column once", param_hint="--labels")
-    check_apart([out], [references, labels_table, atlas, genome, chain])
+    check_apart([out], [references, labels_table, atlas, genome, chain, elements_chain])
     if (out / SETTINGS_FILE).exists() and not force:
         raise BundleError(f"{out} holds a bundle. Give --force to replace it, or another folder.")
     from peakatlas.classifier.counts.registry import Sources  # noqa: PLC0415
@@ -147,6 +153,7 @@ def train(
         label_terms={} if labels_table is None else read_label_table(labels_table),
         lineages=lineages,
     )
+    terms = opened_terms(elements, build, elements_chain, atlas)
     with opened_atlas(atlas) as opened, steps() as begin:
         sources = Sources(
             genome=genome,
@@ -164,6 +171,7 @@ def train(
             use_raw=use_raw,
             mod=mod,
             sources=sources,
+            terms=terms,
             options=options,
             seed=seed,
             progress=begin,
