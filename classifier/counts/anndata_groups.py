@@ -12,7 +12,7 @@ from anndata.experimental import read_dispatched
 
 from peakatlas.engine.errors import CountsError
 
-from .sparse import widened
+from .sparse import must_widen, widened
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -211,8 +211,8 @@ def _sparse_anndata(group: Any, source: str, most: int | None = None) -> ad.AnnD
         if place[-1] == "X" and len(place) in (1, 3) and iospec.encoding_type == "array":
             return sparse_blocks(elem)
         kind = _SPARSE.get(iospec.encoding_type)
-        if kind is not None and elem["data"].dtype == np.float16:  # AnnData cannot read it
-            arrays = (widened(elem["data"][:]), elem["indices"][:], elem["indptr"][:])
+        if kind is not None and must_widen(elem["data"].dtype):  # AnnData cannot read it
+            arrays = tuple(widened(elem[part][:]) for part in ("data", "indices", "indptr"))
             half = kind(arrays, shape=tuple(elem.attrs["shape"]))
             check_sparse(half, f"{source}: {name}")
             return half

@@ -168,7 +168,7 @@ def _read_10x(group: h5py.Group, source: str) -> ad.AnnData:
     features = group["features"]
     names = features["id"].asstr()[:]
     cells = pd.Index(group["barcodes"].asstr()[:])
-    arrays = (widened(group["data"][:]), group["indices"][:], group["indptr"][:])
+    arrays = tuple(widened(group[part][:]) for part in ("data", "indices", "indptr"))
     matrix = sp.csr_matrix(arrays, shape=(len(cells), len(names)))
     check_sparse(matrix, f"{source}: matrix")
     if "shape" in group and group["shape"][:].tolist() != [len(names), len(cells)]:

@@ -12,8 +12,17 @@ if TYPE_CHECKING:
 
 
 def widened(values: NDArray[Any]) -> NDArray[Any]:
-    """The same numbers in a dtype that sparse matrices can have: float16 becomes float32."""
-    return values.astype(np.float32) if values.dtype == np.float16 else values
+    """The same numbers in a dtype that sparse matrices can have.
+
+    Half floats become float32; bytes come in the order of the machine.
+    """
+    kind = np.dtype(np.float32) if values.dtype == np.float16 else values.dtype.newbyteorder("=")
+    return values.astype(kind, copy=False)
+
+
+def must_widen(kind: np.dtype[Any]) -> bool:
+    """Whether `widened` changes numbers of a dtype."""
+    return kind == np.float16 or not kind.isnative
 
 
 def carry(

@@ -116,6 +116,27 @@ def as_anndata_0_7(path: Path) -> Path:
 
 
 @pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("kind", [">f4", ">i8", "f2"])
+@pytest.mark.parametrize("made", [sp.csr_matrix, sp.csc_matrix, np.asarray])
+def test_numbers_that_scipy_does_not_take_are_read(kind, made, tmp_path):
+    given = cells()
+    given.X = made(given.X.toarray())
+    path = written(tmp_path / "q.h5ad", given)
+    with h5py.File(path, "r+") as file:
+        place = "X" if made is np.asarray else "X/data"
+        values, attributes = file[place][:], dict(file[place].attrs)
+        del file[place]
+        file[place] = values.astype(kind)
+        file[place].attrs.update(attributes)
+    assert read_counts(path).matrix.toarray().tolist() == COUNTS
+
+
+def test_half_floats_in_memory_are_read():
+    given = cells()
+    given.X = given.X.toarray().astype(np.float16)
+    assert read_counts(given).matrix.toarray().tolist() == COUNTS
+
+
 def test_files_of_anndata_0_7_are_read_plain_and_packed(tmp_path):
     old = as_anndata_0_7(written(tmp_path / "old.h5ad"))
     packed = tmp_path / "old.h5ad.gz"
