@@ -21,7 +21,7 @@ import scipy.sparse as sp
 from peakatlas.engine.errors import CountsError, IntervalError
 from peakatlas.engine.gzip_stream import is_gzip, read_maybe_gzip
 from peakatlas.engine.intervals.readers import read_bed
-from peakatlas.engine.intervals.text_files import split_lines
+from peakatlas.engine.intervals.text_files import decoded, split_lines
 
 from .barcode_lists import behind_numbers
 
@@ -223,7 +223,7 @@ def _text(file: Path) -> IO[bytes]:
 def _lines(file: Path) -> list[str]:
     """Lines of a table that are not empty."""
     try:
-        text = read_maybe_gzip(file).decode("utf-8-sig")
+        text = decoded(read_maybe_gzip(file))
     except (EOFError, OSError, zlib.error, UnicodeDecodeError) as fault:
         raise CountsError(f"{file}: no readable text ({fault}). Fetch it again.") from fault
     return [line for line in split_lines(text) if line.strip()]
@@ -236,8 +236,14 @@ def _column(file: Path, column: int) -> list[str]:
 
 
 def _matrices(folder: Path) -> list[Path]:
-    names = (MATRIX, f"{MATRIX}.gz")
-    return sorted(path for path in folder.iterdir() if path.name.endswith(names) and path.is_file())
+    """Matrices of a folder; hidden files, as macOS leaves them in archives, are none."""
+    return sorted(
+        path
+        for path in folder.iterdir()
+        if path.name.endswith((MATRIX, f"{MATRIX}.gz"))
+        and not path.name.startswith(".")
+        and path.is_file()
+    )
 
 
 def _start(file: Path) -> str:
@@ -257,7 +263,7 @@ def _found(folder: Path, start: str, names: Sequence[str]) -> Path | None:
 def _beside(file: Path, start: str, names: Sequence[str]) -> Path | None:
     """A file beside a matrix; one of a plain name where there is no other matrix."""
     found = _found(file.parent, start, names)
-    if found is None and start and len(list(file.parent.glob("*.mtx*"))) == 1:
+    if found is None and start and len(list(file.parent.glob("[!.]*.mtx*"))) == 1:
         return _found(file.parent, "", names)
     return found
 

@@ -108,6 +108,23 @@ def test_a_header_of_the_barcodes_is_none_of_them(tmp_path):
     assert is_right(sample(tmp_path, barcodes_tsv="barcode\nA-1\nC-1\n", peaks_bed=BED))
 
 
+def test_hidden_files_of_macos_are_no_matrices(tmp_path):
+    for start in ("", "a_"):
+        folder = sample(tmp_path / f"of{start}", start).parent
+        (folder / f"._{start}matrix.mtx").write_bytes(b"\0\5\x16\7")
+        assert is_right(folder)
+    lone = sample(tmp_path / "lone")
+    other = lone.rename(lone.with_name("b_matrix.mtx"))
+    lone.with_name("._b_matrix.mtx").write_bytes(b"\0\5\x16\7")
+    assert is_right(other)
+
+
+def test_barcodes_in_utf_16_are_read(tmp_path):
+    mine = sample(tmp_path)
+    mine.with_name("barcodes.tsv").write_bytes("A-1\nC-1\n".encode("utf-16"))
+    assert is_right(mine)
+
+
 @pytest.mark.parametrize("mark", [" ", "\t"])
 def test_numbers_of_rows_before_the_barcodes_are_left_aside(mark, tmp_path):
     written_by_r = f'"x"\n"1"{mark}"A-1"\n"2"{mark}"C-1"\n'
