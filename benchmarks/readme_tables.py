@@ -97,19 +97,6 @@ def atlas_table(lookup: dict[str, Any], disk: dict[str, Any], faults: dict[str, 
             f"{lookup['faiss_join_seconds']:.2f} s",
         ],
         [
-            "from afar: one peak; 10,000 of one chromosome",
-            f"{lookup['remote_one_peak_bytes'] / 1e3:,.0f} kB; "
-            f"{lookup['remote_10k_peaks_bytes'] / 1e3:,.0f} kB",
-        ],
-        [
-            "10,000,000 rows: open and intervals; index of sequences",
-            f"{lookup['open_10m_seconds']:.1f} s; {lookup['digest_index_10m_seconds']:.1f} s",
-        ],
-        [
-            "10,000 peaks of 2 Mb, averaged: memory beside the index",
-            f"{lookup['overlap_mean_rss_mb']:,.0f} MB",
-        ],
-        [
             "write; × plain files of the same bytes",
             f"{disk['write_mb_s']:,.0f} MB/s; {disk['write_ratio_vs_raw']:.2f}",
         ],
@@ -327,6 +314,42 @@ def _pair(figures: Mapping[str, float], prefix: str) -> str:
 
 def _row(cells: list[str]) -> str:
     return f"| {' | '.join(cells)} |"
+
+
+def far_table(far: dict[str, Any], interop: dict[str, Any]) -> str:
+    """Markdown table of an atlas at a URL, of a large one, and of other readers.
+
+    Parameters
+    ----------
+    far, interop : dict
+        Objects printed by ``lookup_far.py`` and ``interop.py`` with ``--json``.
+    """
+    read = ", ".join(
+        f"{way} {interop[f'{way}_seconds']:.1f} s" for way in ("zarr", "xarray", "peakatlas")
+    )
+    rows = [
+        [
+            f"{far['keys']:,} rows at a URL: bytes to look up one peak",
+            f"{far['remote_one_peak_bytes'] / 1e3:,.0f} kB",
+        ],
+        ["10,000 peaks of one chromosome", f"{far['remote_10k_peaks_bytes'] / 1e3:,.0f} kB"],
+        ["intervals on the disk", f"{far['interval_bytes_per_row']:.1f} bytes a row"],
+        [
+            "10,000,000 rows: open and intervals; index of sequences",
+            f"{far['open_10m_seconds']:.1f} s; {far['digest_index_10m_seconds']:.1f} s",
+        ],
+        [
+            "10,000 peaks of 2 Mb averaged: memory beside the index",
+            f"{far['overlap_mean_rss_mb']:,.0f} MB",
+        ],
+        [
+            f"{interop['rows']:,} rows read by each: "
+            f"{'the same values' if interop['values_equal'] else 'OTHER VALUES'}",
+            read,
+        ],
+    ]
+    lines = [_row(["from afar, and at size", "measured"]), _row(["---", "---"]), *map(_row, rows)]
+    return "\n".join([*lines, "", _measured([far, interop])])
 
 
 def _measured(results: list[dict[str, Any]]) -> str:

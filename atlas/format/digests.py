@@ -87,14 +87,10 @@ class DigestIndex:
 
     def __init__(self, digests: NDArray[np.uint8], rows: NDArray[np.int64]) -> None:
         high, low = _halves(digests)
-        order = np.argsort(high)
-        ranked = high[order]
-        # Digests are as good as random: equal halves are mostly equal digests, and few.
-        alike = np.concatenate([[False], ranked[1:] == ranked[:-1], [False]])
-        at = np.flatnonzero(alike[1:] | alike[:-1])
-        same = order[at]
-        order[at] = same[np.lexsort((rows[same], low[same], ranked[at]))]
-        self._high, self._low, self._rows = ranked, low[order], rows[order]
+        order, alike = _by_first_bits(high)
+        same = order[alike]
+        order[alike] = same[np.lexsort((rows[same], low[same], high[same]))]
+        self._high, self._low, self._rows = high[order], low[order], rows[order]
 
     def find(self, digests: NDArray[np.uint8]) -> NDArray[np.int64]:
         """Lowest row that has each digest, -1 where none has.
@@ -119,6 +115,20 @@ class DigestIndex:
             open_ = open_[~hit]
             at[open_] += 1
         return found
+
+
+def _by_first_bits(words: NDArray[np.uint64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Order by as many first bits as leave room for a row number, and places of equal ones.
+
+    Sorting one integer a row takes a tenth of the time of sorting row numbers by a column. Digests
+    are as good as random, so few are equal in these bits that are not equal altogether.
+    """
+    bits = np.uint64(len(words).bit_length())
+    keys = np.sort((words >> bits << bits) | np.arange(len(words), dtype=np.uint64))
+    first = keys >> bits
+    alike = np.concatenate([[False], first[1:] == first[:-1], [False]])
+    rows = keys & ((np.uint64(1) << bits) - np.uint64(1))
+    return rows.astype(np.int64), np.flatnonzero(alike[1:] | alike[:-1])
 
 
 def _halves(digests: NDArray[np.uint8]) -> tuple[NDArray[np.uint64], NDArray[np.uint64]]:

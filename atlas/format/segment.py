@@ -370,6 +370,8 @@ def _no_manifest(root: Path) -> AtlasError:
 
 
 def _check_rows(intervals: Intervals) -> None:
+    if not len(intervals):
+        raise AtlasError("an atlas needs at least one interval, and there is none.")
     order = intervals.genome_order()
     moved = np.flatnonzero(order != np.arange(len(order)))
     if len(moved):

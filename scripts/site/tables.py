@@ -12,6 +12,7 @@ from benchmarks.readme_tables import (
     annotate_tables,
     atlas_table,
     embed_table,
+    far_table,
     mean_and_sd,
 )
 from peakatlas.atlas.search.lookup import TIERS
@@ -130,5 +131,6 @@ TABLES: dict[str, Callable[[], str]] = {
     "novelty": lambda: novelty_table(result("annotate")),
     "embed": lambda: embed_table(result("embed")),
     "lookup": lambda: atlas_table(result("lookup"), result("atlas_io"), result("faults")),
+    "lookup-far": lambda: far_table(result("lookup_far"), result("interop")),
 }
 """Makers of tables by name."""

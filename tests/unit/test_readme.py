@@ -9,6 +9,7 @@ from benchmarks.readme_tables import (
     ROOT,
     atlas_table,
     embed_table,
+    far_table,
     headline_table,
     peers_table,
     with_block,
@@ -50,6 +51,24 @@ def test_atlas_table_says_so_when_something_is_wrong():
     assert lines[7].endswith("| 800 MB/s; 0.99 |")
     assert (
         lines[8] == "| 9 writers killed, 1 to 3 at a time | 3 rows lost, 0 wrong, files DIFFERENT |"
+    )
+
+
+def test_far_table_says_so_when_a_reader_finds_other_values():
+    where = {"date": "2026-01-01", "machine": "a CPU, 2 cores", "commit": "abc"}
+    far = {
+        "keys": 3000, "remote_one_peak_bytes": 68_166, "remote_10k_peaks_bytes": 1_200_000,
+        "interval_bytes_per_row": 4.075, "open_10m_seconds": 0.91,
+        "digest_index_10m_seconds": 2.04, "overlap_mean_rss_mb": 99.6, "provenance": where,
+    }  # fmt: skip
+    interop = {"rows": 1000, "zarr_seconds": 1.04, "xarray_seconds": 2, "peakatlas_seconds": 0.5,
+               "values_equal": False, "provenance": where}  # fmt: skip
+    lines = far_table(far, interop).splitlines()
+    assert lines[2] == "| 3,000 rows at a URL: bytes to look up one peak | 68 kB |"
+    assert lines[3].endswith("| 1,200 kB |")
+    assert lines[5].endswith("| 0.9 s; 2.0 s |")
+    assert lines[7] == (
+        "| 1,000 rows read by each: OTHER VALUES | zarr 1.0 s, xarray 2.0 s, peakatlas 0.5 s |"
     )
 
 
