@@ -335,7 +335,7 @@ def far_table(far: dict[str, Any], interop: dict[str, Any]) -> str:
         ["10,000 peaks of one chromosome", f"{far['remote_10k_peaks_bytes'] / 1e3:,.0f} kB"],
         ["intervals on the disk", f"{far['interval_bytes_per_row']:.1f} bytes a row"],
         [
-            "10,000,000 rows: open and intervals; index of sequences",
+            "10,000,000 rows, processor time: open and intervals; index of sequences",
             f"{far['open_10m_seconds']:.1f} s; {far['digest_index_10m_seconds']:.1f} s",
         ],
         [
