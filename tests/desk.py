@@ -63,6 +63,7 @@ def write_beds(folder: Path) -> int:
     terms = ("CL:0000788", "CL:0000860", "CL:0000623")
     elements = (f"{line.rstrip()}\t{terms[i % 3]}\n" for i, line in enumerate(bed[:N_PEAKS]))
     (folder / "elements.tsv").write_text("".join(elements))
+    (folder / "labels.tsv").write_text("T\tCL:0000084\nB\tCL:0000236\nNK\tCL:0000623\n")
     (folder / "regions.bed").write_text(f"chr20\t42500000\t{stop}\n")
     chain = "chain 1 chr20 64000000 + 0 64000000 chr20 64000000 + 0 64000000 1\n64000000\n\n"
     (folder / "hg19ToHg38.over.chain.gz").write_bytes(gzip.compress(chain.encode()))

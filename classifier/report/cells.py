@@ -138,6 +138,9 @@ def _labels(
     if "peakatlas_set" in obs:
         column = payload.categories(obs["peakatlas_set"])
         found.append(_named("types", "possible types", column))
+    if "peakatlas_set_term" in obs:
+        column = payload.categories(obs["peakatlas_set_term"])
+        found.append(_named("term", "nearest common term", column))
     return found
 
 
