@@ -121,6 +121,9 @@ def summary(table: pd.DataFrame) -> dict[str, object]:
         found = rounded(line)
         found |= {f"{k}_sd": v for k, v in rounded(spread.loc[(name, variant)]).items()}
         sets.setdefault(str(name), {})[str(variant)] = found
+    for name, part in table[table["variant"] == NOVELTY].groupby("set"):
+        by_type = part.groupby("left_out")["novelty_auroc"].mean()
+        sets[str(name)][NOVELTY] |= {"types": len(by_type), "auroc_min": round(by_type.min(), 4)}
     core = mean_over_sets(mean, CORE_VARIANTS)
     shifted = mean_over_sets(mean, SHIFT_VARIANTS)
     return {

@@ -135,7 +135,7 @@ def rejection(
     given, right = reason == "", found.labels == task.truth
     return {
         "unassigned": float((~given).mean()),
-        "assigned_accuracy": float(right[given].mean()) if given.any() else float("nan"),
+        "right_assigned": float(right[given].mean()) if given.any() else float("nan"),
         "right_unassigned": float((~given[right]).mean()) if right.any() else float("nan"),
     }
 

@@ -94,14 +94,23 @@ def novelty_table(result: Mapping[str, Any]) -> str:
     rows = [
         [
             SETS[name],
+            str(figures["novelty"]["types"]),
             _plain(figures["novelty"], "novelty_auroc"),
+            _plain(figures["novelty"], "auroc_min"),
             _plain(figures["novelty"], "flagged_new"),
             _plain(figures["novelty"], "flagged_known"),
         ]
         for name, figures in result["sets"].items()
         if "novelty" in figures
     ]
-    head = ["", "AUROC, mean over types", "new cells flagged at p < .05", "known cells flagged"]
+    head = [
+        "",
+        "types left out in turn",
+        "AUROC, mean",
+        "worst type",
+        "new cells flagged at p < .05",
+        "known cells flagged",
+    ]
     return _table(head, rows)
 
 

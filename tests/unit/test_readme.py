@@ -4,7 +4,13 @@ import re
 
 import pytest
 
-from benchmarks.annotate_tables import full_table, seeds_of, shared_table, short_table
+from benchmarks.annotate_tables import (
+    full_table,
+    novelty_table,
+    seeds_of,
+    shared_table,
+    short_table,
+)
 from benchmarks.readme_tables import (
     ROOT,
     atlas_table,
@@ -123,6 +129,14 @@ def test_tables_of_label_transfer_leave_out_what_was_not_run():
     assert seeds_of(ANNOTATE) == (
         "Mean ± sd over 3 seeds (splits); at most 3,000 cells on either side."
     )
+
+
+def test_new_types_are_counted_and_the_worst_is_named():
+    novelty = {"novelty_auroc": 0.9, "flagged_new": 0.4, "flagged_known": 0.02}
+    found = {"sets": {"bm0828": {"novelty": {**novelty, "types": 7, "auroc_min": 0.6}}, "x": {}}}
+    lines = novelty_table(found).splitlines()
+    assert len(lines) == 3
+    assert lines[2].endswith("| 7 | 0.900 | 0.600 | 0.400 | 0.020 |")
 
 
 def test_peers_stand_beside_the_same_pairs():
