@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import anndata as ad
 import numpy as np
 import scipy.sparse as sp
+import zarr
 from anndata.experimental import read_dispatched
 
 from peakatlas.engine.errors import CountsError
@@ -211,6 +212,10 @@ def _sparse_anndata(group: Any, source: str, most: int | None = None) -> ad.AnnD
         if place[-1] == "X" and len(place) in (1, 3) and iospec.encoding_type == "array":
             return sparse_blocks(elem)
         kind = _SPARSE.get(iospec.encoding_type)
+        if kind is not None:
+            _check_stored(elem, f"{source}: {name}")
+        if iospec.encoding_type == "categorical":
+            _warn_of_codes(elem, f"{source}: {name}")
         if kind is not None and must_widen(elem["data"].dtype):  # AnnData cannot read it
             arrays = tuple(widened(elem[part][:]) for part in ("data", "indices", "indptr"))
             half = kind(arrays, shape=tuple(elem.attrs["shape"]))
@@ -227,6 +232,37 @@ def _sparse_anndata(group: Any, source: str, most: int | None = None) -> ad.AnnD
     if not isinstance(adata, ad.AnnData):
         raise CountsError(f"{source}: no AnnData. Give {KNOWN}.")
     return adata
+
+
+def _check_stored(group: Any, where: str) -> None:  # noqa: ANN401 - of h5py or zarr
+    """Refuse a sparse matrix of which chunks are absent: Zarr reads them as 0."""
+    if not group["indices"].shape[0] or min(group.attrs["shape"]) < 2:
+        return  # what is 0 throughout is not written
+    for part in ("data", "indices", "indptr"):
+        if absent := _absent_chunks(group[part]):
+            raise CountsError(
+                f"{where}/{part}: {absent:,} of {group[part].nchunks:,} chunks are not there, and "
+                "would be read as 0. The copy is not whole: fetch or write it again."
+            )
+
+
+def _warn_of_codes(group: Any, where: str) -> None:  # noqa: ANN401 - of h5py or zarr
+    """Warn of a column of categories of which chunks are absent."""
+    absent = _absent_chunks(group["codes"])
+    if absent and group["categories"].shape[0] > 1:
+        warnings.warn(
+            f"{where}: {absent:,} of {group['codes'].nchunks:,} chunks are not there; their cells "
+            "are read as the first category. If that is wrong, the copy is not whole: fetch it "
+            "again.",
+            stacklevel=2,
+        )
+
+
+def _absent_chunks(array: Any) -> int:  # noqa: ANN401 - of h5py or zarr
+    """Chunks of a Zarr array that are not stored; 0 for others."""
+    if not isinstance(array, zarr.Array):
+        return 0
+    return max(0, array.nchunks - array.nchunks_initialized)
 
 
 def _stays(group: Any, encoding: str, most: int | None) -> bool:  # noqa: ANN401 - of h5py or zarr

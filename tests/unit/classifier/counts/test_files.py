@@ -328,3 +328,35 @@ def test_labels_come_from_a_zarr_as_from_an_h5ad(tmp_path):
     assert column_of(read_counts(tmp_path / "r.zarr"), "cell_type", "--labels").tolist() == list(
         "aaabbb"
     )
+
+
+def without_chunks(array: Path) -> None:
+    for path in list(array.rglob("*")):
+        if path.name.isdigit() and path.is_file():
+            path.unlink()
+
+
+@pytest.mark.parametrize("zarr_format", [2, 3])
+@pytest.mark.parametrize("part", ["data", "indices", "indptr"])
+def test_a_zarr_copy_that_lacks_a_chunk_of_counts_is_refused(zarr_format, part, tmp_path):
+    path = tmp_path / "r.zarr"
+    with ad.settings.override(zarr_write_format=zarr_format):
+        cells().write_zarr(path)
+    without_chunks(path / "X" / part)
+    with pytest.raises(CountsError, match=rf"X/{part}: 1 of 1 chunks are not there"):
+        read_counts(path)
+
+
+def test_matrices_that_are_zero_throughout_are_whole(tmp_path):
+    for name, values in (("none", [[0, 0, 0], [0, 0, 0]]), ("one", [[1], [2]])):
+        cells(values, PEAKS[: len(values[0])]).write_zarr(tmp_path / name)
+        assert read_counts(tmp_path / name).matrix.toarray().tolist() == values
+
+
+def test_a_zarr_copy_that_lacks_codes_warns(tmp_path):
+    given = cells()
+    given.obs["cell_type"] = pd.Categorical(["B", "T"])
+    given.write_zarr(tmp_path / "r.zarr")
+    without_chunks(tmp_path / "r.zarr" / "obs" / "cell_type" / "codes")
+    with pytest.warns(UserWarning, match="obs/cell_type: 1 of 1 chunks are not there"):
+        assert read_counts(tmp_path / "r.zarr").obs["cell_type"].tolist() == ["B", "B"]
