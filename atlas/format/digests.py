@@ -70,8 +70,8 @@ def known_sequences(digests: NDArray[np.uint8]) -> NDArray[np.bool_]:
     -------
     bool, shape (n,)
     """
-    high, low = _halves(digests)
-    return np.logical_or(high, low)
+    words = _words(digests)
+    return np.logical_or(words[:, 0], words[:, 1])
 
 
 class DigestIndex:
@@ -86,11 +86,12 @@ class DigestIndex:
     """
 
     def __init__(self, digests: NDArray[np.uint8], rows: NDArray[np.int64]) -> None:
-        high, low = _halves(digests)
-        order, alike = _by_first_bits(high)
-        same = order[alike]
-        order[alike] = same[np.lexsort((rows[same], low[same], high[same]))]
-        self._high, self._low, self._rows = high[order], low[order], rows[order]
+        self._words, self._rows = _words(digests), rows
+        # A key is the first bits of a digest, as many as leave room, and its place behind them:
+        # sorting one integer a row takes a tenth of the time of sorting places by two columns.
+        self._bits = np.uint64(len(rows).bit_length())
+        places = np.arange(len(rows), dtype=np.uint64)
+        self._keys = np.sort(self._first_bits(self._words) | places)
 
     def find(self, digests: NDArray[np.uint8]) -> NDArray[np.int64]:
         """Lowest row that has each digest, -1 where none has.
@@ -103,34 +104,30 @@ class DigestIndex:
         -------
         int64, shape (n,)
         """
-        high, low = _halves(digests)
-        at = np.searchsorted(self._high, high)
-        found = np.full(len(high), -1, np.int64)
-        open_ = np.arange(len(high))
+        words = _words(digests)
+        first = self._first_bits(words)
+        at = np.searchsorted(self._keys, first)
+        found = np.full(len(words), -1, np.int64)
+        open_ = np.arange(len(words))
         while len(open_):
-            open_ = open_[at[open_] < len(self._high)]
-            open_ = open_[self._high[at[open_]] == high[open_]]
-            hit = self._low[at[open_]] == low[open_]
-            found[open_[hit]] = self._rows[at[open_[hit]]]
+            open_ = open_[at[open_] < len(self._keys)]
+            keys = self._keys[at[open_]]
+            same = keys >> self._bits == first[open_] >> self._bits
+            open_, place = open_[same], (keys[same] & self._last_bits).astype(np.int64)
+            hit = (self._words[place] == words[open_]).all(axis=1)
+            found[open_[hit]] = self._rows[place[hit]]
             open_ = open_[~hit]
             at[open_] += 1
         return found
 
+    @property
+    def _last_bits(self) -> np.uint64:
+        return (np.uint64(1) << self._bits) - np.uint64(1)
 
-def _by_first_bits(words: NDArray[np.uint64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Order by as many first bits as leave room for a row number, and places of equal ones.
-
-    Sorting one integer a row takes a tenth of the time of sorting row numbers by a column. Digests
-    are as good as random, so few are equal in these bits that are not equal altogether.
-    """
-    bits = np.uint64(len(words).bit_length())
-    keys = np.sort((words >> bits << bits) | np.arange(len(words), dtype=np.uint64))
-    first = keys >> bits
-    alike = np.concatenate([[False], first[1:] == first[:-1], [False]])
-    rows = keys & ((np.uint64(1) << bits) - np.uint64(1))
-    return rows.astype(np.int64), np.flatnonzero(alike[1:] | alike[:-1])
+    def _first_bits(self, words: NDArray[np.uint64]) -> NDArray[np.uint64]:
+        return words[:, 0] & ~self._last_bits
 
 
-def _halves(digests: NDArray[np.uint8]) -> tuple[NDArray[np.uint64], NDArray[np.uint64]]:
-    words = np.ascontiguousarray(digests, np.uint8).view(np.uint64).reshape(-1, 2)
-    return words[:, 0], words[:, 1]
+def _words(digests: NDArray[np.uint8]) -> NDArray[np.uint64]:
+    """Digests as two integers each, shape (n, 2)."""
+    return np.ascontiguousarray(digests, np.uint8).view(np.uint64).reshape(-1, 2)
