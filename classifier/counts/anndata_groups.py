@@ -210,12 +210,14 @@ def _sparse_anndata(group: Any, source: str, most: int | None = None) -> ad.AnnD
     def read(func: Any, name: str, elem: Any, iospec: Any) -> Any:  # noqa: ANN401 - as anndata calls it
         place = name.strip("/").split("/")
         if place[-1] == "X" and len(place) in (1, 3) and iospec.encoding_type == "array":
+            _warn_of_absent(elem, f"{source}: {name}", "counts are read as 0")
             return sparse_blocks(elem)
         kind = _SPARSE.get(iospec.encoding_type)
         if kind is not None:
             _check_stored(elem, f"{source}: {name}")
-        if iospec.encoding_type == "categorical":
-            _warn_of_codes(elem, f"{source}: {name}")
+        if iospec.encoding_type == "categorical" and elem["categories"].shape[0] > 1:
+            where = f"{source}: {name}"
+            _warn_of_absent(elem["codes"], where, "cells are read as the first category")
         if kind is not None and must_widen(elem["data"].dtype):  # AnnData cannot read it
             arrays = tuple(widened(elem[part][:]) for part in ("data", "indices", "indptr"))
             half = kind(arrays, shape=tuple(elem.attrs["shape"]))
@@ -246,14 +248,12 @@ def _check_stored(group: Any, where: str) -> None:  # noqa: ANN401 - of h5py or 
             )
 
 
-def _warn_of_codes(group: Any, where: str) -> None:  # noqa: ANN401 - of h5py or zarr
-    """Warn of a column of categories of which chunks are absent."""
-    absent = _absent_chunks(group["codes"])
-    if absent and group["categories"].shape[0] > 1:
+def _warn_of_absent(array: Any, where: str, meaning: str) -> None:  # noqa: ANN401 - of h5py or zarr
+    """Warn of an array of which chunks are absent: what is 0 throughout is not written either."""
+    if absent := _absent_chunks(array):
         warnings.warn(
-            f"{where}: {absent:,} of {group['codes'].nchunks:,} chunks are not there; their cells "
-            "are read as the first category. If that is wrong, the copy is not whole: fetch it "
-            "again.",
+            f"{where}: {absent:,} of {array.nchunks:,} chunks are not there; their {meaning}. If "
+            "that is wrong, the copy is not whole: fetch it again.",
             stacklevel=2,
         )
 
