@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from peakatlas.atlas.atlas import Atlas
-from peakatlas.atlas.format.schema import EMBEDDED, MASKED, next_segment
+from peakatlas.atlas.format.schema import EMBEDDED, MASKED
 from peakatlas.atlas.format.segment import Segment, lay_out, make_plan
+from peakatlas.atlas.format.segment_names import next_segment
 from peakatlas.atlas.format.shard_rows import ShardRows
 from peakatlas.atlas.storage import atomic as files
 from peakatlas.atlas.storage.locks import locked

@@ -11,7 +11,8 @@ import numpy as np
 
 from peakatlas.atlas.build.compatibility import check_same_genome, check_same_spec
 from peakatlas.atlas.build.provenance import genome_provenance
-from peakatlas.atlas.format.schema import MANIFEST_NAME, segment_number
+from peakatlas.atlas.format.schema import MANIFEST_NAME
+from peakatlas.atlas.format.segment_names import segment_number
 from peakatlas.atlas.storage.urls import open_storage
 from peakatlas.engine.errors import AtlasError, GenomeError
 

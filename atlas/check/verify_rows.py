@@ -11,7 +11,8 @@ from peakatlas.atlas.format.digests import intervals_digest, known_sequences
 from peakatlas.atlas.format.interval_runs import contig_rows_of, runs_of
 from peakatlas.atlas.format.layout import ARRAY_NAME, INTERVAL_COLUMNS
 from peakatlas.atlas.format.ordering import unlike_previous
-from peakatlas.atlas.format.schema import EMBEDDED, MASKED, SHOWN, Plan, wrong_rows
+from peakatlas.atlas.format.row_states import wrong_rows
+from peakatlas.atlas.format.schema import EMBEDDED, MASKED, SHOWN, Plan
 from peakatlas.engine.dna.windows import window_digests
 from peakatlas.engine.errors import AtlasError, PeakAtlasError
 from peakatlas.engine.intervals.table import Intervals
@@ -183,10 +184,6 @@ def _check_intervals(rows: SegmentRows) -> tuple[Intervals | None, list[Fault]]:
 
 
 def _intervals_fault(intervals: Intervals, plan: Plan) -> str:
-    ids = intervals.contig_ids
-    outside = np.flatnonzero((ids < 0) | (ids >= len(plan.contigs)))
-    if len(outside):
-        return f"{len(outside)} row(s) name a contig that is not listed ({_shown(outside)})"
     if intervals_digest(intervals) != plan.intervals_digest:
         return "holds other intervals than the plan's intervals_digest says"
     if not np.array_equal(intervals.genome_order(), np.arange(len(intervals))):

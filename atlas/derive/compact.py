@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from peakatlas.atlas.atlas import Atlas
 from peakatlas.atlas.build.places import refuse_links
 from peakatlas.atlas.build.writer import LOCK_NAME, AtlasWriter
-from peakatlas.atlas.format.schema import COMPACTED, next_segment, segment_number
+from peakatlas.atlas.format.schema import COMPACTED
 from peakatlas.atlas.format.segment import (
     Segment,
     begun_segments,
@@ -16,6 +16,7 @@ from peakatlas.atlas.format.segment import (
     read_manifest,
     software_versions,
 )
+from peakatlas.atlas.format.segment_names import next_segment, segment_number
 from peakatlas.atlas.storage import atomic as files
 from peakatlas.atlas.storage.locks import locked
 from peakatlas.engine.errors import AtlasError

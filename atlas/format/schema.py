@@ -17,9 +17,10 @@ from peakatlas.engine.spec import EmbeddingSpec
 
 from .digests import bytes_digest, json_digest
 from .documents import ManifestDocument, PlanDocument
-from .int8 import NAN_CODE, Int8Code
+from .int8 import Int8Code
 from .interval_runs import check_runs
 from .layout import INTERVAL_COLUMNS, layouts_of
+from .segment_names import segment_name, segment_number
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -377,53 +378,6 @@ def check_listed(plan: Plan, listed: Mapping[str, Mapping[str, Any]], where: str
         if absent is not None:
             raise AtlasError(f"{where} plans the file {absent}, which the manifest does not list.")
         layout.check_bytes(listed, where)
-
-
-def segment_name(number: int) -> str:
-    """Name of the folder of a segment."""
-    return f"segment-{number:04d}"
-
-
-def next_segment(name: str) -> str:
-    """Name of the segment that follows another.
-
-    Examples
-    --------
-    >>> next_segment("segment-0009")
-    'segment-0010'
-    """
-    return segment_name(segment_number(name) + 1)
-
-
-def segment_number(name: str) -> int:
-    """Number of a segment by its name."""
-    return int(name.removeprefix("segment-"))
-
-
-def wrong_rows(embedding: NDArray[Any], state: NDArray[np.uint8]) -> NDArray[np.int64]:
-    """Rows that do not fit their state.
-
-    Parameters
-    ----------
-    embedding : float16 or int8, shape (n, dim)
-        As stored. An embedded row must be finite, a masked one NaN, in every dimension.
-    state : uint8, shape (n,)
-
-    Returns
-    -------
-    int64, shape (n_wrong,)
-        Ascending.
-    """
-    if embedding.dtype == np.int8:
-        some, every = (embedding == NAN_CODE).any(axis=1), (embedding == NAN_CODE).all(axis=1)
-    else:
-        size = embedding.view(np.uint16) & 0x7FFF  # above 0x7C00, infinity in float16, is NaN
-        some, every = size.max(axis=1) >= 0x7C00, size.min(axis=1) > 0x7C00
-    return np.flatnonzero(
-        ~np.isin(state, (EMBEDDED, MASKED))
-        | ((state == EMBEDDED) & some)
-        | ((state == MASKED) & ~every)
-    )
 
 
 def _int8_code(read: PlanDocument) -> Int8Code | None:

@@ -34,10 +34,9 @@ from .schema import (
     Plan,
     check_manifest,
     seal_manifest,
-    segment_name,
-    segment_number,
     version_key,
 )
+from .segment_names import segment_name, segment_number
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

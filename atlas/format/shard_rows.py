@@ -10,7 +10,8 @@ import numpy as np
 from peakatlas.engine.errors import AtlasError
 
 from .int8 import NAN_CODE
-from .schema import EMBEDDED, SHOWN, wrong_rows
+from .row_states import wrong_rows
+from .schema import EMBEDDED, SHOWN
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray
