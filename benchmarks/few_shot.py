@@ -39,6 +39,7 @@ from peakatlas.classifier.models.protocol import Cells, DnaInput
 from peakatlas.classifier.models.terms import term_vectors
 from peakatlas.classifier.naming.element_files import AnnotatedElements, read_remo
 from peakatlas.classifier.training.labeller import LabellerOptions, fit_labeller
+from peakatlas.engine.errors import CountsError
 from peakatlas.engine.intervals.liftover import ChainFile
 from peakatlas.engine.intervals.table import Intervals
 
@@ -101,7 +102,12 @@ def arm(
     there = asked.side(wanted, known.peaks, orders[1], None)
     unread = ("dna", "terms") if name == "plain" else ("dna",)
     members = tuple(each.name for each in MEMBERS if each.name not in unread)
-    fitted = fit_labeller(here, there, options=LabellerOptions(members=members))
+    try:
+        fitted = fit_labeller(here, there, options=LabellerOptions(members=members))
+    except CountsError:  # nothing to go by: every cell is of the commonest type
+        kinds, sizes = np.unique(labels, return_counts=True)
+        commonest, share = kinds[sizes.argmax()], sizes.max() / sizes.sum()
+        return np.full(len(wanted), commonest), np.full(len(wanted), share), 0.0
     said = fitted.predict(there)
     weights = fitted.diagnostics["first_weights"]
     weight = weights.get("terms", 0.0) / max(sum(weights.values()), 1e-12)

@@ -21,7 +21,7 @@ from peakatlas.classifier.counts.sparse import binary
 from peakatlas.classifier.models.protocol import Cells
 from peakatlas.classifier.trust.calibration import calibration_error, calibration_error_by_type
 from peakatlas.classifier.trust.metrics import macro_f1
-from peakatlas.engine.errors import LabelsError
+from peakatlas.engine.errors import CountsError, LabelsError
 
 from .drift import choose_strengths
 from .pseudo_dna import pseudo_dna
@@ -211,8 +211,20 @@ class SecondStage:
 
 
 def first_stage(held: HeldOut, whole: FittedMembers) -> FirstStage:
-    """Weights of the members, and the strength of the composition, from pseudo-queries."""
+    """Weights of the members, and the strength of the composition, from pseudo-queries.
+
+    Raises
+    ------
+    CountsError
+        If no member can read the query.
+    """
     scores = {name: each for name, each in held.scores.items() if name in whole.scores}
+    if not scores:
+        raise CountsError(
+            "nothing in the query can be read: it shares no peak with counts with the reference, "
+            "and too few of its peaks have embeddings or terms. Count it on the reference's peaks, "
+            "or give the atlas or the elements of the bundle."
+        )
     stack = Stack.fit(scores, held.codes, held.depth, held.composition, ridge=FIRST_RIDGE)
     logs = stack.apply(scores, held.depth)
     strengths = choose_strengths(

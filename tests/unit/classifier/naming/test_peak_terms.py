@@ -115,6 +115,15 @@ def test_elements_that_do_not_fit_are_refused(bundle, elements, tmp_path, atlas)
         PeakTerms(annotated=terms.annotated, build="hg38")
 
 
+def test_a_query_of_which_nothing_can_be_read_is_refused(bundle, elements, tmp_path):
+    lines = (elements / "hg38.tsv").read_text().splitlines()
+    wanted = {line.split("\t")[3]: line for line in lines}
+    (tmp_path / "few.tsv").write_text("\n".join(wanted.values()) + "\n")  # 3 peaks have a term
+    terms = PeakTerms.open("hg38", tmp_path / "few.tsv")
+    with pytest.raises(CountsError, match="nothing in the query can be read"):
+        peakatlas.annotate(cells("hg38", 60, 1)[:, ::2].copy(), bundle, terms=terms)
+
+
 def test_vectors_weigh_a_peak_by_its_terms():
     vectors = term_vectors(sp.csr_matrix(np.array([[1, 0, 0, 0], [1, 1, 1, 1], [0, 0, 0, 0]])))
     np.testing.assert_allclose(vectors[:2], [[1, 0, 0, 0], [0.5, 0.5, 0.5, 0.5]])
