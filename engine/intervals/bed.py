@@ -171,7 +171,7 @@ def _shifted(layout: _Layout) -> _Layout:
 def _refuse_pairs(layout: _Layout, lines: Sequence[str], name: str) -> None:
     """Refuse BEDPE: in every line, a second interval follows the first."""
     rows = [layout.fields(line) for line in lines] if not layout.names else []
-    contigs = {row[0] for row in rows}
+    contigs = {row[0] for row in rows if row}
     if rows and all(len(row) >= 6 and _is_pair(row, contigs) for row in rows):
         raise IntervalError(
             f"{name}: a second interval follows the first in every line, as in BEDPE. Keep the "

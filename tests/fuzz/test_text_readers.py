@@ -202,7 +202,7 @@ def plain_fasta(text: str) -> dict[str, str] | None:
         letters = re.sub("[ \t\v\f]", "", stripped)
         if not name or not re.fullmatch("[A-Za-z*-]+", letters):
             return None
-        records[name] += letters.upper()
+        records[name] += letters.upper().replace("U", "T")
     return records if records and all(records.values()) else None
 
 

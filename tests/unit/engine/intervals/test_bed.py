@@ -69,6 +69,7 @@ def test_read_right(tmp_path, text):
         ("chr1\t5\t9\nchr1\t5\t\n", "line 2: end '' is not a whole number"),
         (b"chr1\t5\t9\nchr1\0\t5\t9\n", "not a text file (byte 13)"),
         ("\r\r\r", "no intervals in the file"),
+        ("\x1f", "line 1: has 0 column(s)"),
     ],
 )
 def test_refused(tmp_path, text, fault):
