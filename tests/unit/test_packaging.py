@@ -1,13 +1,16 @@
 """What is built holds the whole package and nothing else; nothing imports a bare room."""
 
 import ast
+import re
 import subprocess
 import sys
 import tarfile
+import tomllib
 import zipfile
 from pathlib import Path
 
 import pytest
+import yaml
 
 ROOT = Path(__file__).parents[2]
 ROOMS = ("engine", "atlas", "classifier")
@@ -94,3 +97,16 @@ def test_files_keep_to_the_house_limits():
         if (lines := len((ROOT / file).read_text("utf-8").splitlines())) > 400
     ]
     assert not long
+
+
+def test_the_conda_recipe_lists_what_pip_installs():
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
+    recipe = yaml.safe_load(
+        re.sub(
+            r"\$\{\{[^}]*\}\}", "x", (ROOT / "packaging" / "conda-recipe.yaml").read_text("utf-8")
+        )
+    )
+    here = {line.split()[0].replace("_", "-") for line in recipe["requirements"]["run"]}
+    wanted = {re.split("[<>=]", name)[0] for name in project["dependencies"]}
+    wanted = {"pytorch" if name == "torch" else name for name in wanted}
+    assert wanted <= here
