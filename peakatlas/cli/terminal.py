@@ -344,14 +344,12 @@ def _now_and_then() -> Callable[[str], None]:
 
 def _byte_lines(text: str) -> Callable[[int], None]:
     """Report in plain lines, one each `LINE_EVERY_S`."""
-    done, due = 0, time.monotonic() + LINE_EVERY_S
+    done, say_it = 0, _now_and_then()
 
     def advance(n: int) -> None:
-        nonlocal done, due
+        nonlocal done
         done += n
-        if time.monotonic() >= due:
-            due = time.monotonic() + LINE_EVERY_S
-            complain(f"{text}: {shown_bytes(done)}")
+        say_it(f"{text}: {shown_bytes(done)}")
 
     return advance
 
