@@ -305,8 +305,8 @@ def _spinner(
     """A line that moves and is gone at the end; yields a function of newly done units."""
     from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn  # noqa: PLC0415
 
-    all_columns = SpinnerColumn(), TextColumn("{task.description}"), *columns, TimeElapsedColumn()
-    with Progress(*all_columns, console=console, transient=True) as bar:
+    every = SpinnerColumn(), TextColumn("{task.description}"), *columns, TimeElapsedColumn()
+    with Progress(*every, console=console, transient=True) as bar:
         task = bar.add_task(text, total=None)
         yield lambda n: bar.update(task, advance=n)
 
@@ -323,8 +323,8 @@ def _lines(total: int, text: str, meter: Meter | None) -> Callable[[int], None]:
         if time.monotonic() >= due or done >= total:
             due = time.monotonic() + LINE_EVERY_S
             rates = "" if meter is None else meter.text()
-            share = f"{100 * done // max(total, 1)} %"
-            complain(", ".join(filter(None, (f"{text}: {done:,} of {total:,} ({share})", rates))))
+            so_far = f"{text}: {done:,} of {total:,} ({100 * done // max(total, 1)} %)"
+            complain(f"{so_far}, {rates}" if rates else so_far)
 
     return advance
 
@@ -388,9 +388,11 @@ def _refusal(error: OSError) -> str:
         NotADirectoryError: " Give a folder.",
         PermissionError: " Give another path, or permission.",
     }.get(type(error), "")
-    if not error.strerror:
-        return ""
-    return f"{f'{error.filename}: ' if error.filename else ''}{error.strerror.lower()}.{remedy}"
+    return (
+        ""
+        if not error.strerror
+        else f"{f'{error.filename}: ' if error.filename else ''}{error.strerror.lower()}.{remedy}"
+    )
 
 
 def _shown(value: object) -> str:
