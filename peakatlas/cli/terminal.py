@@ -108,8 +108,7 @@ def card_facts(card: ModelCard) -> dict[str, Any]:
 
 def show_licence(model: str | ModelCard) -> None:
     """Say so when the weights of a model may not be used commercially."""
-    cards = MODELS.values() if isinstance(model, str) else [model]
-    for card in cards:
+    for card in MODELS.values() if isinstance(model, str) else [model]:
         if card.non_commercial and model in (card, card.name, card.source):
             say(
                 f"note: the weights of {card.name} are under {card.licence}: non-commercial use "
@@ -388,11 +387,9 @@ def _refusal(error: OSError) -> str:
         NotADirectoryError: " Give a folder.",
         PermissionError: " Give another path, or permission.",
     }.get(type(error), "")
-    return (
-        ""
-        if not error.strerror
-        else f"{f'{error.filename}: ' if error.filename else ''}{error.strerror.lower()}.{remedy}"
-    )
+    if not error.strerror:
+        return ""
+    return f"{f'{error.filename}: ' if error.filename else ''}{error.strerror.lower()}.{remedy}"
 
 
 def _shown(value: object) -> str:
