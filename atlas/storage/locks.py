@@ -32,6 +32,8 @@ LOCK_SUFFIX = ".lock"
 MARKER_SUFFIX = ".held"
 LEASE_S = 120.0
 """A marker that was not refreshed for so long belongs to nobody."""
+BLANK_S = 10.0
+"""As `LEASE_S`, of a marker that says nothing: its process ended between making and writing it."""
 _HEARTBEAT_S = 20.0
 _POLL_S = (0.01, 0.5)
 """First and longest pause between attempts."""
@@ -112,12 +114,20 @@ def _mark(path: Path, lease: SoftFileLease, wait: bool) -> None:
         except Timeout as error:
             if _clear_abandoned(Path(lease.lock_file), ended=_is_zombie(lease)):
                 continue
-            if not wait:
+            if not (wait or _is_blank(Path(lease.lock_file))):
                 raise _held(path, lease) from error
         except OSError as error:
             raise refused(path, error) from error
         time.sleep(pause)
         pause = min(2 * pause, longest)
+
+
+def _is_blank(marker: Path) -> bool:
+    """Whether a marker is there and does not say whose it is, yet or for good."""
+    try:
+        return marker.stat().st_size == 0
+    except OSError:
+        return False
 
 
 def _clear_abandoned(marker: Path, *, ended: bool) -> bool:
@@ -131,7 +141,8 @@ def _clear_abandoned(marker: Path, *, ended: bool) -> bool:
         aside.touch()
         now = aside.stat().st_mtime
         seen = marker.stat()
-        if now - seen.st_mtime < LEASE_S and not ended:
+        limit = LEASE_S if seen.st_size else BLANK_S
+        if now - seen.st_mtime < limit and not ended:
             return False
         marker.replace(aside)
         if aside.stat().st_ino != seen.st_ino:  # a live one took its place meanwhile

@@ -117,8 +117,8 @@ def cutoff(confidence: NDArray[np.float64], right: NDArray[np.bool_]) -> float:
 
     Examples
     --------
-    >>> cutoff(np.linspace(0.6, 0.99, 40), np.arange(40) >= 11).round(2)
-    np.float64(0.68)
+    >>> round(cutoff(np.linspace(0.6, 0.99, 40), np.arange(40) >= 11), 2)
+    0.68
     """
     order = np.argsort(-confidence, kind="stable")
     ranked = confidence[order]

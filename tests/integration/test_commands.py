@@ -32,7 +32,7 @@ def test_help_is_quick_and_lists_the_commands():
 def test_command_names_are_those_of_the_documentation():
     assert set(typer.main.get_command(app).commands) == {
         "atlas", "count", "train", "annotate", "report", "demo", "models", "benchmark",
-        "doctor", "explain", "name", "pretrain",
+        "doctor", "explain", "name", "pretrain", "bundles",
     }  # fmt: skip
 
 

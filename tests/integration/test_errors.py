@@ -209,7 +209,8 @@ MIX_UPS = {
     "model for an atlas": (("atlas", "info", "toy"), "the folder of a language model; an atlas"),
     "atlas for a bundle": (
         ("annotate", QUERY, "--bundle", ATLAS, "--atlas", BUNDLE),
-        "atlas.zarr is an atlas; a trained bundle (the folder that `peakatlas train` makes)",
+        "atlas.zarr is an atlas; a trained bundle (the folder that `peakatlas train` makes, "
+        "or a name that `peakatlas bundles list` shows) is wanted there",
     ),
     "model name for a bundle": (
         ("annotate", QUERY, "--model", "peaklm-v3", "--atlas", ATLAS),

@@ -15,10 +15,10 @@ def scale():
 
 def test_counts_are_copied_to_copies_of_their_peak(scale):
     cells = sp.csr_matrix(np.array([[2, 0, 0, 1], [0, 3, 0, 0]], np.float32))
-    found = scale.tiled(cells, 40, np.random.default_rng(0))
+    found = scale.tiled(cells, 40, 3, np.random.default_rng(0))
     assert found.shape == (2, 40)
     folded = np.asarray(found.todense()).reshape(2, 10, 4).sum(axis=1)
-    np.testing.assert_array_equal(folded, cells.toarray() * scale.COPIES)
+    np.testing.assert_array_equal(folded, cells.toarray() * 3)
 
 
 def test_blocks_make_one_file_with_the_types_of_the_cells(scale, tmp_path, monkeypatch):
@@ -28,10 +28,10 @@ def test_blocks_make_one_file_with_the_types_of_the_cells(scale, tmp_path, monke
     )
     peaks = pd.DataFrame({"chrom": "chr1", "start": range(8), "end": range(5, 13)})
     peaks.index = peaks.index.astype(str)
-    types = scale.write_tiled(source, peaks, 20, tmp_path / "q.h5ad", seed=0)
+    types = scale.write_tiled(source, peaks, 20, tmp_path / "q.h5ad", n_copies=3, seed=0)
     written = ad.read_h5ad(tmp_path / "q.h5ad")
     assert written.shape == (20, 8)
     assert written.obs["cell_type"].astype(str).tolist() == types.tolist()
     opened = written.X.toarray().reshape(20, 2, 4).sum(axis=1)
     assert (opened.argmax(axis=1) == ["abcd".index(each) for each in types]).all()
-    assert (opened.sum(axis=1) == scale.COPIES).all()
+    assert (opened.sum(axis=1) == 3).all()

@@ -5,6 +5,7 @@ import fcntl
 import os
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 
@@ -71,7 +72,7 @@ def foreign_marker(path):
     path.write_text("filelock/2\n" + "".join(f"{key}={value}\n" for key, value in fields.items()))
 
 
-@pytest.mark.parametrize("content", ["foreign", "", "\0\0\0\0", "filelock/2\npid="])
+@pytest.mark.parametrize("content", ["foreign", "\0\0\0\0", "filelock/2\npid="])
 def test_only_a_marker_that_is_not_refreshed_is_taken_over(tmp_path, content):
     marker = tmp_path / ".part.held"
     foreign_marker(marker) if content == "foreign" else marker.write_text(content)
@@ -82,6 +83,21 @@ def test_only_a_marker_that_is_not_refreshed_is_taken_over(tmp_path, content):
     with locked(tmp_path, "part"):
         pass
     assert [path.name for path in tmp_path.iterdir()] == [".part.lock"]
+
+
+def test_a_marker_that_says_nothing_is_waited_for(tmp_path, monkeypatch):
+    """Its process was killed between making and writing it, or is about to write."""
+    monkeypatch.setattr(locks, "BLANK_S", 0.3)
+    marker = tmp_path / ".part.held"
+    marker.touch()
+    with locked(tmp_path, "part"):
+        assert "pid" in marker.read_text()
+    marker.touch()
+    written = threading.Timer(0.1, foreign_marker, [marker])
+    written.start()
+    with pytest.raises(ShardOwnershipError, match="process 1 on other"), locked(tmp_path, "part"):
+        pass
+    written.join()
 
 
 def test_the_holder_of_a_foreign_marker_is_named(tmp_path):
