@@ -10,6 +10,7 @@ import pandas as pd
 from peakatlas.engine.errors import AtlasError
 
 from .format.schema import STATES
+from .search.targets import RowsTarget
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -19,31 +20,16 @@ if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray
     from xarray import Dataset
 
-    from peakatlas.engine.intervals.table import Intervals, IntervalTable
+    from peakatlas.engine.intervals.table import IntervalTable
     from peakatlas.engine.spec import EmbeddingSpec
 
     from .atlas import Atlas
 
 
-class Readable(Protocol):
+class Readable(RowsTarget, Protocol):
     """What is read of an atlas."""
 
     dim: int
-
-    @property
-    def name(self) -> str:
-        """Path or URL."""
-        ...
-
-    @property
-    def intervals(self) -> Intervals:
-        """Interval of each row."""
-        ...
-
-    @property
-    def state(self) -> NDArray[np.uint8]:
-        """State of each row."""
-        ...
 
     @property
     def n_fraction(self) -> NDArray[np.float32]:
@@ -160,7 +146,7 @@ class Exchange:
         """
         from .lazy_dataset import lazy_dataset  # noqa: PLC0415 - xarray is optional
 
-        return lazy_dataset(self, self.dim)
+        return lazy_dataset(self)
 
     @staticmethod
     def from_embeddings(

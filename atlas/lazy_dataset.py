@@ -48,7 +48,7 @@ class _Rows(BackendArray):
         return values if np.ndim(rows) else values[0]
 
 
-def lazy_dataset(atlas: Readable, dim: int) -> xr.Dataset:
+def lazy_dataset(atlas: Readable) -> xr.Dataset:
     """Data set of all rows; see `Atlas.to_xarray`."""
     table = atlas.intervals
     n, names = len(table), np.array(table.contigs)
@@ -67,7 +67,7 @@ def lazy_dataset(atlas: Readable, dim: int) -> xr.Dataset:
         "flag_values": list(range(len(STATES))),
         "flag_meanings": " ".join(STATES),
     }
-    values = _Rows((n, dim), np.dtype(np.float32), atlas.gather)
+    values = _Rows((n, atlas.dim), np.dtype(np.float32), atlas.gather)
     origin = atlas.provenance
     return xr.Dataset(
         {"embedding": xr.Variable(("row", "dim"), _lazy(values))},

@@ -15,6 +15,8 @@ from peakatlas.engine.intervals.contig_names import check_contigs, in_other_styl
 from peakatlas.engine.intervals.table import as_intervals
 from peakatlas.engine.summary import Summary
 
+from .targets import JoinTarget
+
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
@@ -38,28 +40,8 @@ Embedding what is missing costs none of this.
 PAIRS_AT_ONCE = 1 << 20
 
 
-class LookupTarget(Protocol):
+class LookupTarget(JoinTarget, Protocol):
     """What a lookup needs of an atlas."""
-
-    @property
-    def name(self) -> str:
-        """Named in errors."""
-        ...
-
-    @property
-    def intervals(self) -> Intervals:
-        """Interval of each row."""
-        ...
-
-    @property
-    def state(self) -> NDArray[np.uint8]:
-        """State of each row, see `schema.STATES`."""
-        ...
-
-    @property
-    def coordinate_index(self) -> CoordinateIndex:
-        """Overlap join over `intervals`."""
-        ...
 
     @property
     def digest_index(self) -> DigestIndex:

@@ -21,13 +21,13 @@ from peakatlas.engine.errors import AtlasError, ContigError, IntervalError
 from peakatlas.engine.summary import Summary
 
 from .faiss_tools import FaissIndex, FaissSelector, import_faiss, on_gpu
+from .targets import JoinTarget
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from numpy.typing import ArrayLike, NDArray
 
-    from peakatlas.engine.intervals.overlap import CoordinateIndex
     from peakatlas.engine.intervals.table import Intervals
 
     from .lookup import LookupResult
@@ -43,32 +43,12 @@ CANDIDATES = 4
 """An approximate search fetches so many times k candidates and keeps the best k."""
 
 
-class NeighbourTarget(Protocol):
+class NeighbourTarget(JoinTarget, Protocol):
     """What a search needs of an atlas."""
 
     dim: int
 
     def __len__(self) -> int: ...
-
-    @property
-    def name(self) -> str:
-        """Named in errors."""
-        ...
-
-    @property
-    def intervals(self) -> Intervals:
-        """Interval of each row."""
-        ...
-
-    @property
-    def state(self) -> NDArray[np.uint8]:
-        """State of each row, see `schema.STATES`."""
-        ...
-
-    @property
-    def coordinate_index(self) -> CoordinateIndex:
-        """Overlap join over `intervals`."""
-        ...
 
     @property
     def centre(self) -> Floats:

@@ -11,6 +11,8 @@ from scipy.sparse import csr_array, eye_array, hstack
 from peakatlas.atlas.format.schema import MASKED
 from peakatlas.engine.intervals.table import as_intervals
 
+from .targets import JoinTarget
+
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray
 
@@ -23,25 +25,10 @@ PAIRS_PER_BLOCK = 1 << 14
 """Pairs whose rows are in memory at a time."""
 
 
-class ReduceTarget(Protocol):
+class ReduceTarget(JoinTarget, Protocol):
     """What the mean needs of an atlas."""
 
     dim: int
-
-    @property
-    def intervals(self) -> Intervals:
-        """Interval of each row."""
-        ...
-
-    @property
-    def state(self) -> NDArray[np.uint8]:
-        """State of each row, see `schema.STATES`."""
-        ...
-
-    @property
-    def coordinate_index(self) -> CoordinateIndex:
-        """Overlap join over `intervals`."""
-        ...
 
     def gather(self, rows: ArrayLike) -> NDArray[np.float32]:
         """Embeddings of rows, float32, shape (n, dim)."""

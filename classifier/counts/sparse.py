@@ -61,11 +61,17 @@ def thin(
         Probability of keeping a read, for each cell.
     rng : Generator
     """
-    chance = np.repeat(keep, np.diff(counts.indptr))
+    return kept_reads(counts, np.repeat(keep, np.diff(counts.indptr)), rng)
+
+
+def kept_reads(
+    counts: sp.csr_matrix, chance: NDArray[np.float64], rng: np.random.Generator
+) -> sp.csr_matrix:
+    """Counts of which each read of each entry stays with the entry's probability."""
     data = rng.binomial(counts.data.astype(np.int64), chance).astype(np.float32)
-    thinned = sp.csr_matrix((data, counts.indices, counts.indptr), shape=counts.shape, copy=True)
-    thinned.eliminate_zeros()
-    return thinned
+    kept = sp.csr_matrix((data, counts.indices, counts.indptr), shape=counts.shape, copy=True)
+    kept.eliminate_zeros()
+    return kept
 
 
 def inverse_document_frequency(

@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import numpy as np
-import scipy.sparse as sp
+
+from peakatlas.classifier.counts.sparse import kept_reads, thin
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -98,8 +99,7 @@ def thinned_to(counts: Matrix, depth: Floats, rng: np.random.Generator) -> tuple
     own = np.maximum(np.asarray(counts.sum(axis=1), np.float64).ravel(), 1)
     rank = (np.argsort(np.argsort(own, kind="stable"), kind="stable") + 0.5) / max(len(own), 1)
     keep = np.minimum(1, np.quantile(depth, rank) / own)
-    chance = np.repeat(keep, np.diff(counts.indptr))
-    return kept_reads(counts, chance, rng), float(keep.mean())
+    return thin(counts, keep, rng), float(keep.mean())
 
 
 def like_query(counts: Matrix, ratio: Floats, depth: Floats, rng: np.random.Generator) -> Matrix:
@@ -120,11 +120,3 @@ def like_query(counts: Matrix, ratio: Floats, depth: Floats, rng: np.random.Gene
     if keep.min() < 1:
         counts = kept_reads(counts, keep[counts.indices], rng)
     return thinned_to(counts, depth, rng)[0]
-
-
-def kept_reads(counts: Matrix, chance: Floats, rng: np.random.Generator) -> Matrix:
-    """Counts of which each read of each entry stays with the entry's probability."""
-    data = rng.binomial(counts.data.astype(np.int64), chance).astype(np.float32)
-    kept = sp.csr_matrix((data, counts.indices, counts.indptr), shape=counts.shape, copy=True)
-    kept.eliminate_zeros()
-    return kept
