@@ -16,6 +16,8 @@ LABEL_STRENGTHS = (np.inf, 8.0, 4.0, 2.0)
 """Weights of the reference's composition to choose from for labels, times the query's cells."""
 CONFIDENCE_STRENGTHS = (np.inf, 4.0, 2.0, 1.0, 0.5, 0.2)
 """The same for confidence."""
+LABEL_SHARES = (0.0, 0.125, 0.25, 0.5)
+"""Shares of the log of the query's composition in labels to choose from."""
 
 
 def estimate_composition(logs: Floats, reference: Floats, strength: float) -> Floats:

@@ -53,20 +53,24 @@ class QueryComposition:
     label: Floats
     confidence: Floats
     reference: Floats
+    share: float
+    """Share of the log of the composition in labels: 0 for types alike, 1 for cells alike."""
 
     @classmethod
-    def fit(cls, logs: Floats, stage: FirstStage) -> QueryComposition:
+    def fit(cls, logs: Floats, stage: FirstStage, share: float) -> QueryComposition:
         """From log-probabilities of the query's cells, shape (n_cells, n_types)."""
         reference = stage.composition
         return cls(
             label=estimate_composition(logs, reference, stage.strength),
             confidence=estimate_composition(logs, reference, stage.confidence_strength),
             reference=reference,
+            share=share,
         )
 
     def for_labels(self, logs: Floats) -> Floats:
         """Log-probabilities whose greatest is the label; rare types have an advantage."""
-        return at_composition(logs, self.label, self.reference)
+        own = logs + self.share * np.log(self.confidence)
+        return at_composition(own, self.label, self.reference)
 
     def for_confidence(self, logs: Floats) -> Floats:
         """Log-probabilities at the composition."""

@@ -6,14 +6,17 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
+from sklearn.metrics import f1_score
 
 from peakatlas.classifier.alignment.composition import (
     CONFIDENCE_STRENGTHS,
+    LABEL_SHARES,
     LABEL_STRENGTHS,
     at_composition,
     at_full_composition,
     estimate_composition,
 )
+from peakatlas.classifier.alignment.labeller import QueryComposition
 from peakatlas.classifier.alignment.stack import RARE_POWER
 
 if TYPE_CHECKING:
@@ -21,6 +24,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from peakatlas.classifier.alignment.labeller import FirstStage
     from peakatlas.classifier.models.protocol import Floats
 
 DRAWS = 3
@@ -82,6 +86,40 @@ def choose_strengths(
         label=LABEL_STRENGTHS[int(label.argmin())],
         confidence=CONFIDENCE_STRENGTHS[int(confidence.argmin())],
     )
+
+
+def choose_share(
+    logs: Floats, codes: NDArray[np.int64], stage: FirstStage, *, n_query: int, seed: int
+) -> float:
+    """Share of the log of the query's composition in labels, of the most macro-F1 under drift.
+
+    Common types gain by it and rare ones lose, so it is 0 unless macro-F1 rises by more than one
+    standard error over the draws (the one-standard-error rule of Breiman et al. 1984).
+
+    Parameters
+    ----------
+    logs : float64, shape (n_cells, n_types)
+        Log-probabilities of pseudo-query cells by the second stage.
+    codes : int64, shape (n_cells,)
+    stage : FirstStage
+    n_query, seed : int
+        As for `choose_strengths`.
+    """
+    found = []
+    for rows in drawn(codes, min(n_query, MOST_CELLS), seed):
+        own = codes[rows]
+        each = [QueryComposition.fit(logs[rows], stage, share) for share in LABEL_SHARES]
+        found.append([_macro_f1(own, one.for_labels(logs[rows]).argmax(axis=1)) for one in each])
+    if len(found) < 2:
+        return LABEL_SHARES[0]
+    gain = np.array(found) - np.array(found)[:, :1]
+    error = gain.std(axis=0, ddof=1) / np.sqrt(len(gain))
+    return LABEL_SHARES[int((gain.mean(axis=0) - error).argmax())]
+
+
+def _macro_f1(own: NDArray[np.int64], best: NDArray[np.int64]) -> float:
+    """F1 averaged over the types that are there."""
+    return float(f1_score(own, best, labels=np.unique(own), average="macro", zero_division=0))
 
 
 def drawn(codes: NDArray[np.int64], n_cells: int, seed: int) -> Iterator[NDArray[np.int64]]:

@@ -177,11 +177,11 @@ class SecondStage:
     depth: Floats
     sizes: list[int]
 
-    def placed(self, logs: Floats, stage: FirstStage) -> tuple[Floats, Floats]:
+    def placed(self, logs: Floats, stage: FirstStage, share: float) -> tuple[Floats, Floats]:
         """Log-probabilities for labels and for confidence, each pseudo-query at its composition."""
         label, confidence = [], []
         for part in np.split(logs, np.cumsum(self.sizes)[:-1]):
-            composition = QueryComposition.fit(part, stage)
+            composition = QueryComposition.fit(part, stage, share)
             label.append(composition.for_labels(part))
             confidence.append(composition.for_confidence(part))
         return np.concatenate(label), np.concatenate(confidence)

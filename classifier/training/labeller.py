@@ -22,6 +22,7 @@ from peakatlas.classifier.trust.novelty import Novelty
 from peakatlas.classifier.trust.sets import ConformalSets
 from peakatlas.engine.errors import CountsError, LabelsError
 
+from .drift import choose_share
 from .held_out import HeldOut, HeldOutCells, first_stage
 from .query_statistics import QueryStatistics, query_statistics
 
@@ -235,10 +236,11 @@ def _assembled(
         prior=SECOND_PRIOR,
     )
     logs = stack.apply(second.scores, second.depth)
-    labelled, placed = second.placed(logs, stage)
+    share = choose_share(logs, second.codes, stage, n_query=held.n_query, seed=held.seed)
+    labelled, placed = second.placed(logs, stage, share)
     calibration = Calibration.fit(placed, second.codes, second.depth)
     own = stack.apply(stages.scores, first.depth)
-    composition = QueryComposition.fit(own, stage)
+    composition = QueryComposition.fit(own, stage, share)
     conformal = ConformalSets.fit(logs, second.codes)
     novelty = Novelty.fit(held.parts, stage.stack, first)
     calibrated = calibration.apply(placed, second.depth)
@@ -270,6 +272,7 @@ def _assembled(
                 "used": bool(np.isfinite(stage.strength)),
                 "strength": _finite(stage.strength),
                 "confidence_strength": _finite(stage.confidence_strength),
+                "share": share,
                 "shares": dict(
                     zip(types.tolist(), np.round(composition.confidence, 6).tolist(), strict=True)
                 ),
