@@ -18,7 +18,7 @@ called from its own fragments, so the two sides meet by coordinates. ``largest_t
 commonest type. Values are means over seeds, ``*_sd`` standard deviations.
 
 The cells of both sides come from one experiment: this is the easy case, and 51 genes are few.
-Nobody tuned peakatlas on this set.
+Nothing is tuned on this set; its figures were read before one choice (docs/accuracy.md).
 """
 
 from __future__ import annotations
