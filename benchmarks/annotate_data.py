@@ -1,21 +1,15 @@
-"""Real labelled cells, how they are split, and atlases that take the DNA away."""
+"""Real labelled cells, and how they are split."""
 
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 import anndata as ad
 import numpy as np
-import scipy.sparse as sp
 from numpy.typing import NDArray
 from sklearn.model_selection import StratifiedKFold
-
-import peakatlas
-from peakatlas.atlas.build.writer import AtlasWriter
-from peakatlas.classifier.counts.sparse import thin
 
 LABELS = "cell_type"
 SCHEP = (
@@ -101,39 +95,6 @@ def splits(name: str, dataset: Dataset, seed: int) -> dict[str, list[list[Split]
     }
 
 
-def permuted(atlas: peakatlas.Atlas, path: Path, seed: int) -> peakatlas.Atlas:
-    """Write an atlas with the same intervals and the embeddings shuffled over them."""
-    order = np.random.default_rng(seed).permutation(len(atlas))
-    return _rewritten(atlas, path, lambda values: values[order], order)
-
-
-def without_n(atlas: peakatlas.Atlas, path: Path) -> peakatlas.Atlas:
-    """Write an atlas whose embeddings have nothing left that follows the share of N in a peak.
-
-    Sequences that were put together from reads have N where nobody's reads fell, which tells of
-    accessibility by itself. A parabola in that share is taken out of every dimension.
-    """
-    share = atlas.n_fraction.astype(np.float64)
-    design = np.stack([np.ones_like(share), share, share**2], axis=1)
-
-    def residual(values: NDArray[np.float32]) -> NDArray[np.float32]:
-        known = np.isfinite(values[:, 0])
-        fit = np.linalg.lstsq(design[known], values[known].astype(np.float64), rcond=None)[0]
-        fit[0] = 0
-        return (values - design @ fit).astype(np.float32)
-
-    return _rewritten(atlas, path, residual, np.arange(len(atlas)))
-
-
-def thinned(query: ad.AnnData, keep: float, seed: int) -> ad.AnnData:
-    """The query with this share of its reads."""
-    counts = sp.csr_matrix(query.X, dtype=np.float32)
-    rng = np.random.default_rng(seed)
-    shallow = query.copy()
-    shallow.X = thin(counts, np.full(counts.shape[0], keep), rng)
-    return shallow
-
-
 def _folds(dataset: Dataset, n_folds: int, seed: int) -> list[Split]:
     folds = StratifiedKFold(n_folds, shuffle=True, random_state=seed)
     pairs = folds.split(dataset.truth, dataset.truth)
@@ -148,27 +109,3 @@ def _halves(dataset: Dataset, seed: int) -> list[Split]:
         Split(reference=s.reference, query=s.query, reference_peaks=here, query_peaks=there)
         for s in _folds(dataset, 2, seed)
     ]
-
-
-def _rewritten(
-    atlas: peakatlas.Atlas,
-    path: Path,
-    change: Callable[[NDArray[np.float32]], NDArray[np.float32]],
-    order: NDArray[np.int64],
-) -> peakatlas.Atlas:
-    record = atlas.provenance
-    writer = AtlasWriter.create(
-        path, atlas.intervals, atlas.spec, genome=record["genome"], model=record["model"]
-    )
-    values = change(atlas.gather(np.arange(len(atlas))))
-    for shard in range(writer.n_shards):
-        rows = writer.shard_rows_of(shard)
-        writer.write_shard(
-            shard,
-            values[rows],
-            atlas.digests[order][rows],
-            atlas.n_fraction[order][rows],
-            atlas.state[order][rows],
-        )
-    writer.finalise()
-    return peakatlas.Atlas.open(path)
