@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -107,9 +107,10 @@ def choose_share(
     """
     found = []
     for rows in drawn(codes, min(n_query, MOST_CELLS), seed):
-        own = codes[rows]
-        each = [QueryComposition.fit(logs[rows], stage, share) for share in LABEL_SHARES]
-        found.append([_macro_f1(own, one.for_labels(logs[rows]).argmax(axis=1)) for one in each])
+        part, own = logs[rows], codes[rows]
+        composition = QueryComposition.fit(part, stage, share=0.0)
+        tried = [replace(composition, share=share).for_labels(part) for share in LABEL_SHARES]
+        found.append([_macro_f1(own, each.argmax(axis=1)) for each in tried])
     if len(found) < 2:
         return LABEL_SHARES[0]
     gain = np.array(found) - np.array(found)[:, :1]
