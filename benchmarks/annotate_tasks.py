@@ -126,10 +126,15 @@ def plain_tasks(name: str, folder: Path, seed: int) -> Iterator[Task]:
 
 
 def cross_tasks(folder: Path, seed: int) -> Iterator[Task]:
-    """Two laboratories with peaks of their own, matched by overlap."""
+    """Two laboratories with peaks of their own, matched by overlap.
+
+    The query is its cells of types that the reference has: others can be given no right label.
+    """
     both = {name: load(name, folder) for name in ("granja2019", "bm0828")}
     for here, there in (("granja2019", "bm0828"), ("bm0828", "granja2019")):
         reference, query = both[here], both[there]
+        types, truth = common(reference.labels), common(query.labels)
+        known = np.flatnonzero(np.isin(truth, types))
         column = overlapping(reference.names, query.names)
         found = np.flatnonzero(column >= 0)
         shape = (len(query.names), len(reference.names))
@@ -140,11 +145,12 @@ def cross_tasks(folder: Path, seed: int) -> Iterator[Task]:
             pair=f"{here}>{there}",
             variant="plain",
             seed=seed,
-            reference=Cells(counts=reference.counts, labels=common(reference.labels)),
+            reference=Cells(counts=reference.counts, labels=types),
             query=Cells(
-                counts=sp.csr_matrix(query.counts @ move, dtype=np.float32), measured=measured
+                counts=sp.csr_matrix(query.counts[known] @ move, dtype=np.float32),
+                measured=measured,
             ),
-            truth=common(query.labels),
+            truth=truth[known],
         )
 
 
