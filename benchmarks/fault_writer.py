@@ -16,7 +16,6 @@ import numpy as np
 from peakatlas.atlas.build.append import append_rows
 from peakatlas.atlas.build.writer import LOCK_NAME, AtlasWriter
 from peakatlas.atlas.format.schema import EMBEDDED, MASKED
-from peakatlas.atlas.storage.locks import locked
 from peakatlas.engine.errors import ShardOwnershipError
 from peakatlas.engine.intervals.table import Intervals
 from peakatlas.engine.spec import EmbeddingSpec
@@ -105,7 +104,7 @@ def write_all(path: Path, job: Job, first: int = 0) -> None:
         for shard in sorted(missing, key=lambda shard: (shard - first) % writer.n_shards):
             _take(writer, job, shard)
         time.sleep(0.001)
-    with locked(writer.root, LOCK_NAME, wait=True):
+    with writer.storage.locked(LOCK_NAME, wait=True):
         writer.finalise()
     rows = slice(job.n_rows, job.n_rows + job.n_appended)
     made: Any = job.embeddings(rows)

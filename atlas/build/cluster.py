@@ -14,8 +14,6 @@ from peakatlas.atlas.format.columns import Column
 from peakatlas.atlas.format.digests import intervals_digest
 from peakatlas.atlas.format.layout import INTERVAL_COLUMNS
 from peakatlas.atlas.format.shard_lists import shown_shards
-from peakatlas.atlas.storage.local import LocalStorage
-from peakatlas.atlas.storage.locks import locked
 from peakatlas.engine.dna.genome import open_genome
 from peakatlas.engine.errors import AtlasError, ShardOwnershipError
 from peakatlas.engine.intervals.table import Intervals
@@ -141,7 +139,7 @@ def finalise_atlas(out: str | Path) -> Atlas:
         If there is no atlas, or the disk refuses.
     """
     writer = AtlasWriter.open(out)
-    with locked(writer.root, LOCK_NAME, wait=True):
+    with writer.storage.locked(LOCK_NAME, wait=True):
         writer.finalise()
     return warned_if_empty(Atlas.open(out))
 
@@ -193,7 +191,7 @@ def read_intervals(segment: Segment) -> Intervals:
     AtlasError
         If they are damaged.
     """
-    storage = LocalStorage(segment.root)
+    storage = segment.storage
     layouts = [segment.plan.layouts[name] for name in INTERVAL_COLUMNS]
     try:
         listed = {
@@ -206,10 +204,10 @@ def read_intervals(segment: Segment) -> Intervals:
         )
         rows = Intervals(segment.plan.contigs, contig, start, end)
     except (ValueError, OSError) as error:
-        raise AtlasError(f"{segment.folder}/intervals cannot be read ({error}).") from error
+        raise AtlasError(f"{segment.where}/intervals cannot be read ({error}).") from error
     if intervals_digest(rows) != segment.plan.intervals_digest:
         raise AtlasError(
-            f"{segment.folder}/intervals do not fit the plan: they were edited or damaged. "
+            f"{segment.where}/intervals do not fit the plan: they were edited or damaged. "
             "Remove the atlas and begin it again."
         )
     return rows

@@ -10,6 +10,7 @@ import os
 import socket
 import time
 from contextlib import suppress
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from peakatlas.atlas.storage import atomic as files
@@ -17,7 +18,6 @@ from peakatlas.engine.errors import AtlasError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from pathlib import Path
 
     from peakatlas.engine.run.distributed import RankState
 
@@ -28,23 +28,24 @@ SILENT_S = 60.0
 
 
 class Heartbeat:
-    """Signs of one rank; does nothing when there is but one.
+    """Signs of one rank; does nothing when there is but one, or no folder.
 
     Parameters
     ----------
-    root : Path
-        Folder of the atlas.
+    root : Path or None
+        Folder of the atlas; None where it lies in an object store.
     state : RankState
     """
 
-    def __init__(self, root: Path, state: RankState) -> None:
-        self._root, self._state = root, state
+    def __init__(self, root: Path | None, state: RankState) -> None:
+        self._root = root or Path()
+        self._state, self._alone = state, root is None or state.world_size == 1
         self._last, self._shard = -EVERY_S, -1
 
     def beat(self, shard: int | None = None) -> None:
         """Give a sign, and say which shard is in hand when that changes."""
         new = shard is not None and shard != self._shard
-        if self._state.world_size == 1 or not (new or time.monotonic() > self._last + EVERY_S):
+        if self._alone or not (new or time.monotonic() > self._last + EVERY_S):
             return
         self._last, self._shard = time.monotonic(), self._shard if shard is None else shard
         with suppress(AtlasError, OSError):  # a full disk is found by what matters
@@ -64,11 +65,15 @@ class Heartbeat:
 
     def end(self) -> None:
         """Take the sign back: this rank is done."""
+        if self._alone:
+            return
         with suppress(OSError):
             self._path(self._state.rank).unlink(missing_ok=True)
 
     def silent(self) -> str:
         """Ranks that gave no sign for `SILENT_S`, or ended, as text; empty if there are none."""
+        if self._alone:
+            return ""
         own = self._root / f".{socket.gethostname()}-{os.getpid()}.now"
         try:
             own.touch()  # the time as the file system has it

@@ -11,15 +11,14 @@ from __future__ import annotations
 import time
 import warnings
 from contextlib import ExitStack, suppress
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from peakatlas.atlas.atlas import Atlas
-from peakatlas.atlas.format.schema import LOG_FOLDER, MASKED, PLAN_NAME
+from peakatlas.atlas.format.schema import MASKED, PLAN_NAME
 from peakatlas.atlas.format.segment import Segment, first_segment
-from peakatlas.atlas.storage.locks import holder, locked
+from peakatlas.atlas.storage.urls import writable_storage
 from peakatlas.engine.dna.windows import parse_window
 from peakatlas.engine.errors import IncompleteAtlasError, ShardOwnershipError
 from peakatlas.engine.run.distributed import Partition, RankState, owned_units, rank_state
@@ -29,13 +28,15 @@ from .heartbeats import Heartbeat, clear_signs
 from .inputs import read_inputs
 from .places import refuse_foreign
 from .provenance import genome_provenance, hardware_provenance, model_provenance
-from .writer import LOCK_NAME, AtlasWriter, default_shard_rows
+from .writer import LOCK_NAME, AtlasWriter, claim_name, default_shard_rows
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
+    from pathlib import Path
 
     from numpy.typing import NDArray
 
+    from peakatlas.atlas.storage.base import WritableStorage
     from peakatlas.engine.dna.genome import SequenceSource
     from peakatlas.engine.embedder import Embedder
     from peakatlas.engine.embeddings import PeakEmbeddings
@@ -262,14 +263,14 @@ def _write(
     report: Callable[[int], None],
 ) -> AtlasWriter:
     """Lay the atlas out and write the shards of a partition, all of them done at the end."""
-    state, rows = rank_state(), inputs.rows
-    heart = Heartbeat(Path(out), state)
+    state, rows, storage = rank_state(), inputs.rows, writable_storage(out)
+    heart = Heartbeat(storage.local_path(), state)
     report(inputs.n_repeats // partition.count)
     if state.is_main:
-        refuse_foreign(Path(out))
+        refuse_foreign(storage)
         heart.beat()
         begin_atlas(inputs, out, embedder, shard_rows=shard_rows)
-    writer = _join(Path(out), rows, embedder, heart)
+    writer = _join(storage, rows, embedder, heart)
     shards = _in_turn(writer, rows, state, partition)
     writer.made_with = hardware_provenance(embedder)
     _write_shards(writer, shards, inputs, embedder, heart, report)
@@ -277,16 +278,17 @@ def _write(
     return writer
 
 
-def _join(root: Path, rows: Intervals, embedder: Embedder, heart: Heartbeat) -> AtlasWriter:
-    segment = Segment(root, first_segment(root))
-    plan_path = segment.folder / PLAN_NAME
+def _join(
+    storage: WritableStorage, rows: Intervals, embedder: Embedder, heart: Heartbeat
+) -> AtlasWriter:
+    segment = Segment(storage, first_segment(storage))
     began = time.monotonic()
-    while not plan_path.exists():
+    while not storage.exists(f"{segment.name}/{PLAN_NAME}"):
         waited = time.monotonic() - began
         if waited > PATIENCE_S:
             raise IncompleteAtlasError(
-                f"rank 0 did not lay out {root} in {waited:.0f} s{_silent(heart)}. See that "
-                "rank's output, then run the same command again; it goes on where it stopped."
+                f"rank 0 did not lay out {storage.name} in {waited:.0f} s{_silent(heart)}. See "
+                "that rank's output, then run the same command again; it goes on where it stopped."
             )
         time.sleep(_pause(waited))
     writer = AtlasWriter(segment)
@@ -349,9 +351,9 @@ def _write_shards(
 def _not_delivered(
     writer: AtlasWriter, shard: int, waited: float, heart: Heartbeat
 ) -> IncompleteAtlasError:
-    held = holder(writer.segment.folder / LOG_FOLDER, f"claim-{shard:05d}")
+    held, where = writer.storage.holder(claim_name(writer.segment, shard)), writer.storage.name
     return IncompleteAtlasError(
-        f"another process holds shard {shard} of {writer.root}{f' ({held})' if held else ''} and "
+        f"another process holds shard {shard} of {where}{f' ({held})' if held else ''} and "
         f"has not written it for {waited:.0f} s{_silent(heart)}. See that process's output, then "
         "run the same command again; it goes on where it stopped."
     )
@@ -370,6 +372,8 @@ def _pause(waited_s: float) -> float:
 
 def _finalise(writer: AtlasWriter) -> None:
     """List the shards in the manifest; of several ranks the first does, the others find it done."""
-    with locked(writer.root, LOCK_NAME, wait=True):
+    with writer.storage.locked(LOCK_NAME, wait=True):
         writer.finalise()
-        clear_signs(writer.root)
+        root = writer.storage.local_path()
+        if root is not None:
+            clear_signs(root)

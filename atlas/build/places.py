@@ -4,12 +4,17 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from peakatlas.atlas.format.schema import CARD_NAME, MANIFEST_NAME, SHOWN
+from peakatlas.atlas.storage.urls import writable_storage
 from peakatlas.engine.errors import AtlasError
 
+if TYPE_CHECKING:
+    from peakatlas.atlas.format.segment import Place
 
-def refuse_links(root: Path) -> None:
+
+def refuse_links(place: Place) -> None:
     """Refuse to write into a folder with links by which what is written would land elsewhere.
 
     Linked shards are read, and replaced by files. Linked folders, locks and files written aside
@@ -20,7 +25,8 @@ def refuse_links(root: Path) -> None:
     AtlasError
         Names the first of them.
     """
-    for folder, folders, names in os.walk(root):
+    root = writable_storage(place).local_path()
+    for folder, folders, names in os.walk(root) if root else ():
         hidden = [name for name in names if name.startswith(".")]
         for name in (*folders, *hidden):
             path = Path(folder) / name
@@ -31,7 +37,7 @@ def refuse_links(root: Path) -> None:
                 )
 
 
-def refuse_foreign(root: Path) -> None:
+def refuse_foreign(place: Place) -> None:
     """Refuse a path that holds something else than an atlas, begun or finished, or lies in one.
 
     Raises
@@ -39,12 +45,11 @@ def refuse_foreign(root: Path) -> None:
     AtlasError
         Names what is there.
     """
-    if root.exists() and not root.is_dir():
-        raise AtlasError(f"{root} is a file, not an atlas. Give another output path.")
-    for folder in root.absolute().parents:
-        if any(folder.glob("segment-*/plan.json")):
-            raise AtlasError(f"{root} lies inside the atlas {folder}. Give another output path.")
-    names = sorted(path.name for path in root.iterdir()) if root.is_dir() else []
+    storage = writable_storage(place)
+    root = storage.local_path()
+    if root is not None:
+        _refuse_files(root)
+    names = storage.names()
     foreign = [
         name
         for name in names
@@ -53,6 +58,15 @@ def refuse_foreign(root: Path) -> None:
     ]
     if foreign:
         raise AtlasError(
-            f"{root} exists and is not an atlas (it holds {', '.join(foreign[:SHOWN])}). "
+            f"{storage.name} exists and is not an atlas (it holds {', '.join(foreign[:SHOWN])}). "
             "Give another output path."
         )
+
+
+def _refuse_files(root: Path) -> None:
+    """Refuse a local path that is a file, or lies in an atlas."""
+    if root.exists() and not root.is_dir():
+        raise AtlasError(f"{root} is a file, not an atlas. Give another output path.")
+    for folder in root.absolute().parents:
+        if any(folder.glob("segment-*/plan.json")):
+            raise AtlasError(f"{root} lies inside the atlas {folder}. Give another output path.")

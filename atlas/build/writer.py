@@ -8,7 +8,6 @@ flushed and renamed; only then does its log entry appear, and only the log entry
 from __future__ import annotations
 
 from contextlib import contextmanager
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from peakatlas.atlas.format.digests import intervals_digest
@@ -25,8 +24,7 @@ from peakatlas.atlas.format.segment import (
 from peakatlas.atlas.format.shard_encoding import EncodedShard, encode_shard, put_shard
 from peakatlas.atlas.format.shard_lists import shown_shards
 from peakatlas.atlas.format.shard_rows import ShardRows, stored_columns
-from peakatlas.atlas.storage import atomic as files
-from peakatlas.atlas.storage.locks import LOCK_SUFFIX, MARKER_SUFFIX, locked
+from peakatlas.atlas.storage.urls import writable_storage
 from peakatlas.engine.errors import AtlasError, GenomeError, ShardOwnershipError
 from peakatlas.engine.run.pipeline import run_pipeline
 
@@ -35,10 +33,12 @@ from .places import refuse_foreign, refuse_links
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+    from pathlib import Path
 
     from numpy.typing import ArrayLike
 
     from peakatlas.atlas.format.schema import Plan
+    from peakatlas.atlas.format.segment import Place
     from peakatlas.engine.intervals.table import Intervals
     from peakatlas.engine.spec import EmbeddingSpec
 
@@ -62,7 +62,7 @@ class AtlasWriter:
     """
 
     def __init__(self, segment: Segment, *, rank: int = 0, world_size: int = 1) -> None:
-        self.segment, self.root, self.plan = segment, segment.root, segment.plan
+        self.segment, self.storage, self.plan = segment, segment.storage, segment.plan
         self.rank, self.world_size = rank, world_size
         self.made_with: dict[str, str] = {}
         """Versions and devices that go into the manifest beside those of this software."""
@@ -109,20 +109,19 @@ class AtlasWriter:
         GenomeError
             If it holds an atlas of another genome build.
         """
-        root = Path(path)
         provenance = {"genome": genome, "model": model, "peaks": peaks or {}}
         plan = make_plan(
             intervals, spec, shard_rows=shard_rows, chunk_rows=CHUNK_ROWS, provenance=provenance
         )
-        return cls.begin(root, intervals, plan)
+        return cls.begin(writable_storage(path), intervals, plan)
 
     @classmethod
-    def begin(cls, root: Path, intervals: Intervals, plan: Plan) -> AtlasWriter:
+    def begin(cls, root: Place, intervals: Intervals, plan: Plan) -> AtlasWriter:
         """Begin an atlas as planned, or go on with the same one.
 
         Parameters
         ----------
-        root : Path
+        root : Path or WritableStorage
             Folder of the atlas; made if missing.
         intervals : Intervals
             Rows of the plan.
@@ -133,16 +132,17 @@ class AtlasWriter:
         AtlasError, SpecMismatchError, GenomeError
             As `create`.
         """
-        refuse_foreign(root)
-        refuse_links(root)
-        with locked(root, LOCK_NAME, wait=True):
-            name = first_segment(root)
-            if not (root / name).exists():
-                lay_out(root, name, intervals, plan)
-        segment = Segment(root, name)
+        storage = writable_storage(root)
+        refuse_foreign(storage)
+        refuse_links(storage)
+        with storage.locked(LOCK_NAME, wait=True):
+            name = first_segment(storage)
+            if not storage.names(name):
+                lay_out(storage, name, intervals, plan)
+        segment = Segment(storage, name)
         writer = cls(segment)
         writer.check_fits(plan.spec, intervals)
-        check_same_source(segment.plan, plan.genome, str(root))
+        check_same_source(segment.plan, plan.genome, storage.name)
         return writer
 
     @classmethod
@@ -154,12 +154,12 @@ class AtlasWriter:
         AtlasError
             If there is no atlas at `path`.
         """
-        root = Path(path)
-        refuse_links(root)
-        begun = begun_segments(root)
+        storage = writable_storage(path)
+        refuse_links(storage)
+        begun = begun_segments(storage)
         if not begun:
-            raise AtlasError(f"{root} is not an atlas that was begun; build it first.")
-        return cls(Segment(root, begun[-1]), rank=rank, world_size=world_size)
+            raise AtlasError(f"{storage.name} is not an atlas that was begun; build it first.")
+        return cls(Segment(storage, begun[-1]), rank=rank, world_size=world_size)
 
     @property
     def n_shards(self) -> int:
@@ -187,7 +187,7 @@ class AtlasWriter:
         AtlasError
             If the disk refuses.
         """
-        with locked(self.segment.folder / LOG_FOLDER, f"claim-{shard:05d}"):
+        with self.storage.locked(claim_name(self.segment, shard)):
             yield
 
     def done_shards(self) -> list[int]:
@@ -196,9 +196,9 @@ class AtlasWriter:
 
     def is_finished(self) -> bool:
         """Whether the manifest lists the segment."""
-        if not (self.root / MANIFEST_NAME).exists():
+        if not self.storage.exists(MANIFEST_NAME):
             return False
-        return self.segment.name in [s["name"] for s in read_manifest(self.root)["segments"]]
+        return self.segment.name in [s["name"] for s in read_manifest(self.storage)["segments"]]
 
     def check_fits(self, spec: EmbeddingSpec, intervals: Intervals) -> None:
         """Refuse to go on with an atlas that was begun as something else.
@@ -210,11 +210,11 @@ class AtlasWriter:
         AtlasError
             If the intervals differ.
         """
-        check_same_spec(self.plan.spec, spec, str(self.root))
+        check_same_spec(self.plan.spec, spec, self.storage.name)
         if self.plan.intervals_digest != intervals_digest(intervals):
             raise AtlasError(
-                f"{self.root} was begun with other intervals ({self.plan.n_rows} rows; this run "
-                f"has {len(intervals)}). Give the same peaks, or another output path."
+                f"{self.storage.name} was begun with other intervals ({self.plan.n_rows} rows; "
+                f"this run has {len(intervals)}). Give the same peaks, or another output path."
             )
 
     def check_shards(self, shards: Sequence[int]) -> None:
@@ -228,7 +228,7 @@ class AtlasWriter:
         outside = sorted(shard for shard in set(shards) if not 0 <= shard < self.n_shards)
         if outside or not shards:
             raise AtlasError(
-                f"{self.root} has the shards 0-{self.n_shards - 1}; "
+                f"{self.storage.name} has the shards 0-{self.n_shards - 1}; "
                 f"{shown_shards(outside) or 'none'} was asked for. Give numbers among them."
             )
 
@@ -306,9 +306,8 @@ class AtlasWriter:
             If the disk refuses.
         """
         self.segment.require_whole()
-        files.sweep(self.segment.folder, suffixes=(LOCK_SUFFIX, MARKER_SUFFIX))
-        files.sweep(self.root, deep=False)
-        list_segment(self.root, self.segment, self.made_with)
+        self.storage.sweep(self.segment.name)
+        list_segment(self.storage, self.segment, self.made_with)
 
     def _check_owned(self, shard: int) -> None:
         self.check_shards([shard])
@@ -320,6 +319,11 @@ class AtlasWriter:
 
     def _encode(self, shard: int, rows: ShardRows) -> EncodedShard:
         return encode_shard(self.plan, shard, stored_columns(self.plan, shard, rows))
+
+
+def claim_name(segment: Segment, shard: int) -> str:
+    """Lock of a shard from before it is computed until it is written."""
+    return f"{segment.name}/{LOG_FOLDER}/claim-{shard:05d}"
 
 
 def default_shard_rows(n_rows: int) -> int:

@@ -23,7 +23,6 @@ from peakatlas.atlas.format.schema import (
 )
 from peakatlas.atlas.format.segment import Segment, begun_segments, read_manifest, write_manifest
 from peakatlas.atlas.storage import atomic as files
-from peakatlas.atlas.storage.local import LocalStorage
 from peakatlas.atlas.storage.locks import locked
 from peakatlas.engine.errors import AtlasError
 
@@ -184,13 +183,13 @@ def _embed_anew(
     embedder: Embedder,
     progress: Callable[[int], None] | None,
 ) -> None:
-    rows = SegmentRows(LocalStorage(segment.root), segment.name, segment.plan).intervals()
+    rows = SegmentRows(segment.storage, segment.name, segment.plan).intervals()
     writer = AtlasWriter(segment)
     for shard in shards:
         at = segment.plan.shard_slice(shard)
         block = rows.take(np.arange(at.start, at.stop))
         embedded = embedder.embed(block, source, progress)
-        segment.log_path(shard).unlink(missing_ok=True)
+        (segment.folder / Plan.log_name(shard)).unlink(missing_ok=True)
         write_rows(writer, shard, embedded, np.arange(len(block)))
     writer.finalise()
 

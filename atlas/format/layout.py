@@ -21,7 +21,6 @@ from .unpacking import COMPRESSORS
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
-    from pathlib import Path
 
     from zarr.abc.store import Store
 
@@ -166,25 +165,18 @@ class Layout:
                 "are listed: the atlas is damaged."
             )
 
-    def checksums_in(self, path: Path) -> str:
+    def checksums_in(self, data: bytes) -> str:
         """CRC32C of each chunk of a file with an index, as they are listed.
 
         Raises
         ------
         OSError
-            If the file cannot be read, or its index is damaged.
+            If its index is damaged.
         """
-        with path.open("rb") as handle:
-            size = handle.seek(0, 2)
-            handle.seek(max(0, size - self.index_bytes))
-            ends = self.ends_of(handle.read(self.index_bytes), size)
-            if ends is None:
-                raise OSError(errno.EIO, "its index is damaged")
-            sums = b""
-            for end in ends:
-                handle.seek(end - CHECKSUM_BYTES)
-                sums += handle.read(CHECKSUM_BYTES)[::-1]
-        return sums.hex()
+        ends = self.ends_of(data[max(0, len(data) - self.index_bytes) :], len(data))
+        if ends is None:
+            raise OSError(errno.EIO, "its index is damaged")
+        return b"".join(data[end - CHECKSUM_BYTES : end][::-1] for end in ends).hex()
 
     def ends_of(self, index: bytes, size: int) -> list[int] | None:
         """Byte past each chunk of a file, from its index; None if one lies outside the file."""

@@ -6,6 +6,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from peakatlas.engine.errors import AtlasError
+
+from .schema import SHOWN
+
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
@@ -77,3 +81,26 @@ def _ascend(table: Intervals) -> bool:
     same_contig = table.contig_ids[1:] == table.contig_ids[:-1]
     later = (start | ((table.start[1:] == table.start[:-1]) & end)) & same_contig
     return bool((contig | later).all())
+
+
+def check_order(intervals: Intervals) -> None:
+    """Refuse rows that are not in genome order, are repeated, or none.
+
+    Raises
+    ------
+    AtlasError
+        Names the first of them.
+    """
+    if not len(intervals):
+        raise AtlasError("an atlas needs at least one interval, and there is none.")
+    order = intervals.genome_order()
+    moved = np.flatnonzero(order != np.arange(len(order)))
+    if len(moved):
+        raise AtlasError(
+            f"the intervals are not in genome order (first at row {moved[0]}: "
+            f"{intervals.take(moved[:1]).names()[0]}). Sort them by contig, start, end."
+        )
+    repeated = np.flatnonzero(~unlike_previous(intervals))  # equal rows are neighbours
+    if len(repeated):
+        shown = ", ".join(intervals.take(repeated[:SHOWN]).names())
+        raise AtlasError(f"{len(repeated)} interval(s) are repeated: {shown}. Remove them.")

@@ -3,34 +3,34 @@
 from __future__ import annotations
 
 import re
+from contextlib import suppress
 from datetime import UTC, datetime
 from functools import cached_property
 from importlib.metadata import version
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
-import numpy as np
-from zarr.storage import LocalStore
+from zarr.storage import MemoryStore
 
-from peakatlas.atlas.format.ordering import unlike_previous
 from peakatlas.atlas.format.shard_lists import shown_shards
 from peakatlas.atlas.storage import atomic as files
+from peakatlas.atlas.storage.urls import read_json, writable_storage
 from peakatlas.engine.documents import as_model
 from peakatlas.engine.errors import AtlasError, IncompleteAtlasError
 
-from .digests import file_digest, intervals_digest
+from .digests import bytes_digest, intervals_digest
 from .documents import LogEntry
 from .groups import create_segment
 from .interval_runs import contig_rows_of, runs_of
 from .layout import INTERVAL_COLUMNS, MOST_PACKED, interval_chunk_rows
+from .ordering import check_order
 from .schema import (
     FORMAT,
     FORMAT_VERSION,
+    GROUP_NAME,
     INT8_VERSION,
     MANIFEST_NAME,
     PLAN_NAME,
     ROOT_GROUP,
-    SHOWN,
     Plan,
     check_manifest,
     seal_manifest,
@@ -40,13 +40,19 @@ from .segment_names import segment_name, segment_number
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from pathlib import Path
 
     from numpy.typing import NDArray
+    from zarr.core.buffer import Buffer
 
+    from peakatlas.atlas.storage.base import WritableStorage
     from peakatlas.engine.intervals.table import Intervals
     from peakatlas.engine.spec import EmbeddingSpec
 
     from .int8 import Int8Code
+    from .layout import Layout
+
+    Place: TypeAlias = Path | WritableStorage
 
 _SEGMENT = re.compile(r"segment-\d{4,8}")
 
@@ -56,39 +62,45 @@ class Segment:
 
     Parameters
     ----------
-    root : Path
+    root : Path or WritableStorage
         Folder of the atlas.
     name : str
         ``segment-NNNN``.
     """
 
-    def __init__(self, root: Path, name: str) -> None:
-        self.root, self.name = root, name
-        self.folder = root / name
+    def __init__(self, root: Place, name: str) -> None:
+        self.storage, self.name = writable_storage(root), name
+
+    @property
+    def where(self) -> str:
+        """Path or URL of the segment."""
+        return self.storage.where(self.name)
+
+    @property
+    def folder(self) -> Path:
+        """Folder of a segment on this machine."""
+        path = self.storage.local_path(self.name)
+        assert path is not None  # what is asked for it is done to local atlases only
+        return path
 
     @cached_property
     def plan(self) -> Plan:
         """What the segment holds."""
-        path = self.folder / PLAN_NAME
-        plan = Plan.from_json(files.read_json(path), str(path))
-        held = [file for file in (self.folder / "intervals").rglob("*") if file.is_file()]
-        stored = sum(file.stat().st_size for file in held)
+        path = f"{self.name}/{PLAN_NAME}"
+        plan = Plan.from_json(read_json(self.storage, path), self.storage.where(path))
+        stored = sum(self._stored(plan.layouts[name]) for name in INTERVAL_COLUMNS)
         if MOST_PACKED * stored < plan.n_rows:
             raise AtlasError(
-                f"{path} plans {plan.n_rows:,} rows, and {stored:,} bytes of intervals are there: "
-                "the atlas is damaged. Restore it from a copy."
+                f"{self.storage.where(path)} plans {plan.n_rows:,} rows, and {stored:,} bytes of "
+                "intervals are there: the atlas is damaged. Restore it from a copy."
             )
         return plan
-
-    def log_path(self, shard: int) -> Path:
-        """Log entry of a shard."""
-        return self.folder / Plan.log_name(shard)
 
     def is_done(self, shard: int) -> bool:
         """Whether a shard has a log entry of this spec and files of the size logged."""
         try:
             return all(
-                (self.folder / name).stat().st_size == file["bytes"]
+                self.storage.size(f"{self.name}/{name}") == file["bytes"]
                 for name, file in self.logged_files(shard).items()
             )
         except (OSError, AtlasError):
@@ -104,9 +116,9 @@ class Segment:
         FileNotFoundError
             If there is none.
         """
-        path = self.log_path(shard)
-        values = files.read_json(path)
-        entry = as_model(values, LogEntry, str(path), AtlasError)
+        name = f"{self.name}/{Plan.log_name(shard)}"
+        values, path = read_json(self.storage, name), self.storage.where(name)
+        entry = as_model(values, LogEntry, path, AtlasError)
         wanted = set(self.plan.shard_files(shard).values())
         if entry.spec_digest != self.plan.spec.digest or entry.files.keys() != wanted:
             raise AtlasError(f"{path} is not of this segment: its plan has other files or spec.")
@@ -129,9 +141,9 @@ class Segment:
         if missing:
             shown = shown_shards(missing)
             raise IncompleteAtlasError(
-                f"{self.root} is unfinished: {len(missing)} of {self.plan.n_shards} shards are "
-                f"missing (shard {shown}). Run the same `peakatlas atlas build` or `append` again; "
-                "it goes on where it stopped. Or write them one by one with `peakatlas atlas "
+                f"{self.storage.name} is unfinished: {len(missing)} of {self.plan.n_shards} shards "
+                f"are missing (shard {shown}). Run the same `peakatlas atlas build` or `append` "
+                "again; it goes on where it stopped. Or write them one by one: `peakatlas atlas "
                 "write-shard`."
             )
 
@@ -158,18 +170,26 @@ class Segment:
 
     def _described(self, name: str) -> dict[str, Any]:
         """What is listed of a file that was laid out before the first shard."""
-        path = self.folder / name
         try:
-            found = {"bytes": path.stat().st_size, "sha256": file_digest(path)}
+            data = self.storage.read_bytes(f"{self.name}/{name}")
+            found = {"bytes": len(data), "sha256": bytes_digest(data)}
             layout = self.plan.layouts.get(name.partition("/c/")[0])
             listed = self.plan.lists_checksums and layout is not None and "/c/" in name
-            sums = {"crc32c": layout.checksums_in(path)} if layout and listed else {}
+            sums = {"crc32c": layout.checksums_in(data)} if layout and listed else {}
         except OSError as error:
             raise AtlasError(
-                f"{path} cannot be read ({error.strerror}): the atlas is damaged. Restore the file "
-                "from a copy."
+                f"{self.where}/{name} cannot be read ({error.strerror}): the atlas is damaged. "
+                "Restore the file from a copy."
             ) from error
         return found | sums
+
+    def _stored(self, layout: Layout) -> int:
+        """Bytes of the files of an array, up to the first that is absent."""
+        stored = 0
+        with suppress(FileNotFoundError):
+            for number in range(layout.n_files):
+                stored += self.storage.size(f"{self.name}/{layout.file(number)}")
+        return stored
 
 
 def make_plan(
@@ -200,7 +220,7 @@ def make_plan(
     AtlasError
         If the rows are unsorted, repeated or none.
     """
-    _check_rows(intervals)
+    check_order(intervals)
     chunk_rows = min(chunk_rows, shard_rows)
     whole_chunks = -(-len(intervals) // chunk_rows) * chunk_rows
     return Plan(
@@ -221,7 +241,7 @@ def make_plan(
     )
 
 
-def lay_out(root: Path, name: str, intervals: Intervals, plan: Plan) -> None:
+def lay_out(root: Place, name: str, intervals: Intervals, plan: Plan) -> None:
     """Put an empty segment in place: intervals, empty columns, plan; whole or not at all.
 
     The group of the atlas is written before it, so that a segment is never without one.
@@ -233,15 +253,16 @@ def lay_out(root: Path, name: str, intervals: Intervals, plan: Plan) -> None:
     """
     rows: list[NDArray[Any]] = [intervals.contig_ids, intervals.start, intervals.end]
     columns = dict(zip(INTERVAL_COLUMNS, rows, strict=True))
-    if not (root / "zarr.json").exists():
-        files.write_json(root / "zarr.json", ROOT_GROUP)
-    with files.new_folder(root / name) as folder:
-        store = LocalStore(folder)
-        create_segment(store, plan, columns)
-        files.write_json(folder / PLAN_NAME, plan.to_json())
+    storage = writable_storage(root)
+    if not storage.exists(GROUP_NAME):
+        storage.write_files({GROUP_NAME: [files.json_bytes(ROOT_GROUP)]})
+    held: dict[str, Buffer] = {}
+    create_segment(MemoryStore(held), plan, columns)
+    contents = {file: buffer.to_bytes() for file, buffer in held.items()}
+    storage.write_folder(name, contents | {PLAN_NAME: files.json_bytes(plan.to_json())})
 
 
-def read_manifest(root: Path) -> dict[str, Any]:
+def read_manifest(root: Place) -> dict[str, Any]:
     """Read and check the manifest of an atlas.
 
     Raises
@@ -251,15 +272,15 @@ def read_manifest(root: Path) -> dict[str, Any]:
     IncompleteAtlasError
         If the atlas is not finished; names the missing shards.
     """
-    path = root / MANIFEST_NAME
-    if not path.exists():
-        raise _no_manifest(root)
-    manifest = files.read_json(path)
-    check_manifest(manifest, str(path))
+    storage = writable_storage(root)
+    if not storage.exists(MANIFEST_NAME):
+        raise _no_manifest(storage)
+    manifest = read_json(storage, MANIFEST_NAME)
+    check_manifest(manifest, storage.where(MANIFEST_NAME))
     return manifest
 
 
-def list_segment(root: Path, segment: Segment, made_with: Mapping[str, str] | None = None) -> None:
+def list_segment(root: Place, segment: Segment, made_with: Mapping[str, str] | None = None) -> None:
     """Make a whole segment visible by replacing the manifest with one that lists it.
 
     Nothing is written when the manifest lists the very same files already, or lists segments into
@@ -267,7 +288,7 @@ def list_segment(root: Path, segment: Segment, made_with: Mapping[str, str] | No
 
     Parameters
     ----------
-    root : Path
+    root : Path or WritableStorage
     segment : Segment
     made_with : mapping, optional
         As in `Segment.manifest_entry`.
@@ -277,25 +298,26 @@ def list_segment(root: Path, segment: Segment, made_with: Mapping[str, str] | No
     AtlasError
         If the disk refuses, or the manifest in place is damaged.
     """
-    listed = read_manifest(root)["segments"] if (root / MANIFEST_NAME).exists() else []
+    storage = writable_storage(root)
+    listed = read_manifest(storage)["segments"] if storage.exists(MANIFEST_NAME) else []
     entry = segment.manifest_entry(made_with)
     number = segment_number(segment.name)
     folded = bool(listed) and number < segment_number(listed[0]["name"])
     if folded or any(other["files"] == entry["files"] for other in listed):
         return
-    _check_layout_kept(root, listed, entry)
+    _check_layout_kept(storage, listed, entry)
     others = [other for other in listed if other["name"] != segment.name]
     if segment.plan.is_compacted:
         others = [other for other in others if segment_number(other["name"]) > number]
-    write_manifest(root, [*others, entry])
+    write_manifest(storage, [*others, entry])
 
 
-def write_manifest(root: Path, entries: list[dict[str, Any]]) -> None:
+def write_manifest(root: Place, entries: list[dict[str, Any]]) -> None:
     """Replace the manifest of an atlas by one that lists these segments.
 
     Parameters
     ----------
-    root : Path
+    root : Path or WritableStorage
     entries : list of dict
         As `Segment.manifest_entry` gives them, in any order.
 
@@ -314,16 +336,19 @@ def write_manifest(root: Path, entries: list[dict[str, Any]]) -> None:
         "n_rows": sum(entry["n_rows"] for entry in segments),
         "segments": segments,
     }
-    files.write_json(root / MANIFEST_NAME, seal_manifest(manifest))
+    content = files.json_bytes(seal_manifest(manifest))
+    writable_storage(root).write_files({MANIFEST_NAME: [content]})
 
 
-def begun_segments(root: Path) -> list[str]:
+def begun_segments(root: Place) -> list[str]:
     """Names of the segments that were laid out, finished or not, ascending."""
-    found = (path.parent.name for path in root.glob(f"segment-*/{PLAN_NAME}"))
-    return sorted((name for name in found if _SEGMENT.fullmatch(name)), key=segment_number)
+    storage = writable_storage(root)
+    found = [name for name in storage.names() if _SEGMENT.fullmatch(name)]
+    begun = [name for name in found if storage.exists(f"{name}/{PLAN_NAME}")]
+    return sorted(begun, key=segment_number)
 
 
-def first_segment(root: Path) -> str:
+def first_segment(root: Place) -> str:
     """Name of the first segment that was laid out, or that of one that is to be."""
     return next(iter(begun_segments(root)), segment_name(0))
 
@@ -333,52 +358,36 @@ def software_versions() -> dict[str, str]:
     return {name: version(name) for name in ("peakatlas", "zarr", "numpy")}
 
 
-def _check_layout_kept(root: Path, listed: list[dict[str, Any]], entry: dict[str, Any]) -> None:
+def _check_layout_kept(
+    storage: WritableStorage, listed: list[dict[str, Any]], entry: dict[str, Any]
+) -> None:
     """Refuse to list what was laid out once and has changed since: only shards are rewritten."""
     held: dict[str, Any] = next(
         (other["files"] for other in listed if other["name"] == entry["name"]), {}
     )
-    shards = {
-        name
-        for shard in range(Segment(root, entry["name"]).plan.n_shards)
-        for name in Segment(root, entry["name"]).plan.shard_files(shard).values()
-    }
+    plan = Segment(storage, entry["name"]).plan
+    shards = {n for shard in range(plan.n_shards) for n in plan.shard_files(shard).values()}
     changed = [
         name for name in held if name not in shards and held[name] != entry["files"].get(name)
     ]
     if changed:
         raise AtlasError(
-            f"{root} is damaged: {entry['name']}/{changed[0]} is not what the manifest lists. "
-            f"`peakatlas atlas verify {root}` names all faults and their remedies."
+            f"{storage.name} is damaged: {entry['name']}/{changed[0]} is not what the manifest "
+            f"lists. `peakatlas atlas verify {storage.name}` names all faults and their remedies."
         )
 
 
-def _no_manifest(root: Path) -> AtlasError:
-    begun = begun_segments(root)
+def _no_manifest(storage: WritableStorage) -> AtlasError:
+    root, begun = storage.name, begun_segments(storage)
     if not begun:
-        what = "is not an atlas" if root.exists() else "does not exist"
+        path = storage.local_path()
+        what = "is not an atlas" if path is None or path.exists() else "does not exist"
         return AtlasError(f"{root} {what} (no {MANIFEST_NAME}). Build one: peakatlas atlas build.")
     try:
-        Segment(root, begun[0]).require_whole()
+        Segment(storage, begun[0]).require_whole()
     except IncompleteAtlasError as error:
         return error
     return IncompleteAtlasError(
         f"{root} is unfinished: all shards are written, the manifest is not. Run the same "
         "`peakatlas atlas build` again."
     )
-
-
-def _check_rows(intervals: Intervals) -> None:
-    if not len(intervals):
-        raise AtlasError("an atlas needs at least one interval, and there is none.")
-    order = intervals.genome_order()
-    moved = np.flatnonzero(order != np.arange(len(order)))
-    if len(moved):
-        raise AtlasError(
-            f"the intervals are not in genome order (first at row {moved[0]}: "
-            f"{intervals.take(moved[:1]).names()[0]}). Sort them by contig, start, end."
-        )
-    repeated = np.flatnonzero(~unlike_previous(intervals))  # equal rows are neighbours
-    if len(repeated):
-        shown = ", ".join(intervals.take(repeated[:SHOWN]).names())
-        raise AtlasError(f"{len(repeated)} interval(s) are repeated: {shown}. Remove them.")

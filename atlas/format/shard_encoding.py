@@ -14,12 +14,10 @@ import google_crc32c
 import numpy as np
 
 from peakatlas.atlas.storage import atomic as files
-from peakatlas.atlas.storage.locks import locked
 from peakatlas.engine.errors import ShardOwnershipError
 
 from .int8 import NAN_CODE
 from .layout import ABSENT
-from .schema import LOG_FOLDER
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -114,11 +112,12 @@ def put_shard(segment: Segment, encoded: EncodedShard) -> None:
         If the disk refuses.
     """
     shard = encoded.shard
-    with locked(segment.folder / LOG_FOLDER, f"shard-{shard:05d}"):
+    storage, log = segment.storage, f"{segment.name}/{segment.plan.log_name(shard)}"
+    with storage.locked(log.removesuffix(".json")):
         if segment.is_done(shard):
-            raise ShardOwnershipError(f"shard {shard} of {segment.folder} is written already.")
-        files.write_files({segment.folder / name: part for name, part in encoded.pieces.items()})
-        files.write_json(segment.log_path(shard), encoded.entry)
+            raise ShardOwnershipError(f"shard {shard} of {segment.where} is written already.")
+        storage.write_files({f"{segment.name}/{name}": p for name, p in encoded.pieces.items()})
+        storage.write_files({log: [files.json_bytes(encoded.entry)]})
 
 
 def _filled(chunk: NDArray[Any], chunk_rows: int) -> NDArray[Any]:

@@ -1,7 +1,8 @@
-"""Where an atlas lies, for reading: a local folder, or a folder behind any fsspec URL.
+"""Where an atlas lies: a local folder, or a folder behind any fsspec URL.
 
 What reads an atlas goes through a `Storage` and names files by their path below the atlas, with
-slashes. Nothing is ever listed: a plain web server has no listing, and the manifest is one.
+slashes. Readers list nothing: a plain web server has no listing, and the manifest is one. What
+writes an atlas goes through a `WritableStorage`: a local folder or an object store.
 """
 
 from __future__ import annotations
@@ -11,7 +12,8 @@ from typing import TYPE_CHECKING, Protocol, TypeAlias
 from peakatlas.engine.errors import AtlasError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Mapping, Sequence
+    from contextlib import AbstractContextManager
     from pathlib import Path
 
     from zarr.abc.store import Store
@@ -57,6 +59,44 @@ class Storage(Protocol):
 
     def zarr_store(self, folder: str) -> Store:
         """Zarr store of a folder below this one, read-only."""
+        ...
+
+
+class WritableStorage(Storage, Protocol):
+    """A folder that is also written; every file is whole or absent."""
+
+    def names(self, folder: str = "") -> list[str]:
+        """Names of the files and folders right in a folder, sorted; none if it is absent."""
+        ...
+
+    def write_files(self, contents: Mapping[str, Iterable[bytes | memoryview]]) -> None:
+        """Put files in place whole; each consists of its pieces, and replaces what stood there.
+
+        AtlasError if they are refused.
+        """
+        ...
+
+    def write_folder(self, name: str, contents: Mapping[str, bytes]) -> None:
+        """Put a new folder in place; a reader that sees its last file sees all of them.
+
+        AtlasError if it is refused.
+        """
+        ...
+
+    def locked(self, name: str, *, wait: bool = False) -> AbstractContextManager[None]:
+        """Hold an exclusive lock of this path; it is free again when the process dies.
+
+        ShardOwnershipError if another process holds it and `wait` is False, AtlasError if it is
+        refused.
+        """
+        ...
+
+    def holder(self, name: str) -> str:
+        """Who holds a lock, as text; empty if nobody says so."""
+        ...
+
+    def sweep(self, folder: str) -> None:
+        """Remove locks and what dead writers left in a folder whose files are all written."""
         ...
 
 

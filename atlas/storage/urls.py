@@ -12,7 +12,7 @@ from .atomic import parse_json
 from .local import LocalStorage
 
 if TYPE_CHECKING:
-    from .base import Storage
+    from .base import Storage, WritableStorage
 
 _URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*(://|::)")
 
@@ -46,6 +46,16 @@ def open_storage(path: str | Path, *, storage_options: Mapping[str, Any] | None 
     from .remote import RemoteStorage  # noqa: PLC0415 - local atlases need no fsspec
 
     return RemoteStorage.open(text, storage_options or {})
+
+
+def writable_storage(place: str | Path | WritableStorage) -> WritableStorage:
+    """Storage of a local path, to write an atlas; a storage stands for itself.
+
+    Parameters
+    ----------
+    place : str, Path or WritableStorage
+    """
+    return LocalStorage(Path(place)) if isinstance(place, str | Path) else place
 
 
 def read_json(storage: Storage, name: str) -> dict[str, Any]:

@@ -181,7 +181,7 @@ def atlas_append(
 
 def _laid_out(writer: AtlasWriter) -> dict[str, object]:
     return {
-        "path": str(writer.root),
+        "path": writer.storage.name,
         "n_intervals": writer.plan.n_rows,
         "n_shards": writer.n_shards,
         "shard_rows": writer.plan.shard_rows,
