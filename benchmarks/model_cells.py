@@ -16,7 +16,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 import peakatlas
-from peakatlas.classifier.counts.sparse import binary, inverse_document_frequency, unit_sums
+from peakatlas.classifier.counts.sparse import binary, inverse_document_frequency, scaled, unit_sums
 from peakatlas.engine.dna.genome import open_genome
 from peakatlas.engine.dna.kmers import canonical_columns, kmer_index
 from peakatlas.engine.dna.sequences import Sequences
@@ -75,7 +75,7 @@ def cell_accuracy(cells: ad.AnnData, vectors: Vectors, seeds: int) -> dict[str, 
     seeds : int
     """
     opened = binary(sp.csr_matrix(cells.X, dtype=np.float32))
-    weights = unit_sums(opened @ sp.diags_array(inverse_document_frequency(opened)))
+    weights = unit_sums(scaled(opened, columns=inverse_document_frequency(opened)))
     truth = cells.obs[LABELS].to_numpy().astype(np.str_)
     model = make_pipeline(StandardScaler(), LogisticRegression(max_iter=500))
     found = []

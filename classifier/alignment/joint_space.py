@@ -9,6 +9,8 @@ import numpy as np
 import scipy.sparse as sp
 from sklearn.utils.extmath import randomized_svd
 
+from peakatlas.classifier.counts.sparse import scaled
+
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
@@ -61,10 +63,8 @@ class JointSpace:
         n_axes = max(1, min(n_axes, reference.shape[0] // 3, both.shape[1] - 2))
         weights = peak_weights(both)
         depth = depth_of(both)
-        weighted = sp.csr_matrix(both @ sp.diags_array(weights), dtype=np.float32)
-        scaled = sp.csr_matrix(sp.diags_array((depth**-0.5).astype(np.float32)) @ weighted)
         found = randomized_svd(
-            scaled,
+            scaled(both, rows=depth**-0.5, columns=weights),
             min(n_axes + 1, *both.shape),
             n_iter=POWER_ITERATIONS,
             random_state=seed,

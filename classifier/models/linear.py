@@ -10,7 +10,7 @@ import scipy.sparse as sp
 from scipy.special import log_softmax
 from sklearn.linear_model import LogisticRegression
 
-from peakatlas.classifier.counts.sparse import unit_rows
+from peakatlas.classifier.counts.sparse import scaled, unit_rows
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -95,4 +95,4 @@ def joint_idf(reference: Matrix, query: Matrix) -> NDArray[np.float32]:
 
 def unit_tf_idf(counts: Matrix, idf: NDArray[np.float32]) -> Matrix:
     """Binary counts times `idf`, rows of Euclidean length 1."""
-    return unit_rows(sp.csr_matrix(counts @ sp.diags_array(idf), dtype=np.float32))
+    return unit_rows(scaled(counts, columns=idf))

@@ -6,10 +6,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
-import scipy.sparse as sp
 from scipy.special import log_softmax
 
-from peakatlas.classifier.counts.sparse import binary, inverse_document_frequency, unit_sums
+from peakatlas.classifier.counts.sparse import binary, inverse_document_frequency, scaled, unit_sums
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -141,7 +140,7 @@ class PeakWeights:
 
     def cells(self, counts: Matrix) -> Floats:
         """Weighted means of cells, shape (n_cells, n_types)."""
-        rows = unit_sums(sp.csr_matrix(counts @ sp.diags_array(self.weights)))
+        rows = unit_sums(scaled(counts, columns=self.weights))
         return np.asarray(rows @ self.values, np.float64)
 
 

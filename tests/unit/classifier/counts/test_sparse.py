@@ -7,7 +7,14 @@ import pytest
 import scipy.sparse as sp
 from cell_tools import types_of
 
-from peakatlas.classifier.counts.sparse import carry, inverse_document_frequency, thin
+from peakatlas.classifier.counts.sparse import (
+    carry,
+    inverse_document_frequency,
+    scaled,
+    thin,
+    unit_rows,
+    unit_sums,
+)
 
 
 @pytest.fixture
@@ -38,3 +45,20 @@ def test_thinning_keeps_the_share_asked_for(counts):
     assert (counts - kept).min() >= 0 and (kept.data > 0).all()
     everything = thin(counts, np.ones(counts.shape[0]), rng)
     assert (everything != counts).nnz == 0
+
+
+def test_scaling_is_a_product_with_diagonals():
+    rng = np.random.default_rng(0)
+    matrix = sp.random(7, 5, 0.4, format="csr", random_state=1, dtype=np.float32)
+    rows, columns = rng.random(7), rng.random(5)
+    found = scaled(matrix, rows=rows, columns=columns)
+    expected = np.diag(rows) @ matrix.toarray() @ np.diag(columns)
+    np.testing.assert_allclose(found.toarray(), expected, rtol=1e-6)
+    assert found.dtype == np.float32
+
+
+def test_rows_of_unit_length_and_sum_leave_empty_ones():
+    matrix = sp.csr_matrix(np.array([[3.0, 4.0], [0.0, 0.0]], np.float32))
+    np.testing.assert_allclose(unit_rows(matrix).toarray(), [[0.6, 0.8], [0, 0]], rtol=1e-6)
+    np.testing.assert_allclose(unit_sums(matrix).toarray(), [[3 / 7, 4 / 7], [0, 0]], rtol=1e-6)
+    assert matrix.toarray().tolist() == [[3, 4], [0, 0]]
