@@ -20,13 +20,13 @@ from peakatlas.classifier.counts.registry import Sources, resolve
 from peakatlas.classifier.counts.written import fresh_copy
 from peakatlas.classifier.explain.elements import marker_elements
 from peakatlas.classifier.training.labeller import LabellerOptions, fit_labeller
-from peakatlas.classifier.trust.advice import NEARLY_NOVEL_P, alerts_of
-from peakatlas.classifier.trust.rejection import Rejection, Rule
+from peakatlas.classifier.trust.advice import alerts_of
+from peakatlas.classifier.trust.rejection import NEARLY_NOVEL_P, Rejection, Rule
 from peakatlas.classifier.trust.verdicts import type_verdicts
 from peakatlas.engine.errors import BundleError
 from peakatlas.engine.run.progress import counter, logged
 
-from .cell_labels import N_AXES, CellLabels, label_cells
+from .cell_labels import N_AXES, CellLabels, expected_shares, label_cells
 from .query import Query, check_readable
 from .results import Results
 
@@ -262,6 +262,7 @@ def annotation_of(  # noqa: PLR0913 - as above
     inputs = {"query": query, "bundle": bundle, "atlas": atlas, "genome": genome}
     record = {
         **_record(counts, model, found, cells),
+        "expected": expected_shares(fitted, model, options.rejection),
         "options": asdict(options),
         "labeller": fitted.diagnostics,
         "verdicts": [verdict.to_json() for verdict in verdicts],
@@ -371,10 +372,10 @@ def _record(
     }
 
 
-def _nearly_novel(cells: CellLabels) -> float:
-    """Share of cells that are nearly as unlike the reference as those called novel."""
+def _nearly_novel(cells: CellLabels) -> int:
+    """Cells that are nearly as unlike the reference as those called novel."""
     near = (cells.novelty_p < NEARLY_NOVEL_P) & ~np.isin(cells.reason, ("novel", "empty"))
-    return float(near.mean()) if len(near) else 0.0
+    return int(near.sum())
 
 
 def _counted(labels: NDArray[np.str_]) -> dict[str, int]:

@@ -13,6 +13,9 @@ from peakatlas.classifier.counts.written import SCHEMA_COLUMN, TERM_COLUMNS, lev
 from peakatlas.classifier.ontology.back_off import set_terms, term_names
 from peakatlas.classifier.ontology.mapping import UNKNOWN
 from peakatlas.classifier.trust.rejection import (
+    GIVEN_UP,
+    NEARLY_NOVEL_P,
+    UNCERTAIN,
     LevelLabels,
     Limits,
     Rejection,
@@ -120,9 +123,47 @@ def label_cells(
     bundle : Bundle
     rejection : Rejection
     """
-    held = fitted.held_out
-    limits = Limits.fit(bundle.levels, held.codes, np.exp(held.log_probabilities), held.confidence)
+    limits = _limits(fitted, bundle)
     return _joined(list(_blocks(query, fitted, bundle, rejection, limits)))
+
+
+def expected_shares(
+    fitted: FittedLabeller, bundle: Bundle, rejection: Rejection
+) -> dict[str, float]:
+    """Shares of cells like the held-out ones of which limits say that they are open.
+
+    Parameters
+    ----------
+    fitted : FittedLabeller
+    bundle : Bundle
+    rejection : Rejection
+
+    Returns
+    -------
+    dict
+        ``novel``, ``nearly_novel`` (not novel, see `NEARLY_NOVEL_P`) and ``uncertain``.
+    """
+    held = fitted.held_out
+    known = np.ones(len(held.codes))
+    found = reasons(
+        empty=known == 0,
+        confidence=held.confidence,
+        novelty_p=known,
+        sets=fitted.conformal.sets(held.set_logs, rejection.alpha),
+        limits=_limits(fitted, bundle),
+        rule=rejection.rule,
+    )
+    novel = 0.0 if rejection.rule == "none" else GIVEN_UP
+    return {
+        "novel": novel,
+        "nearly_novel": NEARLY_NOVEL_P - novel,
+        "uncertain": float((found == UNCERTAIN).mean()),
+    }
+
+
+def _limits(fitted: FittedLabeller, bundle: Bundle) -> Limits:
+    held = fitted.held_out
+    return Limits.fit(bundle.levels, held.codes, np.exp(held.log_probabilities), held.confidence)
 
 
 def _blocks(

@@ -100,8 +100,8 @@ def advice_html(record: Mapping[str, Any]) -> str:
     alerts = alerts_in(record)
     if not alerts:
         return (
-            '<p class="calm">Nothing unusual was seen: peaks, depth, held-out cells and the share '
-            "of open cells are in the usual range.</p>"
+            '<p class="calm">Nothing unusual was seen in peaks, depth, composition, held-out cells '
+            "and the numbers of novel and uncertain cells.</p>"
         )
     items = []
     for severity, label in SEVERITIES.items():

@@ -159,6 +159,8 @@ class HeldOutCells:
     """Calibrated, at the estimated composition, shape (n_cells, n_types)."""
     best: NDArray[np.int64]
     """Type that each cell is given, shape (n_cells,)."""
+    set_logs: NDArray[np.float32]
+    """Log-probabilities that sets are made of, shape (n_cells, n_types)."""
 
     @property
     def confidence(self) -> Floats:

@@ -249,6 +249,7 @@ def _assembled(
         codes=second.codes,
         log_probabilities=calibrated.astype(np.float32),
         best=labelled.argmax(axis=1),
+        set_logs=logs.astype(np.float32),
     )
     diagnostics = second.diagnostics(types, held_out.best, calibrated, conformal.sets(logs, 0.1))
     return FittedLabeller(

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from .excess import exceeds
 from .weights import member_shares
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-MANY_OPEN = 0.3
 FEW_SHARED = 0.3
 SHALLOW = 0.5
 MANY_MISSING = 0.5
@@ -17,9 +17,6 @@ WIDE_GAP = 0.1
 """Expected calibration error from which a warning is due."""
 WIDE_SHIFT = 0.2
 """Difference of a type's shares in query and reference from which a caution is due."""
-NEARLY_NOVEL_P = 0.05
-"""Cells below this p-value of novelty, and not called novel, are nearly so."""
-MANY_NEARLY_NOVEL = 0.15
 MOST_NAMED = 5
 
 
@@ -39,11 +36,12 @@ def alerts_of(record: Mapping[str, Any]) -> list[dict[str, str]]:
     """
     problems = (_shared(record), _useless(record), _calibration(record))
     cautions = (
+        _novel(record),
+        _uncertain(record),
         _missing(record),
         _depth(record),
         _mergeable(record),
         _composition(record),
-        _open(record),
         _nearly_novel(record),
         _empty(record),
     )
@@ -92,16 +90,6 @@ def _composition(record: Mapping[str, Any]) -> str:
     return (
         f"The composition differs much from the reference: {named}. Expected if the samples "
         "differ; if not, check the marker peaks of these types."
-    )
-
-
-def _nearly_novel(record: Mapping[str, Any]) -> str:
-    share = record.get("nearly_novel", 0.0)
-    if share < MANY_NEARLY_NOVEL:
-        return ""
-    return (
-        f"{share:.0%} of the cells are nearly as unlike the reference as cells called novel. "
-        'Colour the map by novelty; obs["peakatlas_novelty_p"] ranks them.'
     )
 
 
@@ -171,20 +159,46 @@ def _depth(record: Mapping[str, Any]) -> str:
     )
 
 
-def _open(record: Mapping[str, Any]) -> str:
-    left = record["labels"].get("Unassigned", 0)
-    if left <= MANY_OPEN * record["cells"]:
+def _novel(record: Mapping[str, Any]) -> str:
+    seen = record["unassigned"].get("novel", 0)
+    return _excess(
+        record,
+        "novel",
+        seen,
+        "are novel, unlike any type of the reference",
+        "The reference may lack their type: colour the map by novelty, check marker peaks of the "
+        'cells whose obs["peakatlas_reason"] is "novel", and add their type to the reference.',
+    )
+
+
+def _uncertain(record: Mapping[str, Any]) -> str:
+    seen = record["unassigned"].get("uncertain", 0)
+    return _excess(
+        record,
+        "uncertain",
+        seen,
+        "are too uncertain to call",
+        'See their likeliest types in obs["peakatlas_best"] and the types between which they lie '
+        'in obs["peakatlas_set"]; take coarser types if these are near to each other.',
+    )
+
+
+def _nearly_novel(record: Mapping[str, Any]) -> str:
+    return _excess(
+        record,
+        "nearly_novel",
+        record["nearly_novel"],
+        "got a type and are nearly as unlike the reference as cells called novel",
+        'Colour the map by novelty; obs["peakatlas_novelty_p"] ranks them.',
+    )
+
+
+def _excess(record: Mapping[str, Any], what: str, n: int, words: str, remedy: str) -> str:
+    """Alert of cells that are clearly more than held-out cells, made like the query, lead to."""
+    cells, share = record["cells"], record["expected"][what]
+    if not exceeds(n, cells, share, record["labeller"]["pseudo_queries"]["cells"]):
         return ""
-    novel = record["unassigned"].get("novel", 0)
-    cause = (
-        "most of them unlike any type of the reference: it may lack their types"
-        if novel > left / 2
-        else "most of them too uncertain to call"
-    )
-    return (
-        f"{left:,} of {record['cells']:,} cells are Unassigned, {cause}. See their likeliest "
-        'types in obs["peakatlas_best"].'
-    )
+    return f"{n:,} of {cells:,} cells {words} (about {share * cells:,.0f} expected). {remedy}"
 
 
 def _empty(record: Mapping[str, Any]) -> str:

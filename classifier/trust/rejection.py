@@ -24,6 +24,8 @@ REASONS = ("", "uncertain", "novel", "empty")
 UNCERTAIN = "uncertain"
 GIVEN_UP = 0.01
 """Share of rightly labelled held-out cells that each limit leaves open."""
+NEARLY_NOVEL_P = 0.05
+"""Cells below this p-value of novelty, and not called novel, are nearly so."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -55,6 +55,8 @@ class DemoResult:
     """Over the same cells."""
     rejected_unknown: float
     """Share of the cells of the missing type that were left "Unassigned"."""
+    alerts: list[str]
+    """What is unusual about the query, and what to do."""
     seconds: float
     """Wall time of everything, in s."""
 
@@ -156,13 +158,15 @@ def _rows_of(path: Path) -> int:
 def _measure(annotated: ad.AnnData, bundle: Bundle, n_embedded: int, seconds: float) -> DemoResult:
     """Scores of an annotated query; the only place where its labels are read."""
     found = score(annotated.obs[LABELS_KEY], annotated.obs["peakatlas_label"], known=bundle.types)
-    tiers = json.loads(annotated.uns["peakatlas"]["record"])["tiers"]
+    record = json.loads(annotated.uns["peakatlas"]["record"])
+    tiers = record["tiers"]
     return DemoResult(
         n_peaks_embedded=n_embedded + tiers["embedded"],
         n_peaks_by_tier={name: tiers[name] for name in TIERS},
         accuracy=found.accuracy,
         macro_f1=found.macro_f1,
         rejected_unknown=found.rejected_unknown,
+        alerts=[alert["text"] for alert in record["alerts"]],
         seconds=seconds,
     )
 

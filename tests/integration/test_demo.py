@@ -19,7 +19,7 @@ def test_demo_end_to_end(run, out):
     result = json.loads(done.out.splitlines()[-1])
     assert list(result) == [
         "n_peaks_embedded", "n_peaks_by_tier", "accuracy", "macro_f1", "rejected_unknown",
-        "seconds",
+        "alerts", "seconds",
     ]  # fmt: skip
     tiers = result["n_peaks_by_tier"]
     assert sum(tiers.values()) == ad.read_h5ad(out / "annotated.h5ad").n_vars
@@ -29,6 +29,19 @@ def test_demo_end_to_end(run, out):
     assert 0.75 < result["accuracy"] < 1
     assert 0.75 < result["macro_f1"] < 1
     assert result["rejected_unknown"] > 0.7
+    assert [f"warning: {text}" in done.err for text in result["alerts"]] == [True]
+
+
+def test_the_missing_type_is_alerted_alike_everywhere(out):
+    cells = ad.read_h5ad(out / "annotated.h5ad")
+    novel = int((cells.obs["peakatlas_reason"] == "novel").sum())
+    record = json.loads(cells.uns["peakatlas"]["record"])
+    assert record["unassigned"]["novel"] == novel > 40
+    words = f"{novel} of {cells.n_obs} cells are novel, unlike any type of the reference"
+    (alert,) = [each for each in record["alerts"] if each["text"].startswith(words)]
+    assert alert["severity"] == "caution"
+    page = (out / "report.html").read_text("utf-8")
+    assert f"Caution: {words}" in page and "Nothing unusual" not in page
 
 
 def test_demo_says_that_its_cells_are_simulated(out):
@@ -44,6 +57,7 @@ def test_demo_table_says_what_was_measured():
         accuracy=0.9,
         macro_f1=0.8,
         rejected_unknown=1.0,
+        alerts=[],
         seconds=61.2,
     )
     rows = dict(result.rows())

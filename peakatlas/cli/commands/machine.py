@@ -19,7 +19,15 @@ from peakatlas.cli.options import (
     TrustOption,
     WindowOption,
 )
-from peakatlas.cli.terminal import card_facts, print_table, progress_bar, say, show_licence, working
+from peakatlas.cli.terminal import (
+    card_facts,
+    print_table,
+    progress_bar,
+    say,
+    show_licence,
+    warn,
+    working,
+)
 from peakatlas.engine.models.table import MODELS
 
 from .throughput_table import print_throughput
@@ -46,6 +54,8 @@ def demo(
     from peakatlas.demo.run import run_demo  # noqa: PLC0415 - keeps the help fast
 
     result = run_demo(out, model=model, seed=seed, say=say, progress=progress_bar)
+    for text in result.alerts:
+        warn(text)
     if as_json:
         typer.echo(json.dumps(result.to_json()))
     else:

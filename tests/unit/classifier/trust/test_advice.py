@@ -14,8 +14,13 @@ CALM = {
     "types": ["B", "MAIT", "T"],
     "labels": {"B": 40, "MAIT": 20, "T": 40},
     "unassigned": {},
-    "nearly_novel": 0.04,
-    "labeller": {"ece": 0.02, "weights": {"dna": 0.2}},
+    "nearly_novel": 4,
+    "expected": {"novel": 0.01, "nearly_novel": 0.04, "uncertain": 0.02},
+    "labeller": {
+        "ece": 0.02,
+        "weights": {"dna": 0.2},
+        "pseudo_queries": {"by": "cells", "n": 3, "cells": 500},
+    },
     "bundle": {
         "median_depth": 60.0,
         "cells": 1000,
@@ -55,7 +60,23 @@ def test_nothing_is_said_of_what_is_usual():
             "caution",
             "The composition differs much from the reference: B (+30%), T (-30%). Expected",
         ),
-        ({"nearly_novel": 0.2}, "caution", "20% of the cells are nearly as unlike the reference"),
+        (
+            {"nearly_novel": 20},
+            "caution",
+            "20 of 100 cells got a type and are nearly as unlike the reference as cells called "
+            "novel (about 4 expected). Colour the map",
+        ),
+        (
+            {"unassigned": {"novel": 15}},
+            "caution",
+            "15 of 100 cells are novel, unlike any type of the reference (about 1 expected). The "
+            "reference may lack their type",
+        ),
+        (
+            {"unassigned": {"uncertain": 20}},
+            "caution",
+            "20 of 100 cells are too uncertain to call (about 2 expected). See their likeliest",
+        ),
         ({"shared_counts": 0.1}, "problem", "Only 10% of the query's counts"),
         ({"median_depth": 10.0}, "caution", "Query cells are shallow: 10 counts"),
         ({"unassigned": {"empty": 3}}, "caution", "3 cell(s) have no count"),
@@ -73,5 +94,5 @@ def test_types_without_cells_in_the_query_are_not_alerted():
 
 
 def test_problems_come_first():
-    found = alerts_of(CALM | verdict("MAIT", "do not use") | {"nearly_novel": 0.5})
+    found = alerts_of(CALM | verdict("MAIT", "do not use") | {"nearly_novel": 50})
     assert [each["severity"] for each in found] == ["problem", "caution"]
