@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from .classifier.explain.dna import enriched_kmers
     from .classifier.explain.elements import marker_elements
     from .classifier.name import name
+    from .classifier.naming.peak_terms import PeakTerms
     from .classifier.report.page import write_report
     from .classifier.train import train
     from .engine.dna.genome import open_genome
@@ -43,6 +44,7 @@ __all__ = [
     "Intervals",
     "LookupResult",
     "PeakAtlasError",
+    "PeakTerms",
     "annotate",
     "build_atlas",
     "enriched_kmers",
@@ -63,6 +65,7 @@ _MODULE_OF = {
     "Intervals": ".engine.intervals.table",
     "LookupResult": ".atlas.search.lookup",
     "PeakAtlasError": ".engine.errors",
+    "PeakTerms": ".classifier.naming.peak_terms",
     "annotate": ".classifier.annotate",
     "build_atlas": ".atlas.build.local",
     "enriched_kmers": ".classifier.explain.dna",

@@ -167,7 +167,7 @@ def _reader(source: str, revision: str | None) -> Reader:
         return lambda name, most: _bounded(Path(source) / name, f"{source}/{name}", most)
     if looks_like_hub_id(source):
         return lambda name, most: _hub(source, revision, name, most)
-    raise BundleError(f"{source} is no folder, no URL and no hub id owner/name.")
+    raise BundleError(f"{source} is no folder, no URL and no hub id owner/name. Give one.")
 
 
 def _remote(storage: RemoteStorage, name: str, most: int) -> bytes:
@@ -177,7 +177,9 @@ def _remote(storage: RemoteStorage, name: str, most: int) -> bytes:
             raise BundleError(f"{storage.where(name)} has {size:,} bytes; {most:,} are the most.")
         return storage.read_bytes(name)
     except FileNotFoundError:
-        raise BundleError(f"{storage.where(name)} is not there: it is no bundle.") from None
+        raise BundleError(
+            f"{storage.where(name)} is not there: it is no bundle. Give a bundle's URL."
+        ) from None
 
 
 def _bounded(path: Path, where: str, most: int) -> bytes:
@@ -186,14 +188,18 @@ def _bounded(path: Path, where: str, most: int) -> bytes:
             raise BundleError(f"{where} has more than {most:,} bytes.")
         return path.read_bytes()
     except FileNotFoundError:
-        raise BundleError(f"{where} is not there: it is no bundle.") from None
+        raise BundleError(
+            f"{where} is not there: it is no bundle. Give what `peakatlas train` wrote."
+        ) from None
 
 
 def _hub(hub_id: str, revision: str | None, name: str, most: int) -> bytes:
     try:
         path = Path(hf_hub_download(hub_id, name, revision=revision))
     except EntryNotFoundError:
-        raise BundleError(f"{hub_id} of the hub has no {name}: it is no bundle.") from None
+        raise BundleError(
+            f"{hub_id} of the hub has no {name}: it is no bundle. Check the id."
+        ) from None
     except (OSError, HfHubHTTPError, HFValidationError) as fault:
         raise BundleError(
             f"{hub_id}: {name} cannot be fetched from the Hugging Face hub "

@@ -115,7 +115,9 @@ def _read(folder: Path, name: str) -> bytes:
     try:
         return (folder / name).read_bytes()
     except FileNotFoundError:
-        raise BundleError(f"{folder} is not a bundle: it has no {name}.") from None
+        raise BundleError(
+            f"{folder} is not a bundle: it has no {name}. Give what `peakatlas train` wrote."
+        ) from None
 
 
 def _arrays_named(folder: Path) -> str | None:

@@ -58,7 +58,7 @@ def read_lines(
 def not_readable(path: Path) -> str:
     """Why there is no file to read at a path, in one line; empty for a file or a pipe."""
     if path.is_dir():
-        return f"{path}: a folder, where a file is wanted. Give the file in it."
+        return f"{path}: a folder, where a file is expected. Give the file in it."
     if path.is_file() or path.is_fifo():
         return ""
     what = "neither a file nor a pipe" if path.exists() else "no such file"

@@ -31,6 +31,7 @@ _SHOWN_BY_US = ("help", "quiet", "verbose", "debug")
 _WIDTH = 100
 _CHECKS = "peakatlas.checks"
 _RANGE = re.compile(r"([\d.]+)<=x<=([\d.]+)")
+_LEAST = re.compile(r"x>=([\d.]+)")
 _Value = TypeVar("_Value")
 
 
@@ -149,7 +150,7 @@ def _parameters(command: Command | Group, ctx: _Context) -> dict[str, list[tuple
         title = getattr(param, "rich_help_panel", None) or (
             "Arguments" if is_argument else "Options"
         )
-        text = _RANGE.sub(r"\1 to \2", text).strip()
+        text = _LEAST.sub(r"at least \1", _RANGE.sub(r"\1 to \2", text)).strip()
         found.setdefault(title, []).append((names.replace("<", "").replace(">", ""), text))
     order = sorted(found, key=lambda title: title not in ("Arguments", "Options"))
     return {title: found[title] for title in order}

@@ -1,4 +1,4 @@
-"""Tell what a file or folder is by its content, so that a mix-up is named before any work."""
+"""Recognise a file or folder by its content, so that a mix-up is named before any work."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ WANTED: dict[Wanted, str] = {
     "atlas": "an atlas (the folder that `peakatlas atlas build` makes)",
     "bundle": "a trained bundle (the folder that `peakatlas train` makes, or a name that "
     "`peakatlas bundles list` shows)",
-    "cells": "counts of cells x peaks (such as h5ad)",
+    "cells": "a file or folder of cells x peaks (such as h5ad)",
     "genome": "a FASTA file",
     "peaks": "a BED or narrowPeak file",
 }
@@ -55,7 +55,7 @@ _HEAD_BYTES = 4096
 
 
 def kind_of(path: Path) -> Kind | None:
-    """What a file or folder is; None if it cannot be told, or is a pipe.
+    """What a file or folder is; None if it is not recognised, or is a pipe.
 
     Parameters
     ----------
@@ -78,7 +78,7 @@ def expect(path: str | Path, wanted: Wanted) -> None:
     Raises
     ------
     PeakAtlasError
-        Says what is there and what is wanted.
+        Says what is there and what is expected.
     """
     text = str(path)
     if text == "-" or "://" in text or "::" in text:
@@ -87,12 +87,12 @@ def expect(path: str | Path, wanted: Wanted) -> None:
         if wanted == "bundle" and find_bundle(text) != Path(text):
             return
         raise PeakAtlasError(
-            f"{text} does not exist; {WANTED[wanted]} is wanted there. Check the path."
+            f"{text} does not exist; {WANTED[wanted]} is expected there. Check the path."
         )
     found = kind_of(Path(text))
     if found is not None and found not in _FITS[wanted]:
         raise PeakAtlasError(
-            f"{text} is {NAMES[found]}; {WANTED[wanted]} is wanted there. Check the order of the "
+            f"{text} is {NAMES[found]}; {WANTED[wanted]} is expected there. Check the order of the "
             "arguments (--help shows it)."
         )
 

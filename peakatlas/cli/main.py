@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import os
+import re
 import shlex
 import sys
 import traceback
@@ -23,6 +24,7 @@ from .commands import (
     bundles,
     cells,
     count,
+    demo,
     doctor,
     explain,
     machine,
@@ -31,7 +33,7 @@ from .commands import (
     report,
     train,
 )
-from .options import CELLS_PANEL
+from .options import ATLAS_PANEL, CELLS_PANEL
 from .stopping import Stopped, stoppable
 from .terminal import NORMAL, QUIET, VERBOSE, complain, error_line, verbosity, warn
 
@@ -45,6 +47,7 @@ THREAD_VARIABLES = (
     "NUMBA_NUM_THREADS",
 )
 NAME = "peakatlas"
+_NAMES_QUOTED = re.compile(r"'(--?[\w-]+)'")
 
 app = typer.Typer(
     cls=Group,
@@ -65,10 +68,8 @@ atlas_app = typer.Typer(
 )
 for part in (atlas_build, atlas_search, atlas_upkeep, atlas_cluster):
     atlas_app.add_typer(part.app)
-app.add_typer(count.app)
-app.add_typer(train.app)
-app.add_typer(cells.app)
-app.add_typer(name.app)
+for part in (demo, doctor, count, train, cells, name):
+    app.add_typer(part.app)
 bundles_app = typer.Typer(
     cls=Group,
     help="List, fetch, describe and publish trained bundles.",
@@ -77,12 +78,11 @@ bundles_app = typer.Typer(
 )
 bundles_app.add_typer(bundles.app)
 app.add_typer(bundles_app, name="bundles", rich_help_panel=CELLS_PANEL)
-app.add_typer(report.app)
-app.add_typer(explain.app)
-app.add_typer(atlas_app, name="atlas", rich_help_panel="Atlases")
-app.add_typer(machine.app)
-app.add_typer(pretrain.app)
-app.add_typer(doctor.app)
+for part in (report, explain):
+    app.add_typer(part.app)
+app.add_typer(atlas_app, name="atlas", rich_help_panel=ATLAS_PANEL)
+for part in (machine, pretrain):
+    app.add_typer(part.app)
 
 
 def _show_version(wanted: bool) -> None:
@@ -174,7 +174,9 @@ def _report(error: Exception) -> int:
     if misused is None:
         typer.echo(f"error: {error_line(error)}", err=True)
         return 1
-    text = str(misused()).replace("(Possible options: ", "(did you mean ").rstrip(".")
+    text = _NAMES_QUOTED.sub(r"\1", " ".join(str(misused()).split()))
+    text = text.replace("(Possible options: ", "(did you mean ").rstrip(".")
+    text = text.replace("Value error, ", "").replace("Input should be", "must be")
     where = getattr(getattr(error, "ctx", None), "command_path", NAME)
     stop = "" if text.endswith("?") else "."
     typer.echo(f"error: {text}{stop} See {where} --help.", err=True)

@@ -17,28 +17,23 @@ if TYPE_CHECKING:
 
     from peakatlas.classifier.naming.peak_terms import PeakTerms
 
-
-def check_genome(genome: Path | None, atlas: str | None) -> None:
-    """Refuse a genome without an atlas: it serves to embed peaks by the model of one."""
-    if genome is not None and atlas is None:
-        raise typer.BadParameter("without --atlas no peak is embedded", param_hint="--genome")
+    from .groups import ElementOptions
 
 
-def opened_terms(
-    elements: str | None, build: str | None, chain: Path | None, atlas: str | None
-) -> PeakTerms | None:
+def opened_terms(given: ElementOptions, atlas: str | None) -> PeakTerms | None:
     """Annotated elements, if they were asked for."""
-    if elements is None:
-        if build is not None or chain is not None:
-            raise typer.BadParameter("only --elements reads it", param_hint="--build")
+    if given.elements is None:
+        for option, value in (("--build", given.build), ("--elements-chain", given.elements_chain)):
+            if value is not None:
+                raise typer.BadParameter("only --elements reads it", param_hint=option)
         return None
-    if build is None:
-        raise typer.BadParameter("--elements needs the genome build", param_hint="--build")
+    if given.build is None:
+        raise typer.BadParameter("give --build, the peaks' genome build", param_hint="--elements")
     if atlas is not None:
-        raise typer.BadParameter("an atlas takes their place", param_hint="--elements")
+        raise typer.BadParameter("give them or --atlas, not both", param_hint="--elements")
     from peakatlas.classifier.naming.peak_terms import PeakTerms  # noqa: PLC0415 - keeps the help fast
 
-    return PeakTerms.open(build, elements, chain)
+    return PeakTerms.open(given.build, given.elements, given.elements_chain)
 
 
 def say_card(bundle: Path) -> None:

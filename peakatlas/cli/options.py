@@ -8,12 +8,13 @@ import typer
 from peakatlas.engine.models.table import MODELS
 
 from .kinds import wants
+from .outputs import writable
 
-EMBEDDING = "How peaks are embedded"
-"""Heading of the options that make an embedding what it is."""
-
+START_PANEL = "First steps"
 CELLS_PANEL = "Annotate cells"
-"""Heading of the commands that learn from cells and label them."""
+ATLAS_PANEL = "Atlases"
+MODEL_PANEL = "Models"
+"""Headings of the commands, in the order of the work."""
 FORMATS = "h5ad, h5mu, AnnData-Zarr, 10x h5 or folder"
 """What counts of cells x peaks are read from."""
 
@@ -38,16 +39,6 @@ PeaksArgument = Annotated[
         callback=wants("peaks"),
     ),
 ]
-AtlasOption = Annotated[
-    str | None,
-    typer.Option(
-        "--atlas",
-        metavar="ATLAS",
-        help="Atlas of the embeddings: folder or URL. Without it DNA is not read, and peaks are "
-        "matched by coordinates.",
-        callback=wants("atlas"),
-    ),
-]
 GenomeArgument = Annotated[
     Path,
     typer.Argument(
@@ -62,13 +53,30 @@ OutAtlasArgument = Annotated[
 OutAtlasOption = Annotated[
     Path, typer.Option("-o", "--out", metavar="OUT.zarr", help="Folder of the atlas to write.")
 ]
-GenomeOption = Annotated[
+QueryArgument = Annotated[
+    Path,
+    typer.Argument(
+        metavar="QUERY.h5ad", help=f"Cells x peaks, counts: {FORMATS}.", callback=wants("cells")
+    ),
+]
+BundleArgument = Annotated[
+    Path,
+    typer.Argument(
+        metavar="BUNDLE",
+        help="What `peakatlas train` wrote, or a name of `peakatlas bundles list`.",
+        callback=wants("bundle"),
+    ),
+]
+OutCellsOption = Annotated[
+    Path,
+    typer.Option(
+        "-o", "--out", metavar="OUT.h5ad", help="File to write.", callback=writable("cells")
+    ),
+]
+ReportOption = Annotated[
     Path | None,
     typer.Option(
-        "--genome",
-        metavar="GENOME.fa",
-        help="FASTA of the genome or of peaks: embeds peaks that miss the atlas.",
-        callback=wants("genome"),
+        "--report", metavar="REPORT.html", help="Page to write as well.", callback=writable("page")
     ),
 ]
 MaxOffsetOption = Annotated[
@@ -85,44 +93,6 @@ MatchContigsOption = Annotated[
     bool,
     typer.Option("--match-contigs", help="Rename contigs of the peaks by style: chr1, 1."),
 ]
-ChainOption = Annotated[
-    Path | None,
-    typer.Option(
-        "--chain",
-        metavar="CHAIN",
-        help="UCSC chain file: lift the peaks to the atlas's genome build first.",
-    ),
-]
-ELEMENTS = "Annotated elements, in the place of an atlas"
-"""Heading of the options that describe peaks by terms."""
-ElementsOption = Annotated[
-    str | None,
-    typer.Option(
-        "--elements",
-        metavar="remo|TABLE",
-        help="Describe peaks by the terms of elements in them: REMO v1 from the package remopy, or "
-        "a table of chrom, start, end and Cell Ontology ids with commas.",
-        rich_help_panel=ELEMENTS,
-    ),
-]
-ElementsBuildOption = Annotated[
-    str | None,
-    typer.Option(
-        "--build",
-        metavar="BUILD",
-        help="Genome build of the peaks, such as hg38, for --elements.",
-        rich_help_panel=ELEMENTS,
-    ),
-]
-ElementsChainOption = Annotated[
-    Path | None,
-    typer.Option(
-        "--elements-chain",
-        metavar="CHAIN",
-        help="UCSC chain file from the peaks' build to that of the elements (REMO: hg38).",
-        rich_help_panel=ELEMENTS,
-    ),
-]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
 ModelOption = Annotated[
     str,
@@ -131,91 +101,16 @@ ModelOption = Annotated[
         metavar="MODEL",
         help="Name from `peakatlas models`, hub id owner/name, or folder.",
         autocompletion=lambda: list(MODELS),
-        rich_help_panel=EMBEDDING,
     ),
-]
-OwnModelOption = Annotated[
-    str | None,
-    typer.Option(
-        "--model",
-        metavar="MODEL",
-        help="Where the atlas's model is, if not where the atlas says.",
-        rich_help_panel=EMBEDDING,
-    ),
-]
-WindowOption = Annotated[
-    str | None,
-    typer.Option(
-        "--window",
-        metavar="RULE",
-        help="centre:<bp> or peak:<max bp>:<overlap bp>; the model's own if not given.",
-        rich_help_panel=EMBEDDING,
-    ),
-]
-PoolingOption = Annotated[
-    Literal["mean", "cls"],
-    typer.Option(
-        "--pooling", help="Mean of the DNA tokens, or the CLS token.", rich_help_panel=EMBEDDING
-    ),
-]
-LayerOption = Annotated[
-    int,
-    typer.Option(
-        "--layer",
-        metavar="N",
-        help="Layer that is pooled; -1 is the last.",
-        rich_help_panel=EMBEDDING,
-    ),
-]
-MaxNFractionOption = Annotated[
-    float | None,
-    typer.Option(
-        "--max-n-fraction",
-        metavar="SHARE",
-        help="Leave windows out that are richer in N than this; 0.5 if not given.",
-        rich_help_panel=EMBEDDING,
-    ),
-]
-PrecisionOption = Annotated[
-    Literal["bf16", "fp32"],
-    typer.Option("--precision", help="Of the model's matrix products.", rich_help_panel=EMBEDDING),
-]
-StrandOption = Annotated[
-    Literal["forward", "both"],
-    typer.Option("--strand", help="One strand, or the mean of both.", rich_help_panel=EMBEDDING),
 ]
 RevisionOption = Annotated[
     str | None,
-    typer.Option(
-        "--revision",
-        metavar="REV",
-        help="Branch, tag or commit of a hub model.",
-        rich_help_panel=EMBEDDING,
-    ),
+    typer.Option("--revision", metavar="REV", help="Branch, tag or commit, if it is from the hub."),
 ]
 TrustOption = Annotated[
     bool,
     typer.Option(
-        "--trust-remote-code",
-        help="Let the model run its own Python code; read it.",
-        rich_help_panel=EMBEDDING,
-    ),
-]
-LayerOfCountsOption = Annotated[
-    str | None,
-    typer.Option(
-        "--layer", metavar="NAME", help="Layer that holds the raw counts; X if not given."
-    ),
-]
-UseRawOption = Annotated[
-    bool, typer.Option("--use-raw", help="Take raw counts and their peaks from raw.")
-]
-ModOption = Annotated[
-    str | None,
-    typer.Option(
-        "--mod",
-        metavar="NAME",
-        help="Modality of an h5mu with the peaks, if it is not called like atac or peaks.",
+        "--trust-remote-code", help="Run Python code that comes with the model; read it first."
     ),
 ]
 GenesOption = Annotated[
@@ -226,4 +121,4 @@ GenesOption = Annotated[
         help="GTF, GFF3 or BED of genes: the one nearest to each marker peak is named.",
     ),
 ]
-SeedOption = Annotated[int, typer.Option("--seed", metavar="N", help="Seed of all chance.")]
+SeedOption = Annotated[int, typer.Option("--seed", metavar="N", help="Seed of random numbers.")]

@@ -107,10 +107,10 @@ def check_writable(path: Path, kind: OutputKind | None = None) -> None:
             "path."
         )
     if target.is_dir():
-        raise PeakAtlasError(f"{path} is a folder; a file is wanted there. Give another path.")
+        raise PeakAtlasError(f"{path} is a folder; a file is expected there. Give another path.")
     if target.exists() and not target.is_file():
         raise PeakAtlasError(
-            f"{path} is {_special(target)}; a file is wanted there. Give another path."
+            f"{path} is {_special(target)}; a file is expected there. Give another path."
         )
     if target.exists() and not os.access(target, os.W_OK):
         raise PeakAtlasError(

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from peakatlas.atlas.atlas import Atlas
     from peakatlas.classifier.annotate import AnnotateOptions
     from peakatlas.classifier.bundle.bundle import Bundle
+    from peakatlas.classifier.naming.peak_terms import PeakTerms
     from peakatlas.engine.dna.genome import SequenceSource
     from peakatlas.engine.embedder import Embedder
 
@@ -47,6 +48,7 @@ def annotate(  # noqa: PLR0913 - options are keyword-only
     layer: str | None = None,
     use_raw: bool = False,
     mod: str | None = None,
+    terms: PeakTerms | None = None,
     options: AnnotateOptions | None = None,
     key_added: str = KEY,
     progress: bool = True,
@@ -73,6 +75,8 @@ def annotate(  # noqa: PLR0913 - options are keyword-only
         Take counts and peaks from `raw`.
     mod : str, optional
         Modality with the peaks, if it is not called like ``atac`` or ``peaks``.
+    terms : PeakTerms, optional
+        The annotated elements that the bundle was trained with, for the query's genome build.
     options : AnnotateOptions, optional
     key_added : str
         What stands in the names of all results in the place of ``peakatlas``: annotations by
@@ -110,8 +114,9 @@ def annotate(  # noqa: PLR0913 - options are keyword-only
         begin("reading the query")
         counts = read_counts(adata, layer=layer, use_raw=use_raw, mod=mod)
         found = annotation_of(
-            counts, bundle, atlas, genome, embedder=embedder, options=options, progress=begin
-        )
+            counts, bundle, atlas, genome,
+            embedder=embedder, terms=terms, options=options, progress=begin,
+        )  # fmt: skip
     whole = adata
     if copy:
         whole = adata.copy() if is_mudata(adata) else in_memory_copy(adata)

@@ -72,7 +72,7 @@ def test_what_was_counted_trains(run, world, built, fragments, tmp_path):
     [
         (("peaks.bed", "reference.h5ad"), "reference.h5ad is an HDF5 file (such as h5ad); a BED"),
         (("none.tsv", "peaks.bed"), "none.tsv: no such file"),
-        (("peaks.bed", "none.bed"), "none.bed does not exist; a BED file or an atlas is wanted"),
+        (("peaks.bed", "none.bed"), "none.bed does not exist; a BED file or an atlas is expected"),
         (("peaks.bed", "peaks.bed"), "peaks.bed line 1: has 3 column(s), at least 4 are needed."),
     ],
 )

@@ -194,11 +194,11 @@ ANNOTATE = ("annotate", QUERY, "--bundle", BUNDLE, "--atlas", ATLAS)
 MIX_UPS = {
     "genome and peaks swapped": (
         ("atlas", "build", PEAKS, GENOME, "o.zarr"),
-        "peaks.bed is a table of intervals (such as BED); a FASTA file is wanted there.",
+        "peaks.bed is a table of intervals (such as BED); a FASTA file is expected there.",
     ),
     "cells for peaks": (
         ("atlas", "build", GENOME, QUERY, "o.zarr"),
-        "query.h5ad is an HDF5 file (such as h5ad); a BED or narrowPeak file is wanted there.",
+        "query.h5ad is an HDF5 file (such as h5ad); a BED or narrowPeak file is expected there.",
     ),
     "cells for an atlas": (("atlas", "lookup", QUERY, PEAKS), "an atlas (the folder that"),
     "bundle for an atlas": (
@@ -210,7 +210,7 @@ MIX_UPS = {
     "atlas for a bundle": (
         ("annotate", QUERY, "--bundle", ATLAS, "--atlas", BUNDLE),
         "atlas.zarr is an atlas; a trained bundle (the folder that `peakatlas train` makes, "
-        "or a name that `peakatlas bundles list` shows) is wanted there",
+        "or a name that `peakatlas bundles list` shows) is expected there",
     ),
     "model name for a bundle": (
         ("annotate", QUERY, "--model", "peaklm-v3", "--atlas", ATLAS),
@@ -218,14 +218,14 @@ MIX_UPS = {
     ),
     "atlas for cells": (
         ("train", ATLAS, "--labels", "cell_type", "--atlas", ATLAS, "-o", "b"),
-        "atlas.zarr is an atlas; counts of cells x peaks",
+        "atlas.zarr is an atlas; a file or folder of cells x peaks",
     ),
-    "bed for the genome": ((*ANNOTATE, "--genome", PEAKS), "a FASTA file is wanted there"),
+    "bed for the genome": ((*ANNOTATE, "--genome", PEAKS), "a FASTA file is expected there"),
     "absent atlas": (("atlas", "verify", "none.zarr"), "none.zarr does not exist; an atlas"),
     "absent folder of a file": (
         ("atlas", "lookup", ATLAS, PEAKS, "-o", "none/t.tsv"), "there is no folder ",
     ),
-    "folder for a file": ((*ANNOTATE, "-o", BUNDLE), "bundle is a folder; a file is wanted"),
+    "folder for a file": ((*ANNOTATE, "-o", BUNDLE), "bundle is a folder; a file is expected"),
     "another kind of output": (
         (*ANNOTATE, "-o", "out.zarr"), "out.zarr is not the name of what is written",
     ),
@@ -271,7 +271,7 @@ MISUSES = {
     ("atlas", "lokup"): "No such command 'lokup'. Did you mean 'lookup'? See peakatlas atlas",
     ("atlas", "build", "--modle", "x"): "No such option: --modle (did you mean --model).",
     ("atlas", "lookup", "a.zarr"): "Missing argument 'PEAKS.bed'. See peakatlas atlas lookup --h",
-    ("train", "r.h5ad", "--labels", "x"): "Missing option '-o' / '--out'. See peakatlas tra",
+    ("train", "r.h5ad", "--labels", "x"): "Missing option -o / --out. See peakatlas tra",
     ("benchmark", "--ranks", "two"): "Invalid value for --ranks: 'two' is not a list of numbers",
     ("benchmark", "--precision", "fp16"): "'fp16' is not one of 'bf16', 'fp32'. See peakatlas be",
 }
@@ -291,7 +291,7 @@ def test_misuse_is_one_line_with_a_hint_and_exits_2(run, words):
     ("options", "wanted"),
     [
         (["--append"], "--append: without --genome no peak is embedded"),
-        (["--labels", "cell_type"], "--labels: only --report reads them"),
+        (["--labels", "cell_type"], "--labels: only --report reads it"),
         (["--assign-all", "--rule", "sets"], "--rule: --assign-all leaves no cell open"),
     ],
 )

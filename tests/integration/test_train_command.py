@@ -152,9 +152,12 @@ def test_peaks_are_described_by_annotated_elements(run, world, tmp_path):
 @pytest.mark.parametrize(
     ("given", "said"),
     [
-        (("--elements", "remo"), "--elements needs the genome build"),
+        (("--elements", "remo"), "--elements: give --build, the peaks' genome build"),
         (("--build", "hg38"), "only --elements reads it"),
-        (("--elements", "remo", "--build", "hg38", "--atlas", "ATLAS"), "an atlas takes their"),
+        (
+            ("--elements", "remo", "--build", "hg38", "--atlas", "ATLAS"),
+            "give them or --atlas, not both",
+        ),
     ],
 )
 def test_options_of_elements_go_together(run, world, built, tmp_path, given, said):

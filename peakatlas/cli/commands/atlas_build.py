@@ -3,29 +3,21 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Annotated, Any
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 import peakatlas
 from peakatlas.cli.base import Command, ResumableCommand
+from peakatlas.cli.groups import EmbeddingOptions, grouped
 from peakatlas.cli.options import (
     GenomeArgument,
     JsonOption,
-    LayerOption,
     MatchContigsOption,
-    MaxNFractionOption,
-    ModelOption,
     OutAtlasArgument,
     PeaksArgument,
-    PoolingOption,
-    PrecisionOption,
-    RevisionOption,
     SourceArgument,
-    StrandOption,
-    TrustOption,
-    WindowOption,
 )
 from peakatlas.cli.terminal import (
     is_first_rank,
@@ -60,10 +52,10 @@ class _Job:
     match_contigs: bool
 
 
-def load_model(model: str, **rules: Any) -> peakatlas.Embedder:  # noqa: ANN401 (those of Embedder.load)
+def load_model(rules: EmbeddingOptions) -> peakatlas.Embedder:
     """Load a model by the options of a command; its licence is shown if it forbids some uses."""
-    show_licence(model)
-    embedder = peakatlas.Embedder.load(model, **rules)
+    show_licence(rules.model)
+    embedder = peakatlas.Embedder.load(**asdict(rules))
     if embedder.card.name not in MODELS:
         show_licence(embedder.card)
     return embedder
@@ -78,10 +70,12 @@ def load_model(model: str, **rules: Any) -> peakatlas.Embedder:  # noqa: ANN401 
     "peakatlas atlas build hg38.fa.gz peaks.bed atlas.zarr --partition $SLURM_ARRAY_TASK_ID/16\n"
     "peakatlas atlas build hg38.fa.gz peaks.bed atlas.zarr --dask tcp://scheduler:8786",
 )
+@grouped
 def atlas_build(
     genome: GenomeArgument,
     peaks: PeaksArgument,
     out: OutAtlasArgument,
+    rules: EmbeddingOptions,
     plan: Annotated[
         bool,
         typer.Option(
@@ -110,15 +104,6 @@ def atlas_build(
     ] = None,
     match_contigs: MatchContigsOption = False,
     as_json: JsonOption = False,
-    model: ModelOption = "peaklm-v3",
-    window: WindowOption = None,
-    strand: StrandOption = "forward",
-    precision: PrecisionOption = "bf16",
-    pooling: PoolingOption = "mean",
-    layer: LayerOption = -1,
-    max_n_fraction: MaxNFractionOption = None,
-    revision: RevisionOption = None,
-    trust_remote_code: TrustOption = False,
 ) -> None:
     """Embed every peak and store the embeddings; the same command again finishes the job."""
     if dask is not None and partition is not None:
@@ -126,17 +111,7 @@ def atlas_build(
     from peakatlas.atlas.build.inputs import PeakList  # noqa: PLC0415 - keeps the help fast
 
     given = PeakList.read(peaks)
-    embedder = load_model(
-        model,
-        window=window,
-        strand=strand,
-        precision=precision,
-        pooling=pooling,
-        layer=layer,
-        max_n_fraction=max_n_fraction,
-        revision=revision,
-        trust_remote_code=trust_remote_code,
-    )
+    embedder = load_model(rules)
     if plan:
         print_plan(
             (genome, given, out), embedder, match_contigs=match_contigs, measure=not no_measure,
@@ -145,7 +120,7 @@ def atlas_build(
         return
     job = _Job(genome=genome, peaks=given, out=out, embedder=embedder, match_contigs=match_contigs)
     if dask is not None:
-        _build_on_dask(job, dask, trust_remote_code=trust_remote_code, as_json=as_json)
+        _build_on_dask(job, dask, trust_remote_code=rules.trust_remote_code, as_json=as_json)
     elif partition is None:
         _build(job, as_json=as_json)
     else:

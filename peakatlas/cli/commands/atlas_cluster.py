@@ -2,29 +2,21 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 import peakatlas
 from peakatlas.cli.base import ResumableCommand
+from peakatlas.cli.groups import AtlasModelOptions, EmbeddingOptions, grouped
 from peakatlas.cli.options import (
     AtlasArgument,
     GenomeArgument,
     JsonOption,
-    LayerOption,
     MatchContigsOption,
-    MaxNFractionOption,
-    ModelOption,
     OutAtlasArgument,
-    OwnModelOption,
     PeaksArgument,
-    PoolingOption,
-    PrecisionOption,
-    RevisionOption,
-    StrandOption,
-    TrustOption,
-    WindowOption,
 )
 from peakatlas.cli.terminal import print_facts, progress_bar, say
 
@@ -44,10 +36,12 @@ PANEL = "Make by separate jobs"
     rich_help_panel=PANEL,
     epilog="peakatlas atlas init hg38.fa peaks.bed atlas.zarr",
 )
+@grouped
 def atlas_init(
     genome: GenomeArgument,
     peaks: PeaksArgument,
     out: OutAtlasArgument,
+    rules: EmbeddingOptions,
     shard_rows: Annotated[
         int | None,
         typer.Option(
@@ -56,30 +50,11 @@ def atlas_init(
     ] = None,
     match_contigs: MatchContigsOption = False,
     as_json: JsonOption = False,
-    model: ModelOption = "peaklm-v3",
-    window: WindowOption = None,
-    strand: StrandOption = "forward",
-    precision: PrecisionOption = "bf16",
-    pooling: PoolingOption = "mean",
-    layer: LayerOption = -1,
-    max_n_fraction: MaxNFractionOption = None,
-    revision: RevisionOption = None,
-    trust_remote_code: TrustOption = False,
 ) -> None:
     """Lay an atlas out and say how many shards there are to write."""
     from peakatlas.atlas.build.cluster import init_atlas  # noqa: PLC0415 - keeps the help fast
 
-    embedder = load_model(
-        model,
-        window=window,
-        strand=strand,
-        precision=precision,
-        pooling=pooling,
-        layer=layer,
-        max_n_fraction=max_n_fraction,
-        revision=revision,
-        trust_remote_code=trust_remote_code,
-    )
+    embedder = load_model(rules)
     writer = init_atlas(
         genome, peaks, out, embedder, match_contigs=match_contigs, shard_rows=shard_rows
     )
@@ -94,16 +69,15 @@ def atlas_init(
     epilog="peakatlas atlas write-shard atlas.zarr hg38.fa --shard 0-15,20\n"
     "peakatlas atlas write-shard atlas.zarr hg38.fa --shard $SLURM_ARRAY_TASK_ID",
 )
+@grouped
 def atlas_write_shard(
     atlas: AtlasArgument,
     genome: GenomeArgument,
     shard: Annotated[
         str, typer.Option("--shard", metavar="i[,j,a-b]", help="Shards to write, counted from 0.")
     ],
+    model: AtlasModelOptions,
     as_json: JsonOption = False,
-    model: OwnModelOption = None,
-    revision: RevisionOption = None,
-    trust_remote_code: TrustOption = False,
 ) -> None:
     """Embed and write exactly these shards; those that are done are left as they are."""
     from peakatlas.atlas.build.cluster import load_embedder, write_shards  # noqa: PLC0415 - as above
@@ -113,9 +87,7 @@ def atlas_write_shard(
     shards = parse_shards(shard)
     writer = AtlasWriter.open(atlas)
     writer.check_shards(shards)
-    embedder = load_embedder(
-        atlas, model=model, revision=revision, trust_remote_code=trust_remote_code
-    )
+    embedder = load_embedder(atlas, **asdict(model))
     n_peaks = sum(len(range(writer.plan.n_rows)[writer.shard_rows_of(i)]) for i in shards)
     with progress_bar(n_peaks, "embedding", meter_of(n_peaks, embedder)) as advance:
         done = write_shards(atlas, shards, genome, embedder, progress=advance)
@@ -151,15 +123,14 @@ def atlas_finalise(atlas: AtlasArgument, as_json: JsonOption = False) -> None:
     rich_help_panel="Make",
     epilog="peakatlas atlas append atlas.zarr hg38.fa more_peaks.bed",
 )
+@grouped
 def atlas_append(
     atlas: AtlasArgument,
     genome: GenomeArgument,
     peaks: PeaksArgument,
+    model: AtlasModelOptions,
     match_contigs: MatchContigsOption = False,
     as_json: JsonOption = False,
-    model: OwnModelOption = None,
-    revision: RevisionOption = None,
-    trust_remote_code: TrustOption = False,
 ) -> None:
     """Embed the peaks that an atlas lacks and add them; the same command again finishes the job."""
     from peakatlas.atlas.build.append import append_peaks  # noqa: PLC0415 - keeps the help fast
@@ -170,9 +141,7 @@ def atlas_append(
         n_before = len(opened)
     given = PeakList.read(peaks)
     inputs = read_inputs(genome, given, match_contigs=match_contigs)
-    embedder = load_embedder(
-        atlas, model=model, revision=revision, trust_remote_code=trust_remote_code
-    )
+    embedder = load_embedder(atlas, **asdict(model))
     with progress_bar(len(given), "embedding", meter_of(len(given), embedder)) as advance:
         extended = append_peaks(atlas, inputs, embedder, progress=advance)
     say(f"added {len(extended) - n_before:,} of {len(given):,} peaks; the others were there")

@@ -57,7 +57,7 @@ def atlas_lookup(
         typer.Option(
             "--genome",
             metavar="GENOME.fa",
-            help="FASTA: finds rows of the same sequence as well.",
+            help="FASTA of the genome or of the peaks: finds rows of the same sequence as well.",
             callback=wants("genome"),
         ),
     ] = None,
@@ -137,11 +137,12 @@ def atlas_neighbours(
         ),
     ] = "exact",
     n_probe: Annotated[
-        int, typer.Option("--probe", metavar="N", min=1, help="Lists that --index ivf looks into.")
+        int, typer.Option("--probe", metavar="N", min=1, help="Lists that --index ivf searches.")
     ] = 16,
     match_contigs: MatchContigsOption = False,
     measure_recall: Annotated[
-        bool, typer.Option("--recall", help="Say what share of neighbours --index ivf finds.")
+        bool,
+        typer.Option("--recall", help="Measure the share of neighbours that --index ivf finds."),
     ] = False,
     as_json: JsonOption = False,
 ) -> None:
@@ -178,7 +179,8 @@ def atlas_neighbours(
 def atlas_mirror(
     url: Annotated[str, typer.Argument(metavar="URL", help="Atlas: https://, s3://, gs:// ….")],
     folder: Annotated[
-        Path | None, typer.Argument(metavar="[FOLDER]", help="Folder; default: the cache.")
+        Path | None,
+        typer.Argument(metavar="FOLDER", help="Folder to write; the cache if not given."),
     ] = None,
     as_json: JsonOption = False,
 ) -> None:

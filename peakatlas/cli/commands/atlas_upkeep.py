@@ -3,23 +3,21 @@
 from __future__ import annotations
 
 import json
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from peakatlas.cli.base import Command, ResumableCommand
+from peakatlas.cli.groups import AtlasModelOptions, grouped
 from peakatlas.cli.kinds import wants
 from peakatlas.cli.options import (
     AtlasArgument,
     JsonOption,
-    MatchContigsOption,
     OutAtlasOption,
-    OwnModelOption,
-    RevisionOption,
     SeedOption,
     SourceArgument,
-    TrustOption,
 )
 from peakatlas.cli.terminal import bytes_bar, print_facts, progress_bar, say
 
@@ -39,8 +37,10 @@ app = typer.Typer()
     epilog="peakatlas atlas verify atlas.zarr --deep\n"
     "peakatlas atlas verify atlas.zarr --repair --genome hg38.fa",
 )
+@grouped
 def atlas_verify(
     atlas: SourceArgument,
+    model: AtlasModelOptions,
     deep: Annotated[
         bool, typer.Option("--deep", help="Read every byte: SHA-256 of each file, each value.")
     ] = False,
@@ -59,14 +59,11 @@ def atlas_verify(
     repair: Annotated[
         bool,
         typer.Option(
-            "--repair", help="Write damaged files anew first; damaged shards need --genome."
+            "--repair", help="Repair damaged files before the check; damaged shards need --genome."
         ),
     ] = False,
     seed: SeedOption = 0,
     as_json: JsonOption = False,
-    model: OwnModelOption = None,
-    revision: RevisionOption = None,
-    trust_remote_code: TrustOption = False,
 ) -> None:
     """Check an atlas; exit code 1 and one line for each fault, with its remedy."""
     from peakatlas.atlas.check.repair import repair_atlas  # noqa: PLC0415 - keeps the help fast
@@ -75,7 +72,7 @@ def atlas_verify(
     if reembed and genome is None:
         raise typer.BadParameter("--reembed needs --genome GENOME.fa.")
     source = _open(genome)
-    load = _loader(atlas, model, revision, trust_remote_code)
+    load = _loader(atlas, model)
     if repair:
         with progress_bar(1, "embedding") as advance:
             mended = repair_atlas(atlas, source=source, embedder=load, progress=advance)
@@ -144,13 +141,22 @@ def atlas_subset(
     out: OutAtlasOption,
     bed: Annotated[
         Path | None,
-        typer.Option("--bed", metavar="REGIONS.bed", help="Regions, BED.", callback=wants("peaks")),
+        typer.Option(
+            "--bed", metavar="REGIONS.bed", help="BED of regions.", callback=wants("peaks")
+        ),
     ] = None,
     region: Annotated[
         list[str] | None,
-        typer.Option("--region", metavar="chr1:100-600", help="A region, 0-based half-open."),
+        typer.Option(
+            "--region",
+            metavar="chr1:100-600",
+            help="A region, 0-based half-open; may be given again.",
+        ),
     ] = None,
-    match_contigs: MatchContigsOption = False,
+    match_contigs: Annotated[
+        bool,
+        typer.Option("--match-contigs", help="Rename contigs of the regions by style: chr1, 1."),
+    ] = False,
     as_json: JsonOption = False,
 ) -> None:
     """Put the rows that overlap some regions into a new atlas."""
@@ -200,13 +206,11 @@ def atlas_compact(atlas: AtlasArgument, as_json: JsonOption = False) -> None:
 def atlas_publish(
     atlas: AtlasArgument,
     url: Annotated[
-        str, typer.Option("--url", metavar="URL", help="Where it will lie, for the card.")
+        str, typer.Option("--url", metavar="URL", help="URL that it will have, for its README.md.")
     ] = "",
     as_json: JsonOption = False,
 ) -> None:
     """Check an atlas for a static server, write its README.md, and print how to copy it."""
-    from dataclasses import asdict  # noqa: PLC0415
-
     from peakatlas.atlas.publish import publish_atlas  # noqa: PLC0415 - keeps the help fast
 
     with bytes_bar(f"verifying {atlas}") as advance:
@@ -248,9 +252,7 @@ def _open(genome: Path | None) -> SequenceSource | None:
     return None if genome is None else open_genome(genome)
 
 
-def _loader(
-    atlas: str, model: str | None, revision: str | None, trust_remote_code: bool
-) -> Callable[[], Embedder]:
+def _loader(atlas: str, model: AtlasModelOptions) -> Callable[[], Embedder]:
     """What loads the model of an atlas when it is needed."""
 
     def load() -> Embedder:
@@ -264,9 +266,7 @@ def _loader(
         return own_embedder(
             EmbeddingSpec.from_json(manifest["spec"]),
             model_provenance(storage, manifest),
-            model=model,
-            revision=revision,
-            trust_remote_code=trust_remote_code,
+            **asdict(model),
         )
 
     return load

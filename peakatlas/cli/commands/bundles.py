@@ -10,21 +10,13 @@ import typer
 
 from peakatlas.classifier.bundle.catalogue import find_bundle, known_bundles
 from peakatlas.cli.base import Command
-from peakatlas.cli.kinds import wants
-from peakatlas.cli.options import JsonOption
+from peakatlas.cli.options import BundleArgument, JsonOption, RevisionOption
 from peakatlas.cli.terminal import print_facts, print_table, say, working
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
 app = typer.Typer()
-
-FolderArgument = Annotated[
-    Path,
-    typer.Argument(
-        metavar="BUNDLE", help="Folder of the bundle, or its name.", callback=wants("bundle")
-    ),
-]
 
 
 @app.command("list", cls=Command, epilog="peakatlas bundles list")
@@ -62,14 +54,9 @@ def get(
     ] = None,
     sha256: Annotated[
         str | None,
-        typer.Option(
-            "--sha256", metavar="HEX", help="Refuse another bundle than that of this digest."
-        ),
+        typer.Option("--sha256", metavar="HEX", help="Refuse a bundle of another digest."),
     ] = None,
-    revision: Annotated[
-        str | None,
-        typer.Option("--revision", metavar="REV", help="Branch, tag or commit of a hub id."),
-    ] = None,
+    revision: RevisionOption = None,
     force: Annotated[
         bool, typer.Option("--force", help="Replace a bundle of that name in the cache.")
     ] = False,
@@ -93,7 +80,7 @@ def get(
     "--source 'Smith et al. 2025'",
 )
 def card(
-    bundle: FolderArgument,
+    bundle: BundleArgument,
     licence: Annotated[
         str,
         typer.Option("--license", "--licence", metavar="SPDX", help="Such as CC-BY-4.0, or other."),
@@ -126,7 +113,7 @@ def card(
 
 @app.command(cls=Command, epilog="peakatlas bundles publish bundle/ owner/name")
 def publish(
-    bundle: FolderArgument,
+    bundle: BundleArgument,
     hub_id: Annotated[
         str, typer.Argument(metavar="OWNER/NAME", help="Repository of the Hugging Face hub.")
     ],

@@ -10,8 +10,8 @@ import typer
 import peakatlas
 from peakatlas.cli.base import Command, later
 from peakatlas.cli.kinds import NAMES, kind_of
-from peakatlas.cli.options import CELLS_PANEL, JsonOption
-from peakatlas.cli.outputs import check_apart, writable, written_whole
+from peakatlas.cli.options import CELLS_PANEL, JsonOption, OutCellsOption
+from peakatlas.cli.outputs import check_apart, written_whole
 from peakatlas.cli.terminal import bytes_bar, print_facts, say, working
 from peakatlas.engine.errors import PeakAtlasError
 
@@ -28,11 +28,13 @@ def _expect_elements(path: str) -> None:
     if "://" in path or "::" in path or path == "-":
         return
     if not Path(path).exists():
-        raise PeakAtlasError(f"{path} does not exist; a BED file or an atlas is wanted there.")
+        raise PeakAtlasError(
+            f"{path} does not exist; a BED file or an atlas is expected there. Check the path."
+        )
     found = kind_of(Path(path))
     if found not in (None, "atlas", "intervals"):
         raise PeakAtlasError(
-            f"{path} is {NAMES[found]}; a BED file or an atlas is wanted there. The peaks come "
+            f"{path} is {NAMES[found]}; a BED file or an atlas is expected there. The peaks come "
             "last, after the fragments."
         )
 
@@ -61,15 +63,12 @@ def count(
             callback=later(_expect_elements),
         ),
     ],
-    out: Annotated[
-        Path,
-        typer.Option(
-            "-o", "--out", metavar="OUT.h5ad", help="File to write.", callback=writable("cells")
-        ),
-    ],
+    out: OutCellsOption,
     barcodes: Annotated[
         Path | None,
-        typer.Option("--barcodes", metavar="LIST", help="Cells: one a line, or singlecell.csv."),
+        typer.Option(
+            "--barcodes", metavar="LIST", help="Barcodes of cells, one a line, or singlecell.csv."
+        ),
     ] = None,
     min_fragments: Annotated[
         int | None,
@@ -77,20 +76,23 @@ def count(
             "--min-fragments",
             metavar="N",
             min=1,
-            help=f"Fewest fragments of a cell; {MIN_FRAGMENTS} if not given and there is no list.",
+            help=f"Fewest fragments of a cell; if not given {MIN_FRAGMENTS}, with --barcodes 1.",
         ),
     ] = None,
     prefix: Annotated[
         list[str] | None,
         typer.Option(
-            "--prefix", metavar="TEXT", help="Before the barcodes of a file, with _; once a file."
+            "--prefix",
+            metavar="TEXT",
+            help="Text and _ before all barcodes of a file; given once for each file, in order.",
         ),
     ] = None,
     counting: Annotated[
         Literal["insertions", "paired"],
         typer.Option(
             "--counting",
-            help="Cut sites in a peak, as Cell Ranger counts; or 1 for the two of one fragment.",
+            help="Every cut site in a peak, as Cell Ranger counts; or a fragment once, also where "
+            "both of its cut sites are in the peak.",
         ),
     ] = "insertions",
     match_contigs: Annotated[
@@ -104,7 +106,7 @@ def count(
         bool,
         typer.Option(
             "--single-end",
-            help="A line is one read, its strand in column 6: only where it begins is a cut site.",
+            help="A line is a read with its strand in column 6; only its 5' end is a cut site.",
         ),
     ] = False,
     as_json: JsonOption = False,

@@ -11,10 +11,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from peakatlas.cli.base import Command
-from peakatlas.cli.options import JsonOption
+from peakatlas.cli.options import START_PANEL, JsonOption
 from peakatlas.cli.terminal import say, shown_bytes, steps
-
-from .machine import PANEL
 
 if TYPE_CHECKING:
     from peakatlas.cli.doctor.findings import Finding
@@ -26,21 +24,19 @@ _SIGNS = {"ok": "ok  ", "note": "note", "broken": "BAD "}
 
 @app.command(
     cls=Command,
-    rich_help_panel=PANEL,
+    rich_help_panel=START_PANEL,
     epilog="peakatlas doctor\npeakatlas doctor --folder /scratch --json",
 )
 def doctor(
     folder: Annotated[
         Path,
         typer.Option(
-            "--folder", metavar="FOLDER", help="Where atlases shall lie; its disk is tried."
+            "--folder", metavar="FOLDER", help="Folder for atlases, whose disk is tested."
         ),
     ] = Path(),
     clear_cache: Annotated[
         bool,
-        typer.Option(
-            "--clear-cache", help="Remove decompressed genomes from the cache, and do no more."
-        ),
+        typer.Option("--clear-cache", help="Only remove decompressed genomes from the cache."),
     ] = False,
     as_json: JsonOption = False,
 ) -> None:

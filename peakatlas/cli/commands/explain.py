@@ -11,7 +11,7 @@ import peakatlas
 from peakatlas.cli.base import Command
 from peakatlas.cli.kinds import wants
 from peakatlas.cli.opened import say_card
-from peakatlas.cli.options import CELLS_PANEL, GenesOption, JsonOption, SeedOption
+from peakatlas.cli.options import CELLS_PANEL, BundleArgument, GenesOption, JsonOption, SeedOption
 from peakatlas.cli.outputs import check_apart, writable, written_whole
 from peakatlas.cli.terminal import print_facts, say, working
 from peakatlas.engine.errors import PeakAtlasError
@@ -26,21 +26,14 @@ app = typer.Typer()
     "peakatlas explain bundle/ -o markers.tsv --genome hg38.fa.gz --dna motifs.tsv",
 )
 def explain(
-    bundle: Annotated[
-        Path,
-        typer.Argument(
-            metavar="BUNDLE",
-            help="What `peakatlas train` wrote, or a name of `peakatlas bundles list`.",
-            callback=wants("bundle"),
-        ),
-    ],
+    bundle: BundleArgument,
     out: Annotated[
         Path,
         typer.Option(
             "-o",
             "--out",
             metavar="MARKERS.tsv",
-            help="Table of marker elements to write, best first.",
+            help="Table of marker peaks to write, best first.",
             callback=writable("table"),
         ),
     ],
@@ -49,7 +42,7 @@ def explain(
         typer.Option(
             "--bed",
             metavar="MARKERS.bed",
-            help="The same as BED: type, and contribution of 0 to 1000.",
+            help="The same as BED: name is the type, score its contribution, 0 to 1000.",
             callback=writable("intervals"),
         ),
     ] = None,
@@ -67,22 +60,20 @@ def explain(
         typer.Option(
             "--dna",
             metavar="DNA.tsv",
-            help="Table to write of motifs and words that stand out in the markers of a type, "
-            "beside other elements of like GC.",
+            help="Table to write of motifs and words (k-mers) enriched in the markers of a type, "
+            "beside other peaks of like GC; needs --genome.",
             callback=writable("table"),
         ),
     ] = None,
     top: Annotated[
-        int, typer.Option("--top", metavar="N", min=1, help="Elements a type, at most.")
+        int, typer.Option("--top", metavar="N", min=1, help="Marker peaks of a type, at most.")
     ] = 500,
-    k: Annotated[
-        int, typer.Option("--k", metavar="BP", min=4, max=8, help="Length of the words.")
-    ] = 6,
+    k: Annotated[int, typer.Option("--k", metavar="BP", min=4, max=8, help="Length of words.")] = 6,
     genes: GenesOption = None,
     seed: SeedOption = 0,
     as_json: JsonOption = False,
 ) -> None:
-    """Say which elements, and which words of DNA in them, carry each type."""
+    """List the marker peaks of each type, and the motifs and words of DNA in them."""
     if (genome is None) != (dna is None):
         raise typer.BadParameter("--genome and --dna go together", param_hint="--dna")
     from peakatlas.classifier.explain.elements import markers_bed  # noqa: PLC0415 - a quick help

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -9,15 +10,15 @@ import typer
 
 import peakatlas
 from peakatlas.cli.base import Command
-from peakatlas.cli.kinds import wants
+from peakatlas.cli.groups import CountOptions, grouped
 from peakatlas.cli.options import (
     CELLS_PANEL,
-    FORMATS,
     JsonOption,
-    LayerOfCountsOption,
-    UseRawOption,
+    OutCellsOption,
+    QueryArgument,
+    ReportOption,
 )
-from peakatlas.cli.outputs import check_apart, writable, written_whole
+from peakatlas.cli.outputs import check_apart, written_whole
 from peakatlas.cli.terminal import print_facts, say, steps, working
 
 app = typer.Typer()
@@ -32,22 +33,14 @@ app = typer.Typer()
     "peakatlas name query.h5ad --build hg19 --elements elements.tsv -o named.h5ad "
     "--report names.html",
 )
+@grouped
 def name(
-    query: Annotated[
-        Path,
-        typer.Argument(
-            metavar="QUERY.h5ad", help=f"Cells x peaks, counts: {FORMATS}.", callback=wants("cells")
-        ),
-    ],
-    out: Annotated[
-        Path,
-        typer.Option(
-            "-o", "--out", metavar="OUT.h5ad", help="File to write.", callback=writable("cells")
-        ),
-    ],
+    query: QueryArgument,
+    out: OutCellsOption,
     build: Annotated[
         Literal["hg38", "hg19"], typer.Option("--build", help="Genome build of the peaks.")
     ],
+    read: CountOptions,
     tissue: Annotated[
         str | None,
         typer.Option(
@@ -71,17 +64,7 @@ def name(
             "--chain", metavar="CHAIN", help="UCSC chain file from the peaks' build to hg38."
         ),
     ] = None,
-    report: Annotated[
-        Path | None,
-        typer.Option(
-            "--report",
-            metavar="REPORT.html",
-            help="Page to write as well.",
-            callback=writable("page"),
-        ),
-    ] = None,
-    layer: LayerOfCountsOption = None,
-    use_raw: UseRawOption = False,
+    report: ReportOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Name cells without a reference, by public annotations of regulatory elements."""
@@ -91,7 +74,7 @@ def name(
 
     with steps() as begin:
         begin("reading the query")
-        counts = read_counts(query, layer=layer, use_raw=use_raw)
+        counts = read_counts(query, **asdict(read))
         rehearse(counts.adata, counts.source)
         named = peakatlas.name(
             counts, build=build, tissue=tissue, elements=elements, chain=chain, progress=begin

@@ -11,7 +11,7 @@ import typer
 
 from peakatlas.cli.base import ResumableCommand
 from peakatlas.cli.kinds import wants
-from peakatlas.cli.options import JsonOption, SeedOption
+from peakatlas.cli.options import MODEL_PANEL, JsonOption, SeedOption
 from peakatlas.cli.terminal import print_facts, progress_bar, say
 
 app = typer.Typer()
@@ -19,7 +19,7 @@ app = typer.Typer()
 
 @app.command(
     cls=ResumableCommand,
-    rich_help_panel="This machine",
+    rich_help_panel=MODEL_PANEL,
     epilog="peakatlas pretrain mm39.fa.gz --holdout chr19:30000000-61000000 -o mouse-model/\n"
     "peakatlas pretrain hg38.fa.gz --holdout chr20:30000000-64000000 --motifs JASPAR2024.txt "
     "-o human-model/",
@@ -37,7 +37,8 @@ def pretrain(
     holdout: Annotated[
         list[str],
         typer.Option(
-            metavar="CHR:START-END", help="Stretch that is never trained on; may be repeated."
+            metavar="CHR:START-END",
+            help="Region kept for evaluation, 0-based half-open; may be given again.",
         ),
     ],
     motifs: Annotated[
@@ -51,7 +52,7 @@ def pretrain(
     seed: SeedOption = 0,
     as_json: JsonOption = False,
 ) -> None:
-    """Pretrain a small nucleotide language model on any genome; the folder is a --model.
+    """Pretrain a small nucleotide language model on any genome, to be used as --model.
 
     Held-out loss is logged every 250 steps, with a checkpoint. Under torchrun or accelerate launch
     the processes share each step.

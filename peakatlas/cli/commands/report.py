@@ -9,7 +9,7 @@ import typer
 
 from peakatlas.cli.base import Command
 from peakatlas.cli.kinds import wants
-from peakatlas.cli.options import GenesOption, JsonOption, SeedOption
+from peakatlas.cli.options import CELLS_PANEL, GenesOption, JsonOption, SeedOption
 from peakatlas.cli.outputs import check_apart, writable, written_whole
 from peakatlas.cli.terminal import print_facts, say, working
 from peakatlas.engine.errors import CountsError
@@ -22,9 +22,9 @@ app = typer.Typer()
 
 @app.command(
     cls=Command,
-    rich_help_panel="Annotate cells",
+    rich_help_panel=CELLS_PANEL,
     epilog="peakatlas report annotated.h5ad -o report.html\n"
-    "peakatlas report annotated.h5ad -o report.html --labels cell_type --batch donor\n"
+    "peakatlas report annotated.h5ad -o report.html --labels cell_type --batch-key donor\n"
     "peakatlas report donor1.h5ad donor2.h5ad -o overview.html",
 )
 def report(
@@ -45,11 +45,14 @@ def report(
     ],
     labels: Annotated[
         str | None,
-        typer.Option("--labels", metavar="COLUMN", help="Column of obs with known types."),
+        typer.Option(
+            "--labels", metavar="COLUMN", help="Column of obs with known types, to compare with."
+        ),
     ] = None,
     batch: Annotated[
         list[str] | None,
         typer.Option(
+            "--batch-key",
             "--batch",
             metavar="COLUMN",
             help="Column of obs to colour by; may be given again. "
@@ -70,7 +73,7 @@ def report(
     if len(annotated) > 1:
         if labels is not None or batch or genes is not None:
             raise typer.BadParameter(
-                "an overview of several files takes neither --labels nor --batch nor --genes"
+                "an overview of several files takes neither --labels nor --batch-key nor --genes"
             )
         _write_overview(annotated, out, title, as_json=as_json)
         return

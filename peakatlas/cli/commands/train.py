@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -10,26 +11,10 @@ import typer
 import peakatlas
 from peakatlas.classifier.bundle.folder import SETTINGS_FILE
 from peakatlas.cli.base import Command
+from peakatlas.cli.groups import CountOptions, ElementOptions, OptionGroup, PeakOptions, grouped
 from peakatlas.cli.kinds import wants
-from peakatlas.cli.opened import check_genome, opened_atlas, opened_terms
-from peakatlas.cli.options import (
-    CELLS_PANEL,
-    FORMATS,
-    AtlasOption,
-    ChainOption,
-    ElementsBuildOption,
-    ElementsChainOption,
-    ElementsOption,
-    GenomeOption,
-    JsonOption,
-    LayerOfCountsOption,
-    MatchContigsOption,
-    MaxOffsetOption,
-    MethodName,
-    ModOption,
-    SeedOption,
-    UseRawOption,
-)
+from peakatlas.cli.opened import opened_atlas, opened_terms
+from peakatlas.cli.options import CELLS_PANEL, FORMATS, JsonOption, MethodName, SeedOption
 from peakatlas.cli.outputs import check_apart, writable_bundle
 from peakatlas.cli.terminal import print_facts, print_table, steps, warn
 from peakatlas.engine.errors import BundleError
@@ -39,22 +24,52 @@ if TYPE_CHECKING:
 
 app = typer.Typer()
 
-ONTOLOGY = "Cell Ontology"
-"""Heading of the options that map types to it."""
 MOST_BATCHES_SHOWN = 4
 MOST_MISTAKES_SHOWN = 2
+
+
+@dataclass(frozen=True, kw_only=True)
+class OntologyOptions(OptionGroup):
+    """How types are mapped to the Cell Ontology."""
+
+    heading = "Cell Ontology"
+
+    ontology: Annotated[
+        bool,
+        typer.Option(
+            "--ontology",
+            help="Map types to the Cell Ontology by names and synonyms; types of one term are one.",
+        ),
+    ] = False
+    labels_table: Annotated[
+        Path | None,
+        typer.Option(
+            "--labels-table",
+            metavar="TABLE",
+            help="Ids of types that have other names: a type, a tab and an id (CL:0000623) a "
+            "line. Implies --ontology.",
+        ),
+    ] = None
+    lineages: Annotated[
+        bool,
+        typer.Option(
+            "--lineages",
+            help="Add a level above the types: the lineage of each. Implies --ontology.",
+        ),
+    ] = False
 
 
 @app.command(
     cls=Command,
     rich_help_panel=CELLS_PANEL,
-    epilog="peakatlas train reference.h5ad --labels cell_type --atlas atlas.zarr -o bundle/\n"
+    epilog="peakatlas train reference.h5ad --labels cell_type -o bundle/\n"
     "peakatlas train reference.h5ad --labels cell_type --atlas atlas.zarr --genome hg38.fa "
     "-o bundle/\n"
     "peakatlas train ref1.h5ad ref2.h5ad --labels coarse_type,cell_type --batch-key donor "
     "--atlas atlas.zarr -o bundle/\n"
     "peakatlas train reference.h5ad --labels cell_type --ontology --lineages -o bundle/",
 )
+@grouped
 def train(
     references: Annotated[
         list[Path],
@@ -78,6 +93,10 @@ def train(
             "-o", "--out", metavar="BUNDLE/", help="Folder to write.", callback=writable_bundle
         ),
     ],
+    mapping: OntologyOptions,
+    peaks: PeakOptions,
+    described: ElementOptions,
+    read: CountOptions,
     batch_key: Annotated[
         str | None,
         typer.Option(
@@ -86,37 +105,6 @@ def train(
             help="Column of obs with the batch, such as the donor; each file is one by itself.",
         ),
     ] = None,
-    ontology: Annotated[
-        bool,
-        typer.Option(
-            "--ontology",
-            help="Map types to the Cell Ontology by names and synonyms; types of one term are one.",
-            rich_help_panel=ONTOLOGY,
-        ),
-    ] = False,
-    labels_table: Annotated[
-        Path | None,
-        typer.Option(
-            "--labels-table",
-            metavar="TABLE",
-            help="Ids of types that have other names: a type, a tab and an id (CL:0000623) a "
-            "line. Implies --ontology.",
-            rich_help_panel=ONTOLOGY,
-        ),
-    ] = None,
-    lineages: Annotated[
-        bool,
-        typer.Option(
-            "--lineages",
-            help="Add a level above the types: the lineage of each. Implies --ontology.",
-            rich_help_panel=ONTOLOGY,
-        ),
-    ] = False,
-    atlas: AtlasOption = None,
-    genome: GenomeOption = None,
-    max_offset: MaxOffsetOption = None,
-    match_contigs: MatchContigsOption = False,
-    chain: ChainOption = None,
     method: Annotated[
         MethodName,
         typer.Option(
@@ -125,51 +113,47 @@ def train(
             "alignment network alone (network).",
         ),
     ] = "default",
-    elements: ElementsOption = None,
-    build: ElementsBuildOption = None,
-    elements_chain: ElementsChainOption = None,
-    layer: LayerOfCountsOption = None,
-    use_raw: UseRawOption = False,
-    mod: ModOption = None,
     seed: SeedOption = 0,
     force: Annotated[bool, typer.Option("--force", help="Replace a bundle that is there.")] = False,
     as_json: JsonOption = False,
 ) -> None:
     """Learn to annotate from labelled references."""
-    check_genome(genome, atlas)
     columns = [name.strip() for name in labels.split(",") if name.strip()]
     if not columns or len(set(columns)) < len(columns):
         raise typer.BadParameter("name each column once", param_hint="--labels")
-    check_apart([out], [references, labels_table, atlas, genome, chain, elements_chain])
+    check_apart(
+        [out],
+        [references, mapping.labels_table, peaks.atlas, peaks.genome, peaks.chain,
+         described.elements_chain],
+    )  # fmt: skip
     if (out / SETTINGS_FILE).exists() and not force:
         raise BundleError(f"{out} holds a bundle. Give --force to replace it, or another folder.")
     from peakatlas.classifier.counts.registry import Sources  # noqa: PLC0415
     from peakatlas.classifier.ontology.mapping import read_label_table  # noqa: PLC0415
     from peakatlas.classifier.train import TrainOptions, calibration_warnings  # noqa: PLC0415
 
+    table = mapping.labels_table
     options = TrainOptions(
         method=method,
-        ontology=ontology or lineages or labels_table is not None,
-        label_terms={} if labels_table is None else read_label_table(labels_table),
-        lineages=lineages,
+        ontology=mapping.ontology or mapping.lineages or table is not None,
+        label_terms={} if table is None else read_label_table(table),
+        lineages=mapping.lineages,
     )
-    terms = opened_terms(elements, build, elements_chain, atlas)
-    with opened_atlas(atlas) as opened, steps() as begin:
+    terms = opened_terms(described, peaks.atlas)
+    with opened_atlas(peaks.atlas) as opened, steps() as begin:
         sources = Sources(
-            genome=genome,
-            max_offset=max_offset,
-            match_contigs=match_contigs,
-            chain=chain,
+            genome=peaks.genome,
+            max_offset=peaks.max_offset,
+            match_contigs=peaks.match_contigs,
+            chain=peaks.chain,
             report=begin,
         )
         bundle = peakatlas.train(
             references,
             columns,
             opened,
+            **asdict(read),
             batch_key=batch_key,
-            layer=layer,
-            use_raw=use_raw,
-            mod=mod,
             sources=sources,
             terms=terms,
             options=options,

@@ -59,15 +59,15 @@ def test_folders_that_are_none_or_take_no_file(tmp_path):
     assert "there is no folder" in refusal(tmp_path / "none/o.h5ad")
     (tmp_path / "file").write_text("x")
     assert "there is no folder" in refusal(tmp_path / "file/o.h5ad")
-    assert "is a folder; a file is wanted there" in refusal(tmp_path)
+    assert "is a folder; a file is expected there" in refusal(tmp_path)
     assert "takes no file" in refusal(Path("/proc/o.h5ad"))
     assert "cannot be written" in refusal(tmp_path / ("n" * 300))
 
 
 def test_devices_pipes_and_sockets_are_refused(tmp_path):
     os.mkfifo(tmp_path / "pipe")
-    assert "is a pipe; a file is wanted there" in refusal(tmp_path / "pipe")
-    assert "is a device; a file is wanted there" in refusal(Path("/dev/null"))
+    assert "is a pipe; a file is expected there" in refusal(tmp_path / "pipe")
+    assert "is a device; a file is expected there" in refusal(Path("/dev/null"))
 
 
 def test_a_file_that_may_not_be_written_is_refused(tmp_path, monkeypatch):

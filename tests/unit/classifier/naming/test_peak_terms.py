@@ -70,6 +70,8 @@ def test_labels_cross_builds_without_a_shared_peak(bundle, elements, tmp_path):
     assert record["shared_counts"] == 0 and record["labeller"]["first_weights"]["terms"] > 0
     assert record["read"]["elements"] == str(elements / "hg38.tsv")
     assert found.obsm["X_peakatlas"].shape[0] == 90
+    peakatlas.tl.annotate(query, tmp_path / "b", terms=terms, progress=False)
+    assert (query.obs["peakatlas_best"] == found.obs["peakatlas_best"]).all()
 
 
 def test_terms_of_other_peaks_say_nothing(bundle, elements, tmp_path):

@@ -38,7 +38,7 @@ def test_what_is_no_text(tmp_path, data):
 def test_an_absent_file(tmp_path):
     with pytest.raises(IntervalError, match="no such file"):
         read_lines(tmp_path / "none", "a list")
-    with pytest.raises(IntervalError, match="a folder, where a file is wanted"):
+    with pytest.raises(IntervalError, match="a folder, where a file is expected"):
         read_lines(tmp_path, "a list")
     with pytest.raises(IntervalError, match="neither a file nor a pipe"):
         read_lines("/dev/zero", "a list")
