@@ -74,7 +74,7 @@ def _fold(root: Path, parent: Parent, progress: Callable[[int], None]) -> None:
             f"quantise {root} -o OUT."
         )
     table, order = in_genome_order([parent])
-    picks = picked([parent], table, order)
+    picks = picked(table, order)
     peaks = parent.plans[0].peaks
     same = all(plan.peaks == peaks for plan in parent.plans)
     plan = plan_of([parent], picks, by=COMPACTED, peaks=peaks if same else None, int8=parent.int8)

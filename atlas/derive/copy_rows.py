@@ -81,60 +81,6 @@ class Parent:
             "manifest_sha256": self.manifest["sha256"],
         }
 
-    def take(self, rows: NDArray[np.int64]) -> ShardRows:
-        """Rows as they are stored; float32 where segments store embeddings differently.
-
-        Parameters
-        ----------
-        rows : int64, shape (n,)
-            In any order.
-
-        Raises
-        ------
-        AtlasError
-            If a file is absent or damaged.
-        """
-        parts = [self._of_segment(number, rows) for number in range(len(self.segments))]
-        order = np.argsort(np.concatenate([at for at, _ in parts]))
-        held = [columns for _, columns in parts]
-
-        def joined(name: str) -> NDArray[Any]:
-            values = np.concatenate([columns[name] for columns in held])
-            return values if len(parts) == 1 else values[order]
-
-        return ShardRows(
-            values=joined("embedding"),
-            digests=joined("digest"),
-            n_fraction=joined("n_fraction"),
-            state=joined("state"),
-        )
-
-    def digests(self, rows: NDArray[np.int64]) -> NDArray[np.uint8]:
-        """Sequence digest of rows in any order; uint8, shape (n, 16)."""
-        out = np.empty((len(rows), 16), np.uint8)
-        for number, segment in enumerate(self.segments):
-            at, inside = self._inside(number, rows)
-            out[at] = segment.column("digest", inside)
-        return out
-
-    def _inside(
-        self, number: int, rows: NDArray[np.int64]
-    ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-        """Places in `rows` of those of a segment, and their rows within it."""
-        first = sum(segment.n_rows for segment in self.segments[:number])
-        at = np.flatnonzero((rows >= first) & (rows < first + self.segments[number].n_rows))
-        return at, rows[at] - first
-
-    def _of_segment(
-        self, number: int, rows: NDArray[np.int64]
-    ) -> tuple[NDArray[np.int64], dict[str, NDArray[Any]]]:
-        segment = self.segments[number]
-        at, inside = self._inside(number, rows)
-        stored = segment.column(segment.plan.embedding_column, inside)
-        mixed = len({part.plan.int8 for part in self.segments}) > 1
-        columns = {name: segment.column(name, inside) for name in segment.plan.row_columns[1:]}
-        return at, {"embedding": segment.plan.decode(stored) if mixed else stored, **columns}
-
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Picks:
@@ -142,10 +88,8 @@ class Picks:
 
     intervals: Intervals
     """Interval of each row."""
-    parent: NDArray[np.int64]
-    """Which parent, shape (n,)."""
     row: NDArray[np.int64]
-    """Which of its rows, shape (n,)."""
+    """Row of all rows of all parents, one after the other, shape (n,)."""
 
 
 def transfer(
@@ -271,15 +215,13 @@ def in_genome_order(parents: Sequence[Parent]) -> tuple[Intervals, NDArray[np.in
     return table, table.genome_order()
 
 
-def picked(parents: Sequence[Parent], table: Intervals, rows: NDArray[np.int64]) -> Picks:
+def picked(table: Intervals, rows: NDArray[np.int64]) -> Picks:
     """Picks from rows of the table of `in_genome_order`, given in that order."""
-    firsts = np.cumsum([0, *(len(parent.intervals) for parent in parents)])
-    owner = np.searchsorted(firsts, rows, side="right") - 1
     chosen = table.take(rows)
     used = np.zeros(len(table.contigs), np.bool_)
     used[chosen.contig_ids] = True
     names = [name for name, is_used in zip(table.contigs, used, strict=True) if is_used]
-    return Picks(intervals=chosen.recoded(names), parent=owner, row=rows - firsts[owner])
+    return Picks(intervals=chosen.recoded(names), row=rows)
 
 
 def copy_shards(
@@ -295,38 +237,64 @@ def copy_shards(
     AtlasError
         If a parent is damaged, or the disk refuses.
     """
-    done = set(writer.done_shards())
-    progress(sum(_n_rows(writer, shard) for shard in done))
+    missing = writer.segment.missing_shards()
+    progress(writer.plan.n_rows - sum(_n_rows(writer, shard) for shard in missing))
 
     def rows_of(shard: int) -> ShardRows:
-        at = writer.shard_rows_of(shard)
-        rows = _gathered(parents, picks.parent[at], picks.row[at])
-        progress(at.stop - at.start)
+        rows = _as_stored(parents, picks.row[writer.shard_rows_of(shard)])
+        progress(_n_rows(writer, shard))
         return rows
 
-    writer.write_shards([s for s in range(writer.n_shards) if s not in done], rows_of)
+    writer.write_shards(missing, rows_of)
     writer.finalise()
 
 
-def _gathered(
-    parents: Sequence[Parent], owner: NDArray[np.int64], rows: NDArray[np.int64]
-) -> ShardRows:
-    used = np.unique(owner)
-    if len(used) == 1:
-        return parents[int(used[0])].take(rows)
-    parts = [(np.flatnonzero(owner == number), number) for number in used.tolist()]
-    taken = [parents[number].take(rows[at]) for at, number in parts]
-    order = np.argsort(np.concatenate([at for at, _ in parts]))
+def column_of(parents: Sequence[Parent], name: str, rows: NDArray[np.int64]) -> NDArray[Any]:
+    """A column of rows of all parents, one after the other, in the order given.
 
-    def joined(columns: list[Any]) -> NDArray[Any]:
-        return np.asarray(np.concatenate(columns)[order])
+    Raises
+    ------
+    AtlasError
+        If a file is absent or damaged.
+    """
+    return _gathered(parents, rows, lambda segment, inside: segment.column(name, inside))
+
+
+def _as_stored(parents: Sequence[Parent], rows: NDArray[np.int64]) -> ShardRows:
+    """Rows as they are stored; float32 where segments store embeddings differently."""
+    mixed = len({plan.int8 for parent in parents for plan in parent.plans}) > 1
+
+    def embeddings(segment: OpenSegment, inside: NDArray[np.int64]) -> NDArray[Any]:
+        stored = segment.column(segment.plan.embedding_column, inside)
+        return segment.plan.decode(stored) if mixed else stored
 
     return ShardRows(
-        values=joined([part.values for part in taken]),
-        digests=joined([part.digests for part in taken]),
-        n_fraction=joined([part.n_fraction for part in taken]),
-        state=joined([part.state for part in taken]),
+        values=_gathered(parents, rows, embeddings),
+        digests=column_of(parents, "digest", rows),
+        n_fraction=column_of(parents, "n_fraction", rows),
+        state=column_of(parents, "state", rows),
     )
+
+
+def _gathered(
+    parents: Sequence[Parent],
+    rows: NDArray[np.int64],
+    read: Callable[[OpenSegment, NDArray[np.int64]], NDArray[Any]],
+) -> NDArray[Any]:
+    """What `read` gives of the rows of each segment, in the order of `rows`."""
+    segments = [segment for parent in parents for segment in parent.segments]
+    firsts = np.cumsum([0, *(segment.n_rows for segment in segments)])
+    owner = np.searchsorted(firsts, rows, side="right") - 1
+    used = np.unique(owner).tolist() or [0]
+    places = [np.flatnonzero(owner == number) for number in used]
+    parts = [
+        read(segments[number], rows[at] - firsts[number])
+        for number, at in zip(used, places, strict=True)
+    ]
+    if len(parts) == 1:
+        return parts[0]
+    joined: NDArray[Any] = np.concatenate(parts)[np.argsort(np.concatenate(places))]
+    return joined
 
 
 def _n_rows(writer: AtlasWriter, shard: int) -> int:

@@ -11,7 +11,7 @@ from peakatlas.atlas.format.schema import SHOWN
 from peakatlas.engine.errors import AtlasError
 from peakatlas.engine.intervals.contig_names import match_contigs
 
-from .copy_rows import Parent, in_genome_order, joint_genome, picked, transfer
+from .copy_rows import Parent, column_of, in_genome_order, joint_genome, picked, transfer
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -64,7 +64,7 @@ def merge_atlases(
     table, order = in_genome_order(parents)
     first = unlike_previous(table.take(order))
     _check_equals(parents, table, order, first)
-    picks = picked(parents, table, order[first])
+    picks = picked(table, order[first])
     peaks = {"n_collapsed": len(order) - int(first.sum())}
     return transfer(out, parents, picks, by="merge", peaks=peaks, progress=progress)
 
@@ -106,7 +106,8 @@ def _check_equals(
     kept = np.flatnonzero(first)
     head = kept[np.searchsorted(kept, again, side="right") - 1]
     ours, theirs = order[head], order[again]
-    differ = np.flatnonzero((_digests(parents, ours) != _digests(parents, theirs)).any(axis=1))
+    digests = [column_of(parents, "digest", rows) for rows in (ours, theirs)]
+    differ = np.flatnonzero((digests[0] != digests[1]).any(axis=1))
     if len(differ):
         shown = ", ".join(table.take(ours[differ[:SHOWN]]).names())
         firsts = np.cumsum([0, *(len(parent.intervals) for parent in parents)])
@@ -119,14 +120,3 @@ def _check_equals(
             f"({shown}): their genomes differ there. Build one of the two anew from the genome of "
             "the other, or leave these intervals out of one (peakatlas atlas subset)."
         )
-
-
-def _digests(parents: Sequence[Parent], rows: NDArray[np.int64]) -> NDArray[np.uint8]:
-    """Sequence digests of rows of the joint table, shape (n, 16)."""
-    out = np.empty((len(rows), 16), np.uint8)
-    last = 0
-    for parent in parents:
-        begin, last = last, last + len(parent.intervals)
-        at = np.flatnonzero((rows >= begin) & (rows < last))
-        out[at] = parent.digests(rows[at] - begin)
-    return out

@@ -82,7 +82,7 @@ def quantise_atlas(
     extent = _extent(parent)
     code = Int8Code.covering(extent.low, extent.high)
     table, order = in_genome_order([parent])
-    picks = picked([parent], table, order)
+    picks = picked(table, order)
     atlas = transfer(out, [parent], picks, by="quantise", int8=code, progress=progress)
     cosine = np.concatenate([_cosines(block, code, extent.mean) for block in _embedded(parent)])
     return Quantised(

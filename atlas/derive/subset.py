@@ -74,7 +74,7 @@ def subset_atlas(
             f"naming style than those of {parent.name} ({', '.join(table.contigs[:SHOWN])}). Name "
             "them as the atlas does."
         )
-    picks = picked([parent], table, order[inside[order]])
+    picks = picked(table, order[inside[order]])
     described = {"n_regions": len(regions), **(peaks or {})}
     return transfer(
         out, [parent], picks, by="subset", peaks=described, int8=parent.int8, progress=progress
