@@ -13,7 +13,7 @@ from peakatlas.atlas.format import opening
 from peakatlas.atlas.format.digests import DigestIndex, known_sequences
 from peakatlas.atlas.format.schema import EMBEDDED, STATES
 from peakatlas.atlas.search.faiss_coordinates import FaissCoordinateIndex
-from peakatlas.atlas.search.lookup import LookupResult, look_up
+from peakatlas.atlas.search.lookup import LookupResult, look_up, with_sequences
 from peakatlas.atlas.search.near_rows import MOST_SHARE, NearRows, rows_near
 from peakatlas.atlas.search.neighbour_index import centre_of, trained_index
 from peakatlas.atlas.search.neighbours import N_PROBE, Neighbours, nearest_rows, query_rows
@@ -253,13 +253,13 @@ class Atlas(Exchange, Summary):
         near = self._near(table) if index == "ncls" and digests is None else None
         if near is not None:
             return near.look_up(table, max_offset=max_offset)
-        joined = self._joined_by(index)
-        return look_up(self, table, max_offset=max_offset, digests=digests, index=joined)
+        found = look_up(self, table, max_offset=max_offset, index=self._joined_by(index))
+        return found if digests is None else with_sequences(found, digests, self.digest_index)
 
     def overlap_mean(
         self, peaks: IntervalTable, *, index: IndexName | CoordinateIndex = "ncls"
     ) -> OverlapMean:
-        """Mean embedding of the rows that each peak overlaps; see `reduce.overlap_mean`.
+        """Mean embedding of the rows that each peak overlaps; see `overlap_mean.overlap_mean`.
 
         Raises
         ------

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
@@ -10,50 +10,26 @@ import pandas as pd
 from peakatlas.engine.errors import AtlasError
 
 from .format.schema import STATES
-from .search.targets import RowsTarget
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
     from anndata import AnnData
-    from numpy.typing import ArrayLike, NDArray
+    from numpy.typing import ArrayLike
     from xarray import Dataset
 
     from peakatlas.engine.intervals.table import IntervalTable
     from peakatlas.engine.spec import EmbeddingSpec
 
     from .atlas import Atlas
-
-
-class Readable(RowsTarget, Protocol):
-    """What is read of an atlas."""
-
-    dim: int
-
-    @property
-    def n_fraction(self) -> NDArray[np.float32]:
-        """Share of N of each row."""
-        ...
-
-    @property
-    def provenance(self) -> dict[str, Any]:
-        """Spec, model and genome."""
-        ...
-
-    def gather(self, rows: ArrayLike) -> NDArray[np.float32]:
-        """Embeddings of rows."""
-        ...
-
-    def to_frame(self, rows: ArrayLike | None = None) -> pd.DataFrame:
-        """Rows as a table."""
-        ...
+    from .search.targets import AtlasRows
 
 
 class Exchange:
     """Methods of an atlas that give its rows to other packages."""
 
-    def to_frame(self: Readable, rows: ArrayLike | None = None) -> pd.DataFrame:
+    def to_frame(self: AtlasRows, rows: ArrayLike | None = None) -> pd.DataFrame:
         """Intervals and what is known of them as a table; embeddings come from `gather`.
 
         Parameters
@@ -85,7 +61,7 @@ class Exchange:
         )
         return frame.assign(state=state, n_fraction=self.n_fraction[wanted])
 
-    def to_anndata(self: Readable, rows: ArrayLike | None = None) -> AnnData:
+    def to_anndata(self: AtlasRows, rows: ArrayLike | None = None) -> AnnData:
         """Rows as AnnData: an observation is an interval, a variable a dimension.
 
         Memory grows by ``4 dim`` bytes a row.
@@ -118,7 +94,7 @@ class Exchange:
         known = {"spec": origin["spec"], "model": origin["model"]}
         return AnnData(X=values, obs=obs, var=var, uns={"peakatlas": known})
 
-    def to_xarray(self: Readable) -> Dataset:
+    def to_xarray(self: AtlasRows) -> Dataset:
         """All rows as an xarray data set whose arrays are read when they are used.
 
         Intervals are read at once; of embeddings, only the rows and dimensions that are selected,

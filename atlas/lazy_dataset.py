@@ -9,7 +9,7 @@ import numpy as np
 
 from peakatlas.engine.errors import MissingDependencyError
 
-from .format.schema import STATES
+from .format.groups import STATE_ATTRIBUTES
 
 try:
     import xarray as xr
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from .exchange import Readable
+    from .search.targets import AtlasRows
 
 
 @dataclass(frozen=True, eq=False)
@@ -48,7 +48,7 @@ class _Rows(BackendArray):
         return values if np.ndim(rows) else values[0]
 
 
-def lazy_dataset(atlas: Readable) -> xr.Dataset:
+def lazy_dataset(atlas: AtlasRows) -> xr.Dataset:
     """Data set of all rows; see `Atlas.to_xarray`."""
     table = atlas.intervals
     n, names = len(table), np.array(table.contigs)
@@ -63,10 +63,7 @@ def lazy_dataset(atlas: Readable) -> xr.Dataset:
         name: xr.Variable("row", _lazy(_Rows((n,), dtype, read)))
         for name, (dtype, read) in columns.items()
     }
-    coordinates["state"].attrs = {
-        "flag_values": list(range(len(STATES))),
-        "flag_meanings": " ".join(STATES),
-    }
+    coordinates["state"].attrs = dict(STATE_ATTRIBUTES)
     values = _Rows((n, atlas.dim), np.dtype(np.float32), atlas.gather)
     origin = atlas.provenance
     return xr.Dataset(

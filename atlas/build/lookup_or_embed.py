@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -11,7 +11,14 @@ from peakatlas.atlas.build.append import append_rows
 from peakatlas.atlas.build.compatibility import check_same_genome, check_same_spec
 from peakatlas.atlas.build.provenance import genome_provenance
 from peakatlas.atlas.format.ordering import sorted_unique
-from peakatlas.atlas.search.lookup import EMBEDDED_NOW, EXACT, MISSING, SEQUENCE, LookupResult
+from peakatlas.atlas.search.lookup import (
+    EMBEDDED_NOW,
+    EXACT,
+    MISSING,
+    SEQUENCE,
+    LookupResult,
+    with_rows,
+)
 from peakatlas.engine.dna.windows import window_digests
 from peakatlas.engine.errors import AtlasError
 from peakatlas.engine.intervals.overlap import contig_codes
@@ -145,8 +152,7 @@ def find_rows(
         return found
     digests = window_digests(peaks.take(rest), source, atlas.spec.window)
     row = atlas.digest_index.find(digests)
-    at = rest[row >= 0]
-    return _with_served(found, at, row[row >= 0], np.full(len(at), SEQUENCE, np.int8))
+    return with_rows(found, rest[row >= 0], row[row >= 0], SEQUENCE)
 
 
 def _check_options(source: object, embedder: object, append: bool) -> None:
@@ -189,8 +195,7 @@ def _embed(
         genome = genome_provenance(source, unique.contigs)
         atlas = append_rows(atlas.path, unique, embedded, genome=genome)
         row = atlas.lookup(unique).row[became]
-    tier = np.full(len(rest), EMBEDDED_NOW, np.int8)
-    served = _with_served(lookup, rest, row, tier)
+    served = with_rows(lookup, rest, row, EMBEDDED_NOW)
     return ResolvedPeaks(values=values, lookup=served, atlas=atlas)
 
 
@@ -208,14 +213,3 @@ def _summed(
         progress(done, total)
 
     return advance
-
-
-def _with_served(
-    lookup: LookupResult,
-    at: NDArray[np.int64],
-    row: NDArray[np.int64],
-    tier: NDArray[np.int8],
-) -> LookupResult:
-    rows, tiers = lookup.row.copy(), lookup.tier.copy()
-    rows[at], tiers[at] = row, tier
-    return replace(lookup, row=rows, tier=tiers)

@@ -2,26 +2,27 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
 
-from peakatlas.atlas.format.digests import DIGEST_BYTES, DigestIndex
+from peakatlas.atlas.format.digests import DIGEST_BYTES
 from peakatlas.atlas.format.schema import MASKED
 from peakatlas.engine.errors import AtlasError, IntervalError
 from peakatlas.engine.intervals.contig_names import check_contigs, in_other_style
 from peakatlas.engine.intervals.table import as_intervals
 from peakatlas.engine.summary import Summary
 
-from .targets import JoinTarget
-
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from peakatlas.atlas.format.digests import DigestIndex
     from peakatlas.engine.intervals.overlap import CoordinateIndex, OverlapPairs
     from peakatlas.engine.intervals.table import Intervals, IntervalTable
+
+    from .targets import JoinTarget
 
 TIERS = ("exact", "sequence", "overlap", "embedded", "missing")
 """What served a peak, best first; `LookupResult.tier` points into it."""
@@ -38,15 +39,6 @@ as the Nucleotide Transformers do, lose far more at offsets that are no multiple
 Embedding what is missing costs none of this.
 """
 PAIRS_AT_ONCE = 1 << 20
-
-
-class LookupTarget(JoinTarget, Protocol):
-    """What a lookup needs of an atlas."""
-
-    @property
-    def digest_index(self) -> DigestIndex:
-        """Rows by sequence."""
-        ...
 
 
 @dataclass(frozen=True, kw_only=True, repr=False)
@@ -117,27 +109,23 @@ class _Best:
 
 
 def look_up(
-    atlas: LookupTarget,
+    atlas: JoinTarget,
     peaks: IntervalTable,
     *,
     max_offset: int | None = None,
-    digests: NDArray[np.uint8] | None = None,
     index: CoordinateIndex | None = None,
 ) -> LookupResult:
-    """Find the row that serves each peak: exact interval, exact sequence, best overlap.
+    """Find the row that serves each peak: the same interval, else the best overlap.
 
     Parameters
     ----------
-    atlas : LookupTarget
+    atlas : JoinTarget
     peaks : Intervals, pandas.DataFrame or pyranges.PyRanges
         In any order; repeats are fine. Peaks on contigs that the atlas lacks are missing.
         See `engine.intervals.as_intervals` for the columns of a table.
     max_offset : int, optional
         Accept the best overlapping row when the centres are at most this far apart, in bp. It is
         an approximation and off by default; see `RECOMMENDED_MAX_OFFSET` for what it costs.
-    digests : uint8, shape (n, 16), optional
-        Digest of each peak's window sequence(s) under the window rule of the atlas; switches the
-        tier ``sequence`` on.
     index : CoordinateIndex, optional
         What finds the overlaps, such as `FaissCoordinateIndex`; the atlas's own when not given.
 
@@ -152,22 +140,18 @@ def look_up(
         If the atlas has contigs of the peaks under another naming style.
     IntervalError
         If `max_offset` is negative, or `peaks` is a table that cannot be used.
-    AtlasError
-        If `digests` has another length than `peaks`.
     """
     peaks = as_intervals(peaks)
-    _check_arguments(len(peaks), max_offset, digests)
+    if max_offset is not None and max_offset < 0:
+        raise IntervalError(f"max_offset is {max_offset} bp; it must be 0 or more.")
     check_naming(peaks, atlas.intervals.contigs, atlas.name)
     best = _best_overlaps(index or atlas.coordinate_index, atlas.intervals, peaks)
     row, tier = best.exact.copy(), np.full(len(peaks), MISSING, np.int8)
     tier[row >= 0] = EXACT
-    if digests is not None:
-        found = np.where(row < 0, atlas.digest_index.find(digests), -1)
-        _serve(row, tier, found, SEQUENCE)
     if max_offset is not None:
         near = (row < 0) & (best.row >= 0) & (np.abs(best.offset) <= max_offset)
         near[near] = atlas.state[best.row[near]] != MASKED
-        _serve(row, tier, np.where(near, best.row, -1), OVERLAP)
+        row[near], tier[near] = best.row[near], OVERLAP
     return LookupResult(
         peaks=peaks,
         row=row,
@@ -178,11 +162,40 @@ def look_up(
     )
 
 
-def _serve(
-    row: NDArray[np.int64], tier: NDArray[np.int8], found: NDArray[np.int64], code: int
-) -> None:
-    hit = found >= 0
-    row[hit], tier[hit] = found[hit], code
+def with_sequences(
+    found: LookupResult, digests: NDArray[np.uint8], index: DigestIndex
+) -> LookupResult:
+    """Let rows of the same sequence serve the peaks whose interval is not in the atlas.
+
+    Parameters
+    ----------
+    found : LookupResult
+    digests : uint8, shape (n, 16)
+        Digest of each peak's window sequence(s) under the window rule of the atlas.
+    index : DigestIndex
+        Of the atlas.
+
+    Raises
+    ------
+    AtlasError
+        If `digests` has another length than there are peaks.
+    """
+    if digests.shape != (len(found), DIGEST_BYTES):
+        raise AtlasError(
+            f"digests has shape {digests.shape}; it must be ({len(found)}, {DIGEST_BYTES}), a row "
+            "for each peak."
+        )
+    row = np.where(found.tier == EXACT, -1, index.find(digests))
+    return with_rows(found, np.flatnonzero(row >= 0), row[row >= 0], SEQUENCE)
+
+
+def with_rows(
+    found: LookupResult, at: NDArray[np.int64], row: NDArray[np.int64], tier: int
+) -> LookupResult:
+    """The same result, but peaks `at` served by these rows under this tier."""
+    rows, tiers = found.row.copy(), found.tier.copy()
+    rows[at], tiers[at] = row, tier
+    return replace(found, row=rows, tier=tiers)
 
 
 def _best_overlaps(index: CoordinateIndex, rows: Intervals, peaks: Intervals) -> _Best:
@@ -219,18 +232,6 @@ def _least_of_each(group: NDArray[np.int64], cost: NDArray[np.int64]) -> NDArray
     least = np.minimum.reduceat(cost, first)
     lowest = np.flatnonzero(cost == np.repeat(least, np.diff(first, append=len(group))))
     return lowest[np.diff(group[lowest], prepend=-1) > 0]
-
-
-def _check_arguments(
-    n_peaks: int, max_offset: int | None, digests: NDArray[np.uint8] | None
-) -> None:
-    if max_offset is not None and max_offset < 0:
-        raise IntervalError(f"max_offset is {max_offset} bp; it must be 0 or more.")
-    if digests is not None and digests.shape != (n_peaks, DIGEST_BYTES):
-        raise AtlasError(
-            f"digests has shape {digests.shape}; it must be ({n_peaks}, {DIGEST_BYTES}), a row "
-            "for each peak."
-        )
 
 
 def check_naming(peaks: Intervals, contigs: tuple[str, ...], where: str) -> None:

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from peakatlas.atlas.format.digests import DIGEST_BYTES, DigestIndex
 from peakatlas.engine.intervals.overlap import OverlapIndex
 from peakatlas.engine.intervals.table import Intervals
 
@@ -48,13 +47,8 @@ class NearRows:
         """Overlap join over `intervals`."""
         return OverlapIndex(self.intervals)
 
-    @property
-    def digest_index(self) -> DigestIndex:
-        """Of no row: sequences are looked up in the whole atlas."""
-        return DigestIndex(np.empty((0, DIGEST_BYTES), np.uint8), np.empty(0, np.int64))
-
     def look_up(self, peaks: Intervals, *, max_offset: int | None) -> LookupResult:
-        """As `lookup.look_up` of the atlas, without sequences; rows are those of the atlas."""
+        """As `lookup.look_up` of the atlas; rows are those of the atlas."""
         found = look_up(self, peaks, max_offset=max_offset)
         rows = np.append(self.rows, -1)  # no row stays no row
         return replace(found, row=rows[found.row], overlap_row=rows[found.overlap_row])

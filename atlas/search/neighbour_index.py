@@ -19,12 +19,14 @@ from peakatlas.atlas.storage.cache import is_kept, keep
 from peakatlas.engine.dna.fasta import cache_folder
 
 from .faiss_tools import FaissIndex, import_faiss
-from .neighbours import ROWS_PER_BLOCK, NeighbourTarget, centred, mean_row
+from .neighbours import ROWS_PER_BLOCK, centred, mean_row
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from numpy.typing import NDArray
+
+    from .targets import AtlasRows
 
 MOST_LISTS = 2048
 ROWS_PER_LIST = 40
@@ -32,7 +34,7 @@ ROWS_PER_LIST = 40
 _VERSION = 2
 
 
-def centre_of(atlas: NeighbourTarget, manifest_sha256: str) -> NDArray[np.float32]:
+def centre_of(atlas: AtlasRows, manifest_sha256: str) -> NDArray[np.float32]:
     """Mean of the embedded rows; reads all of them when it is not in the cache.
 
     Raises
@@ -56,7 +58,7 @@ def centre_of(atlas: NeighbourTarget, manifest_sha256: str) -> NDArray[np.float3
     return mean
 
 
-def trained_index(atlas: NeighbourTarget, manifest_sha256: str) -> FaissIndex:
+def trained_index(atlas: AtlasRows, manifest_sha256: str) -> FaissIndex:
     """Inverted lists of the centred, normalised embedded rows, 8 bits a dimension; ids are rows.
 
     Training is deterministic. The index is mapped from the cache, not read into memory.
@@ -98,7 +100,7 @@ def n_lists_for(n_rows: int) -> int:
     return 1 << max(0, int(np.log2(max(1.0, wanted))))
 
 
-def _build(atlas: NeighbourTarget) -> FaissIndex:
+def _build(atlas: AtlasRows) -> FaissIndex:
     faiss = import_faiss()
     embedded = np.flatnonzero(atlas.state == EMBEDDED)
     n_lists = n_lists_for(len(embedded))

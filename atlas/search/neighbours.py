@@ -11,7 +11,7 @@ from the atlas and gives their exact cosines: it may miss neighbours, never miss
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal, Protocol
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import pandas as pd
@@ -20,17 +20,16 @@ from peakatlas.atlas.format.schema import EMBEDDED
 from peakatlas.engine.errors import AtlasError, ContigError, IntervalError
 from peakatlas.engine.summary import Summary
 
-from .faiss_tools import FaissIndex, FaissSelector, import_faiss, on_gpu
-from .targets import JoinTarget
+from .faiss_tools import FaissSelector, import_faiss, on_gpu
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from numpy.typing import ArrayLike, NDArray
+    from numpy.typing import NDArray
 
     from peakatlas.engine.intervals.table import Intervals
 
-    from .lookup import LookupResult
+    from .targets import AtlasRows
 
     Floats = NDArray[np.float32]
     Rows = NDArray[np.int64]
@@ -41,31 +40,6 @@ N_PROBE = 16
 """Lists that an approximate search looks into."""
 CANDIDATES = 4
 """An approximate search fetches so many times k candidates and keeps the best k."""
-
-
-class NeighbourTarget(JoinTarget, Protocol):
-    """What a search needs of an atlas."""
-
-    dim: int
-
-    def __len__(self) -> int: ...
-
-    @property
-    def centre(self) -> Floats:
-        """Mean of the embedded rows, shape (dim,)."""
-        ...
-
-    def ivf_index(self) -> FaissIndex:
-        """Trained index over the centred, normalised embedded rows; ids are rows."""
-        ...
-
-    def gather(self, rows: ArrayLike) -> Floats:
-        """Embeddings of rows, shape (n, dim)."""
-        ...
-
-    def lookup(self, peaks: Intervals) -> LookupResult:
-        """Which rows overlap peaks."""
-        ...
 
 
 @dataclass(frozen=True, kw_only=True, repr=False)
@@ -105,7 +79,7 @@ class Neighbours(Summary):
 
 
 def nearest_rows(
-    atlas: NeighbourTarget,
+    atlas: AtlasRows,
     queries: Floats,
     *,
     k: int = 10,
@@ -118,7 +92,7 @@ def nearest_rows(
 
     Parameters
     ----------
-    atlas : NeighbourTarget
+    atlas : AtlasRows
     queries : float32, shape (n, dim)
         Embeddings of the spec of the atlas, not centred.
     k : int
@@ -159,12 +133,12 @@ def nearest_rows(
     return _table(atlas, cosine, np.where(row == own[:, None], -1, row), k)
 
 
-def query_rows(atlas: NeighbourTarget, peaks: Intervals) -> NDArray[np.int64]:
+def query_rows(atlas: AtlasRows, peaks: Intervals) -> NDArray[np.int64]:
     """Row that stands for each peak: the same interval, else the one that overlaps it best.
 
     Parameters
     ----------
-    atlas : NeighbourTarget
+    atlas : AtlasRows
     peaks : Intervals
 
     Returns
@@ -208,7 +182,7 @@ def centred(values: Floats, centre: Floats) -> Floats:
     return unit
 
 
-def mean_row(atlas: NeighbourTarget) -> Floats:
+def mean_row(atlas: AtlasRows) -> Floats:
     """Mean of the embedded rows, summed in float64, block by block.
 
     Raises
@@ -226,9 +200,7 @@ def mean_row(atlas: NeighbourTarget) -> Floats:
     return mean
 
 
-def recall(
-    atlas: NeighbourTarget, *, k: int = 10, n_queries: int = 200, n_probe: int = N_PROBE
-) -> float:
+def recall(atlas: AtlasRows, *, k: int = 10, n_queries: int = 200, n_probe: int = N_PROBE) -> float:
     """Share of the true k nearest rows that ``ivf`` finds, over rows spread evenly.
 
     Raises
@@ -250,7 +222,7 @@ def recall(
     return len(pairs[0] & pairs[1]) / max(1, len(pairs[0]))
 
 
-def _exact(atlas: NeighbourTarget, queries: Floats, k: int, allowed: Rows) -> tuple[Floats, Rows]:
+def _exact(atlas: AtlasRows, queries: Floats, k: int, allowed: Rows) -> tuple[Floats, Rows]:
     """Best k of the allowed rows, -1 where there are fewer; each row is read once."""
     faiss = import_faiss()
     best = np.full((len(queries), k), -np.inf, np.float32), np.full((len(queries), k), -1, np.int64)
@@ -264,7 +236,7 @@ def _exact(atlas: NeighbourTarget, queries: Floats, k: int, allowed: Rows) -> tu
 
 
 def _approximate(
-    atlas: NeighbourTarget, queries: Floats, k: int, allowed: Rows, n_probe: int
+    atlas: AtlasRows, queries: Floats, k: int, allowed: Rows, n_probe: int
 ) -> tuple[Floats, Rows]:
     faiss, index = import_faiss(), atlas.ivf_index()
     limits = {"sel": _selector(atlas, allowed)} if len(allowed) < index.ntotal else {}
@@ -274,7 +246,7 @@ def _approximate(
     return _exact_cosines(atlas, queries, candidates, k)
 
 
-def _selector(atlas: NeighbourTarget, allowed: Rows) -> FaissSelector:
+def _selector(atlas: AtlasRows, allowed: Rows) -> FaissSelector:
     """What keeps a search to some rows; a range where they are all there is between two rows."""
     faiss = import_faiss()
     first, stop = int(allowed[0]), int(allowed[-1]) + 1
@@ -286,7 +258,7 @@ def _selector(atlas: NeighbourTarget, allowed: Rows) -> FaissSelector:
 
 
 def _exact_cosines(
-    atlas: NeighbourTarget, queries: Floats, candidates: Rows, k: int
+    atlas: AtlasRows, queries: Floats, candidates: Rows, k: int
 ) -> tuple[Floats, Rows]:
     """Best k of each query's candidates (-1 is none) by their cosine as the atlas has it."""
     best = np.full((len(queries), k), -np.inf, np.float32), np.full((len(queries), k), -1, np.int64)
@@ -311,7 +283,7 @@ def _best(cosine: Floats, row: Rows, more_cosine: Floats, more_row: Rows) -> tup
     return np.take_along_axis(both, order, axis=1), np.take_along_axis(rows, order, axis=1)
 
 
-def _table(atlas: NeighbourTarget, cosine: Floats, row: Rows, k: int) -> Neighbours:
+def _table(atlas: AtlasRows, cosine: Floats, row: Rows, k: int) -> Neighbours:
     hit = row >= 0
     hit &= np.cumsum(hit, axis=1) <= k
     query, column = np.nonzero(hit)
@@ -324,7 +296,7 @@ def _table(atlas: NeighbourTarget, cosine: Floats, row: Rows, k: int) -> Neighbo
     )
 
 
-def _rows_in(atlas: NeighbourTarget, region: Intervals | None) -> Rows:
+def _rows_in(atlas: AtlasRows, region: Intervals | None) -> Rows:
     """Embedded rows that overlap a region, ascending."""
     embedded = atlas.state == EMBEDDED
     if region is None:
@@ -346,7 +318,7 @@ def _rows_in(atlas: NeighbourTarget, region: Intervals | None) -> Rows:
     return rows
 
 
-def _check(atlas: NeighbourTarget, queries: Floats, k: int, n_probe: int) -> None:
+def _check(atlas: AtlasRows, queries: Floats, k: int, n_probe: int) -> None:
     if k < 1 or n_probe < 1:
         raise IntervalError(f"k is {k} and n_probe {n_probe}; both must be 1 or more.")
     if queries.ndim != 2 or queries.shape[1] != atlas.dim:

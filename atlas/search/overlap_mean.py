@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 import numpy as np
 from scipy.sparse import csr_array, eye_array, hstack
@@ -11,28 +11,18 @@ from scipy.sparse import csr_array, eye_array, hstack
 from peakatlas.atlas.format.schema import MASKED
 from peakatlas.engine.intervals.table import as_intervals
 
-from .targets import JoinTarget
-
 if TYPE_CHECKING:
-    from numpy.typing import ArrayLike, NDArray
+    from numpy.typing import NDArray
 
     from peakatlas.engine.intervals.overlap import CoordinateIndex, OverlapPairs
     from peakatlas.engine.intervals.table import Intervals, IntervalTable
+
+    from .targets import AtlasRows
 
 PAIRS_AT_ONCE = 1 << 18
 """Pairs that are joined at a time."""
 PAIRS_PER_BLOCK = 1 << 14
 """Pairs whose rows are in memory at a time."""
-
-
-class ReduceTarget(JoinTarget, Protocol):
-    """What the mean needs of an atlas."""
-
-    dim: int
-
-    def gather(self, rows: ArrayLike) -> NDArray[np.float32]:
-        """Embeddings of rows, float32, shape (n, dim)."""
-        ...
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,7 +38,7 @@ class OverlapMean:
 
 
 def overlap_mean(
-    atlas: ReduceTarget, peaks: IntervalTable, *, index: CoordinateIndex | None = None
+    atlas: AtlasRows, peaks: IntervalTable, *, index: CoordinateIndex | None = None
 ) -> OverlapMean:
     """Average the rows that each peak overlaps, weighted by the bases shared.
 
@@ -58,7 +48,7 @@ def overlap_mean(
 
     Parameters
     ----------
-    atlas : ReduceTarget
+    atlas : AtlasRows
         Rows whose window is all N (state ``masked``) are left out.
     peaks : Intervals, pandas.DataFrame or pyranges.PyRanges
         In any order; repeats are fine.
@@ -87,7 +77,7 @@ def overlap_mean(
     return found
 
 
-def _fill(found: OverlapMean, atlas: ReduceTarget, peaks: Intervals, pairs: OverlapPairs) -> None:
+def _fill(found: OverlapMean, atlas: AtlasRows, peaks: Intervals, pairs: OverlapPairs) -> None:
     """Set the rows of all peaks of a block of pairs."""
     known = atlas.state[pairs.row] != MASKED
     query, row, rows = pairs.query[known], pairs.row[known], atlas.intervals
@@ -110,7 +100,7 @@ def _fill(found: OverlapMean, atlas: ReduceTarget, peaks: Intervals, pairs: Over
 
 
 def _sums(
-    atlas: ReduceTarget,
+    atlas: AtlasRows,
     counts: NDArray[np.int64],
     row: NDArray[np.int64],
     weight: NDArray[np.float32],
