@@ -9,22 +9,14 @@ import numpy as np
 
 from peakatlas.atlas.atlas import Atlas
 from peakatlas.atlas.format.schema import EMBEDDED, MASKED
-from peakatlas.atlas.format.segment import Segment, lay_out, make_plan
-from peakatlas.atlas.format.segment_names import next_segment
+from peakatlas.atlas.format.segment import make_plan
 from peakatlas.atlas.format.shard_rows import ShardRows
-from peakatlas.atlas.storage import atomic as files
 from peakatlas.atlas.storage.locks import locked
 
 from .compatibility import check_same_genome, check_same_spec
 from .places import refuse_links
 from .provenance import genome_provenance, hardware_provenance
-from .writer import (
-    CHUNK_ROWS,
-    LOCK_NAME,
-    SHARD_ROWS,
-    AtlasWriter,
-    default_shard_rows,
-)
+from .writer import CHUNK_ROWS, LOCK_NAME, SHARD_ROWS, begin_after, default_shard_rows
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -36,6 +28,7 @@ if TYPE_CHECKING:
     from peakatlas.engine.intervals.table import Intervals
 
     from .inputs import Inputs
+    from .writer import AtlasWriter
 
 
 def append_rows(
@@ -135,16 +128,14 @@ def append_peaks(
         report(inputs.n_repeats + len(rows) - sum(map(len, at)))
         for shard, block in zip(shards, at, strict=True):
             embeddings = embedder.embed(rows.take(block), inputs.source, progress=report)
-            write_rows(writer, shard, embeddings, np.arange(len(block)))
+            write_rows(writer, shard, embeddings)
 
     provenance = {"genome": genome, "peaks": inputs.peaks_provenance()}
     return _append(root, rows, provenance, default_shard_rows(len(rows)), write)
 
 
-def write_rows(
-    writer: AtlasWriter, shard: int, embeddings: PeakEmbeddings, rows: NDArray[np.int64]
-) -> None:
-    """Write one shard from these rows of some embeddings.
+def write_rows(writer: AtlasWriter, shard: int, embeddings: PeakEmbeddings) -> None:
+    """Write one shard of the embeddings of its rows.
 
     Raises
     ------
@@ -153,11 +144,11 @@ def write_rows(
     AtlasError
         If a value does not fit, or the disk refuses.
     """
-    made = _rows_of(embeddings, rows)
+    made = _rows_of(embeddings, slice(None))
     writer.write_shard(shard, made.values, made.digests, made.n_fraction, made.state)
 
 
-def _rows_of(embeddings: PeakEmbeddings, rows: NDArray[np.int64]) -> ShardRows:
+def _rows_of(embeddings: PeakEmbeddings, rows: NDArray[np.int64] | slice) -> ShardRows:
     return ShardRows(
         values=embeddings.values[rows],
         digests=embeddings.digests[rows],
@@ -181,7 +172,15 @@ def _append(
         new = np.flatnonzero(atlas.lookup(intervals).row < 0)
         if not len(new):
             return atlas
-        writer = _begin(root, atlas, intervals.take(new), provenance, shard_rows)
+        table = intervals.take(new)
+        plan = make_plan(
+            table,
+            atlas.spec,
+            shard_rows=shard_rows,
+            chunk_rows=CHUNK_ROWS,
+            provenance={**provenance, "model": atlas.provenance["model"]},
+        )
+        writer = begin_after(root, atlas.provenance["segments"][-1]["name"], table, plan)
         write(writer, writer.segment.missing_shards(), new)
         writer.finalise()
     return Atlas.open(root)
@@ -191,25 +190,3 @@ def _check_genome(atlas: Atlas, genome: Mapping[str, Any]) -> None:
     """Refuse another build than that of any segment: a contig may be in a later one only."""
     for theirs in atlas.genomes:
         check_same_genome(theirs, genome, atlas.name)
-
-
-def _begin(
-    root: Path,
-    atlas: Atlas,
-    intervals: Intervals,
-    provenance: Mapping[str, Mapping[str, Any]],
-    shard_rows: int,
-) -> AtlasWriter:
-    plan = make_plan(
-        intervals,
-        atlas.spec,
-        shard_rows=shard_rows,
-        chunk_rows=CHUNK_ROWS,
-        provenance={**provenance, "model": atlas.provenance["model"]},
-    )
-    segment = Segment(root, next_segment(atlas.provenance["segments"][-1]["name"]))
-    if segment.folder.exists() and segment.plan != plan:
-        files.remove_folder(segment.folder)
-    if not segment.folder.exists():
-        lay_out(root, segment.name, intervals, plan)
-    return AtlasWriter(Segment(root, segment.name))

@@ -243,7 +243,7 @@ def write_free_shards(
                 left.append(shard)
 
     def write(shard: int, embeddings: PeakEmbeddings) -> None:
-        write_rows(writer, shard, embeddings, np.arange(len(embeddings.digests)))
+        write_rows(writer, shard, embeddings)
         claims.pop(shard).close()
 
     try:

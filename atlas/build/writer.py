@@ -21,9 +21,11 @@ from peakatlas.atlas.format.segment import (
     make_plan,
     read_manifest,
 )
+from peakatlas.atlas.format.segment_names import next_segment
 from peakatlas.atlas.format.shard_encoding import EncodedShard, encode_shard, put_shard
 from peakatlas.atlas.format.shard_lists import shown_shards
 from peakatlas.atlas.format.shard_rows import ShardRows, stored_columns
+from peakatlas.atlas.storage import atomic as files
 from peakatlas.atlas.storage.urls import writable_storage
 from peakatlas.engine.errors import AtlasError, GenomeError, ShardOwnershipError
 from peakatlas.engine.run.pipeline import run_pipeline
@@ -324,6 +326,32 @@ class AtlasWriter:
 def claim_name(segment: Segment, shard: int) -> str:
     """Lock of a shard from before it is computed until it is written."""
     return f"{segment.name}/{LOG_FOLDER}/claim-{shard:05d}"
+
+
+def begin_after(root: Path, name: str, intervals: Intervals, plan: Plan) -> AtlasWriter:
+    """Begin the segment that follows another, or go on with it; what is not this plan is dropped.
+
+    Parameters
+    ----------
+    root : Path
+        A finished atlas, locked.
+    name : str
+        Its last segment.
+    intervals : Intervals
+        Rows of the plan.
+    plan : Plan
+
+    Raises
+    ------
+    AtlasError
+        If the disk refuses.
+    """
+    segment = Segment(root, next_segment(name))
+    if segment.folder.exists() and segment.plan != plan:
+        files.remove_folder(segment.folder)
+    if not segment.folder.exists():
+        lay_out(root, segment.name, intervals, plan)
+    return AtlasWriter(Segment(root, segment.name))
 
 
 def default_shard_rows(n_rows: int) -> int:

@@ -190,7 +190,7 @@ def _embed_anew(
         block = rows.take(np.arange(at.start, at.stop))
         embedded = embedder.embed(block, source, progress)
         (segment.folder / Plan.log_name(shard)).unlink(missing_ok=True)
-        write_rows(writer, shard, embedded, np.arange(len(block)))
+        write_rows(writer, shard, embedded)
     writer.finalise()
 
 

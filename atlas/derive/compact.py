@@ -7,16 +7,10 @@ from typing import TYPE_CHECKING
 
 from peakatlas.atlas.atlas import Atlas
 from peakatlas.atlas.build.places import refuse_links
-from peakatlas.atlas.build.writer import LOCK_NAME, AtlasWriter
+from peakatlas.atlas.build.writer import LOCK_NAME, begin_after
 from peakatlas.atlas.format.schema import COMPACTED
-from peakatlas.atlas.format.segment import (
-    Segment,
-    begun_segments,
-    lay_out,
-    read_manifest,
-    software_versions,
-)
-from peakatlas.atlas.format.segment_names import next_segment, segment_number
+from peakatlas.atlas.format.segment import begun_segments, read_manifest, software_versions
+from peakatlas.atlas.format.segment_names import segment_number
 from peakatlas.atlas.storage import atomic as files
 from peakatlas.atlas.storage.locks import locked
 from peakatlas.engine.errors import AtlasError
@@ -78,12 +72,7 @@ def _fold(root: Path, parent: Parent, progress: Callable[[int], None]) -> None:
     peaks = parent.plans[0].peaks
     same = all(plan.peaks == peaks for plan in parent.plans)
     plan = plan_of([parent], picks, by=COMPACTED, peaks=peaks if same else None, int8=parent.int8)
-    segment = Segment(root, next_segment(parent.manifest["segments"][-1]["name"]))
-    if segment.folder.exists() and segment.plan != plan:
-        files.remove_folder(segment.folder)
-    if not segment.folder.exists():
-        lay_out(root, segment.name, picks.intervals, plan)
-    writer = AtlasWriter(Segment(root, segment.name))
+    writer = begin_after(root, parent.manifest["segments"][-1]["name"], picks.intervals, plan)
     writer.made_with = _made_with(parent)
     copy_shards(writer, [parent], picks, progress)
 
