@@ -17,6 +17,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from peakatlas.atlas.format.digests import bytes_digest, file_digest
+from peakatlas.atlas.format.layout import ZARR_NAME
+from peakatlas.atlas.format.opening import listed_files, not_finished
 from peakatlas.atlas.format.schema import MANIFEST_NAME, PLAN_NAME, check_manifest, read_plan
 from peakatlas.engine.dna.fasta import cache_folder
 from peakatlas.engine.errors import AtlasError
@@ -87,10 +89,7 @@ def mirror_atlas(
     try:
         text = storage.read_bytes(MANIFEST_NAME)
     except FileNotFoundError as error:
-        raise AtlasError(
-            f"{storage.name} is not an atlas, or not a finished one (no {MANIFEST_NAME}). Check "
-            "the URL: it is that of the folder."
-        ) from error
+        raise not_finished(storage) from error
     except AtlasError as error:
         if not _is_whole(root):
             raise
@@ -159,7 +158,7 @@ class _Copy:
             )
 
     def _unlisted(self, manifest: Mapping[str, Any]) -> list[_Wanted]:
-        names = ["zarr.json"]
+        names = [ZARR_NAME]
         for entry in manifest["segments"]:
             path = self._root / entry["name"] / PLAN_NAME
             plan = read_plan(path.read_bytes(), entry, str(path))
@@ -232,9 +231,8 @@ class _Copy:
 
 def _listed(manifest: Mapping[str, Any]) -> list[_Wanted]:
     return [
-        _Wanted(name=f"{entry['name']}/{name}", n_bytes=int(file["bytes"]), sha256=file["sha256"])
-        for entry in manifest["segments"]
-        for name, file in entry["files"].items()
+        _Wanted(name=name, n_bytes=int(file["bytes"]), sha256=file["sha256"])
+        for name, file in listed_files(manifest)
     ]
 
 

@@ -13,6 +13,8 @@ from .atlas import Atlas
 from .build.places import refuse_links
 from .build.writer import LOCK_NAME
 from .check.verify import verify_atlas
+from .format.layout import ZARR_NAME
+from .format.opening import listed_files
 from .format.schema import CARD_NAME, MANIFEST_NAME
 from .format.segment import read_manifest
 from .storage import atomic as files
@@ -76,8 +78,8 @@ def publish_atlas(
         card = card_of(Atlas.open(root), manifest, url=url).encode()
         files.write_bytes(root / CARD_NAME, card)
     logs = [log for s in manifest["segments"] for log in (root / s["name"] / "log").glob("s*.json")]
-    sizes = [file["bytes"] for s in manifest["segments"] for file in s["files"].values()]
-    extra = [root / MANIFEST_NAME, root / "zarr.json", root / CARD_NAME, *logs]
+    sizes = [file["bytes"] for _, file in listed_files(manifest)]
+    extra = [root / MANIFEST_NAME, root / ZARR_NAME, root / CARD_NAME, *logs]
     return Published(
         card=root / CARD_NAME,
         n_files=len(sizes) + len(extra),
@@ -133,10 +135,7 @@ def _facts(atlas: Atlas, manifest: Mapping[str, Any]) -> Iterator[tuple[str, str
     for name, value in atlas_facts(origin).items():
         yield name, _plain(f"{value:,}" if isinstance(value, int) else value)
     yield "precision", _plain(origin["spec"]["precision"])
-    yield (
-        "model's source",
-        _plain(" ".join(str(model.get(k) or "") for k in ("source", "revision"))),
-    )
+    yield "model's source", _joined(model, "source", "revision")
     yield "weights, SHA-256", _plain(origin["spec"]["weights_sha256"])
     yield "genome, GA4GH digest", _plain(genome.get("seqcol") or genome.get("records_sha256"))
     yield "peaks", _joined(peaks, "name", "sha256")

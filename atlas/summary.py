@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from .format.opening import listed_files
+
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
@@ -41,7 +43,6 @@ def stored_facts(manifest: Mapping[str, Any], plans: Sequence[Plan]) -> dict[str
         Of its segments.
     """
     plan = plans[0]
-    sizes = [file["bytes"] for s in manifest["segments"] for file in s["files"].values()]
     return {
         "format_version": manifest["format_version"],
         "n_intervals": manifest["n_rows"],
@@ -50,7 +51,7 @@ def stored_facts(manifest: Mapping[str, Any], plans: Sequence[Plan]) -> dict[str
         "n_contigs": len({name for each in plans for name in each.contigs}),
         "n_segments": len(plans),
         "n_shards": sum(each.n_shards for each in plans),
-        "bytes": sum(sizes),
+        "bytes": sum(file["bytes"] for _, file in listed_files(manifest)),
         "model": plan.spec.model,
         "licence": plan.model.get("licence"),
         "window": plan.spec.window,

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from peakatlas.atlas.format.digests import DIGEST_BYTES
+from peakatlas.atlas.format.layout import CHECKSUM_BYTES, PLACE_BYTES, fitting_shard_rows
 from peakatlas.atlas.format.schema import PLAN_NAME
 from peakatlas.atlas.format.segment import Segment, first_segment
 from peakatlas.engine.dna.windows import parse_window
@@ -31,7 +32,6 @@ if TYPE_CHECKING:
 
 _FEW_PEAKS = 16
 _SAMPLE_PEAKS = 1024
-_CRC_BYTES, _INDEX_ENTRY_BYTES = 4, 16
 _INTERVAL_ROW_BYTES = 4.2
 _SMALL_COLUMNS_BYTES = (DIGEST_BYTES, 4, 1)
 _JSON_BYTES, _JSON_BYTES_A_SHARD = 12_000, 2_000
@@ -116,7 +116,8 @@ def estimate_build(
     """
     root, rows, dim = Path(out), inputs.rows, embedder.spec.dim
     begun = _begun(root, inputs, embedder)
-    shard_rows = begun.plan.shard_rows if begun else _fitting(default_shard_rows(len(rows)), rows)
+    shard_rows = fitting_shard_rows(len(rows), default_shard_rows(len(rows)), CHUNK_ROWS)
+    shard_rows = begun.plan.shard_rows if begun else shard_rows
     done = begun.done_shards() if begun else []
     counts = _rows_a_shard(len(rows), shard_rows)
     sizes = [shard_bytes(n, shard_rows, dim) for n in counts]
@@ -188,9 +189,9 @@ def shard_bytes(n_rows: int, shard_rows: int, dim: int) -> int:
     chunk_rows = min(CHUNK_ROWS, shard_rows)
     n_chunks, n_places = -(-n_rows // chunk_rows), shard_rows // chunk_rows
     return sum(
-        n_chunks * (chunk_rows * row_bytes + _CRC_BYTES)
-        + n_places * _INDEX_ENTRY_BYTES
-        + _CRC_BYTES
+        n_chunks * (chunk_rows * row_bytes + CHECKSUM_BYTES)
+        + n_places * PLACE_BYTES
+        + CHECKSUM_BYTES
         for row_bytes in (2 * dim, *_SMALL_COLUMNS_BYTES)
     )
 
@@ -211,12 +212,6 @@ def _begun(root: Path, inputs: Inputs, embedder: Embedder) -> AtlasWriter | None
     here = genome_provenance(inputs.source, inputs.rows.contigs, digests=False)
     check_same_genome(writer.plan.genome, here, str(root))
     return writer
-
-
-def _fitting(shard_rows: int, rows: Intervals) -> int:
-    """A small atlas gets a small shard, of whole chunks."""
-    chunk_rows = min(CHUNK_ROWS, shard_rows)
-    return min(shard_rows, -(-len(rows) // chunk_rows) * chunk_rows)
 
 
 def _rows_a_shard(n_rows: int, shard_rows: int) -> list[int]:

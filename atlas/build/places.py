@@ -6,6 +6,7 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from peakatlas.atlas.format.layout import ZARR_NAME
 from peakatlas.atlas.format.schema import CARD_NAME, MANIFEST_NAME, SHOWN
 from peakatlas.atlas.storage.urls import writable_storage
 from peakatlas.engine.errors import AtlasError
@@ -53,7 +54,7 @@ def refuse_foreign(place: Place) -> None:
     foreign = [
         name
         for name in names
-        if name not in (MANIFEST_NAME, CARD_NAME, "zarr.json")
+        if name not in (MANIFEST_NAME, CARD_NAME, ZARR_NAME)
         and not name.startswith((".", "segment-"))
     ]
     if foreign:

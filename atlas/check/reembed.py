@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from peakatlas.atlas.format.schema import SHOWN
+
 from .faults import Fault
 
 if TYPE_CHECKING:
@@ -95,12 +97,9 @@ def mismatches(
     wrong = found.wrong
     for shard in np.unique(found.rows[wrong] // segment.plan.shard_rows).tolist():
         inside = wrong[found.rows[wrong] // segment.plan.shard_rows == shard]
-        shown = ", ".join(
-            f"{name} {cosine:.4f}"
-            for name, cosine in zip(
-                intervals.take(found.rows[inside[:5]]).names(), found.cosine[inside], strict=False
-            )
-        )
+        few = inside[:SHOWN]
+        named = zip(intervals.take(found.rows[few]).names(), found.cosine[few], strict=True)
+        shown = ", ".join(f"{name} {cosine:.4f}" for name, cosine in named)
         file = segment.plan.shard_files(shard)[segment.plan.embedding_column]
         what = (
             f"{len(inside)} row(s) are not what {model} makes of their intervals "

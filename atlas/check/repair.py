@@ -15,12 +15,7 @@ from peakatlas.atlas.build.provenance import genome_provenance
 from peakatlas.atlas.build.writer import LOCK_NAME, AtlasWriter
 from peakatlas.atlas.format.digests import bytes_digest
 from peakatlas.atlas.format.groups import create_segment
-from peakatlas.atlas.format.schema import (
-    MANIFEST_NAME,
-    PLAN_NAME,
-    ROOT_GROUP,
-    Plan,
-)
+from peakatlas.atlas.format.schema import MANIFEST_NAME, PLAN_NAME, ROOT_GROUP, SHOWN, Plan
 from peakatlas.atlas.format.segment import Segment, begun_segments, read_manifest, write_manifest
 from peakatlas.atlas.storage import atomic as files
 from peakatlas.atlas.storage.locks import locked
@@ -96,7 +91,7 @@ def _repair_manifest(root: Path) -> list[str]:
         if segment.missing_shards():
             raise AtlasError(
                 f"{root / MANIFEST_NAME} is lost, and {segment.name} lacks shards "
-                f"{segment.missing_shards()[:5]}: whether it was listed is not known. Run the "
+                f"{segment.missing_shards()[:SHOWN]}: whether it was listed is not known. Run the "
                 "same `peakatlas atlas build` again if the atlas was not finished, or remove "
                 "that folder if it is what a dead append or compaction left; then repair again."
             )

@@ -11,6 +11,7 @@ import numpy as np
 
 from peakatlas.atlas.build.compatibility import check_same_genome, check_same_spec
 from peakatlas.atlas.build.provenance import genome_provenance
+from peakatlas.atlas.format.opening import listed_files
 from peakatlas.atlas.format.schema import MANIFEST_NAME
 from peakatlas.atlas.format.segment_names import segment_number
 from peakatlas.atlas.storage.urls import open_storage
@@ -29,6 +30,8 @@ from .verify_rows import SegmentRows, check_repeats, check_rows, check_sequences
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
+
+    from numpy.typing import NDArray
 
     from peakatlas.atlas.storage.base import Storage
     from peakatlas.engine.dna.genome import SequenceSource
@@ -137,7 +140,7 @@ def _check_segments(
     strays, notes = check_strays(storage, manifest, checked)
     found.faults += strays
     found.notes += notes
-    sizes = [file["bytes"] for s in manifest["segments"] for file in s["files"].values()]
+    sizes = [file["bytes"] for _, file in listed_files(manifest)]
     found.facts |= {"n_rows": manifest["n_rows"], "n_files": len(sizes), "bytes": sum(sizes)}
     whole = []
     for segment in checked:
@@ -188,7 +191,7 @@ def _check_against_genome(
             found.faults += check_sequences(part.rows, part.intervals, source)
 
 
-def _draw(whole: list[_Whole], n: int, seed: int) -> list[np.ndarray[Any, np.dtype[np.int64]]]:
+def _draw(whole: list[_Whole], n: int, seed: int) -> list[NDArray[np.int64]]:
     """Rows to embed again, ascending within each segment."""
     firsts = np.cumsum([0, *(len(part.intervals) for part in whole)]).astype(np.int64)
     total = int(firsts[-1])
@@ -201,7 +204,7 @@ def _draw(whole: list[_Whole], n: int, seed: int) -> list[np.ndarray[Any, np.dty
 
 def _reembed(
     whole: list[_Whole],
-    drawn: list[np.ndarray[Any, np.dtype[np.int64]]],
+    drawn: list[NDArray[np.int64]],
     source: SequenceSource,
     embedder: Embedder,
     found: _Findings,

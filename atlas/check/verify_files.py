@@ -9,15 +9,16 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from peakatlas.atlas.format.digests import bytes_digest
-from peakatlas.atlas.format.layout import CHECKSUM_BYTES
+from peakatlas.atlas.format.layout import CHECKSUM_BYTES, ZARR_NAME
+from peakatlas.atlas.format.opening import listed_files
 from peakatlas.atlas.format.schema import (
     CARD_NAME,
-    GROUP_NAME,
     LOG_FOLDER,
     MANIFEST_NAME,
     NEWEST_VERSION,
     PLAN_NAME,
     ROOT_GROUP,
+    SHOWN,
     Plan,
     check_listed,
     check_manifest,
@@ -76,12 +77,12 @@ def check_manifest_file(storage: Storage) -> tuple[dict[str, Any] | None, list[F
 def check_root_group(storage: Storage) -> Iterator[Fault]:
     """Compare the Zarr group of the atlas with the one content that it may have."""
     try:
-        same = storage.read_bytes(GROUP_NAME) == files.json_bytes(ROOT_GROUP)
+        same = storage.read_bytes(ZARR_NAME) == files.json_bytes(ROOT_GROUP)
         what = "" if same else "is not the group of an atlas as the format has it"
     except FileNotFoundError:
         what = "is absent"
     if what:
-        yield Fault(file=GROUP_NAME, what=what, kind="document")
+        yield Fault(file=ZARR_NAME, what=what, kind="document")
 
 
 def check_segment_files(
@@ -144,8 +145,8 @@ def check_strays(
     root = storage.local_path()
     if root is None:
         return [], ["the folder cannot be listed, so stray files were not looked for"]
-    known = {MANIFEST_NAME, GROUP_NAME, CARD_NAME}
-    known |= {f"{s['name']}/{file}" for s in manifest["segments"] for file in s["files"]}
+    known = {MANIFEST_NAME, ZARR_NAME, CARD_NAME}
+    known |= {name for name, _ in listed_files(manifest)}
     for segment in segments:
         known |= {
             f"{segment.name}/{segment.plan.log_name(shard)}"
@@ -213,7 +214,9 @@ def _plan_faults(
 def _unlisted_faults(plan: Plan, entry: Mapping[str, Any]) -> Iterator[Fault]:
     absent = sorted(set(plan.laid_out) - entry["files"].keys())
     if absent:
-        what = f"does not list {len(absent)} file(s) of {entry['name']} ({', '.join(absent[:5])})"
+        what = (
+            f"does not list {len(absent)} file(s) of {entry['name']} ({', '.join(absent[:SHOWN])})"
+        )
         yield Fault(file=MANIFEST_NAME, what=what, kind="manifest")
 
 
@@ -288,7 +291,7 @@ def _content_fault(
 def _kind(name: str) -> Kind:
     if is_shard(name):
         return "shard"
-    return "document" if name.endswith(GROUP_NAME) else "original"
+    return "document" if name.endswith(ZARR_NAME) else "original"
 
 
 def _names_below(root: str) -> Iterator[str]:

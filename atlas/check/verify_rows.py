@@ -9,7 +9,7 @@ import numpy as np
 
 from peakatlas.atlas.format.digests import intervals_digest, known_sequences
 from peakatlas.atlas.format.interval_runs import contig_rows_of, runs_of
-from peakatlas.atlas.format.layout import ARRAY_NAME, INTERVAL_COLUMNS
+from peakatlas.atlas.format.layout import INTERVAL_COLUMNS, ZARR_NAME
 from peakatlas.atlas.format.ordering import unlike_previous
 from peakatlas.atlas.format.row_states import wrong_rows
 from peakatlas.atlas.format.schema import EMBEDDED, MASKED, SHOWN, Plan
@@ -84,7 +84,7 @@ class SegmentRows:
         return values
 
     def _open(self, column: str) -> zarr.Array[Any]:
-        metadata = self._storage.read_bytes(f"{self.name}/{column}/{ARRAY_NAME}")
+        metadata = self._storage.read_bytes(f"{self.name}/{column}/{ZARR_NAME}")
         return self.plan.layouts[column].open(self._store, metadata, f"{self._where}/{column}")
 
     def intervals(self) -> Intervals:

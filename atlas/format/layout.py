@@ -58,8 +58,8 @@ PLAIN = frozenset({"bytes", "crc32c", "sharding_indexed"})
 """Codecs of rows that this software writes."""
 INTERVAL_CODEC = "blosc"
 """Codec of intervals."""
-ARRAY_NAME = "zarr.json"
-"""Metadata of an array, below its folder."""
+ZARR_NAME = "zarr.json"
+"""Metadata of a group or an array, below its folder."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -266,6 +266,11 @@ def layouts_of(plan: Plan) -> dict[str, Layout]:
     """Every array of a segment by name: intervals, then what a shard is made of, in that order."""
     unused = "embedding_int8" if plan.int8 is None else "embedding"
     return {name: _layout(plan, name) for name in COLUMNS if name != unused}
+
+
+def fitting_shard_rows(n_rows: int, shard_rows: int, chunk_rows: int) -> int:
+    """Rows of a shard of a segment of so many rows: few rows get a small one, of whole chunks."""
+    return min(shard_rows, -(-n_rows // chunk_rows) * chunk_rows)
 
 
 def interval_chunk_rows(n_rows: int, *, packed: bool) -> int:

@@ -14,7 +14,7 @@ from .schema import ABSENT, EMBEDDED, MANIFEST_NAME, SHOWN, check_manifest
 from .segment import read_manifest
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
 
     from numpy.typing import NDArray
 
@@ -37,12 +37,24 @@ def manifest_of(storage: Storage) -> dict[str, Any]:
     try:
         manifest = read_json(storage, MANIFEST_NAME)
     except FileNotFoundError as error:
-        raise AtlasError(
-            f"{storage.name} is not an atlas, or not a finished one (no {MANIFEST_NAME}). Check "
-            "the URL: it is that of the folder."
-        ) from error
+        raise not_finished(storage) from error
     check_manifest(manifest, storage.where(MANIFEST_NAME))
     return manifest
+
+
+def not_finished(storage: Storage) -> AtlasError:
+    """What to say where a URL has no manifest."""
+    return AtlasError(
+        f"{storage.name} is not an atlas, or not a finished one (no {MANIFEST_NAME}). Check "
+        "the URL: it is that of the folder."
+    )
+
+
+def listed_files(manifest: Mapping[str, Any]) -> Iterator[tuple[str, Mapping[str, Any]]]:
+    """Path below the atlas of each file that a manifest lists, and what it says of it."""
+    for entry in manifest["segments"]:
+        for name, file in entry["files"].items():
+            yield f"{entry['name']}/{name}", file
 
 
 def open_segments(storage: Storage, manifest: Mapping[str, Any]) -> list[OpenSegment]:
@@ -78,10 +90,9 @@ def check_sizes(storage: Storage, manifest: Mapping[str, Any]) -> None:
         Names the files.
     """
     wrong = [
-        f"{segment['name']}/{name}"
-        for segment in manifest["segments"]
-        for name, file in segment["files"].items()
-        if not _has_size(storage, f"{segment['name']}/{name}", file["bytes"])
+        name
+        for name, file in listed_files(manifest)
+        if not (storage.exists(name) and storage.size(name) == file["bytes"])
     ]
     if wrong:
         shown = ", ".join(wrong[:SHOWN])
@@ -90,10 +101,6 @@ def check_sizes(storage: Storage, manifest: Mapping[str, Any]) -> None:
             f"({shown}). Restore them from a copy, or run `peakatlas atlas verify {storage.name} "
             "--repair --genome GENOME.fa`."
         )
-
-
-def _has_size(storage: Storage, name: str, size: int) -> bool:
-    return storage.exists(name) and storage.size(name) == size
 
 
 def check_inside(rows: NDArray[np.int64], n_rows: int, where: str) -> None:

@@ -19,7 +19,7 @@ from .digests import bytes_digest, json_digest
 from .documents import ManifestDocument, PlanDocument
 from .int8 import Int8Code
 from .interval_runs import check_runs
-from .layout import INTERVAL_COLUMNS, layouts_of
+from .layout import INTERVAL_COLUMNS, ZARR_NAME, layouts_of
 from .segment_names import segment_name, segment_number
 
 if TYPE_CHECKING:
@@ -47,8 +47,6 @@ CARD_NAME = "README.md"
 LOG_FOLDER = "log"
 COMPACTED = "compact"
 """What made a segment of the rows of all segments before it, which it replaces."""
-GROUP_NAME = "zarr.json"
-"""Metadata of a group or an array."""
 
 SHOWN = 5
 """How many of many a message names."""
@@ -56,11 +54,6 @@ SHOWN = 5
 ABSENT, EMBEDDED, MASKED = 0, 1, 2
 STATES = ("absent", "embedded", "masked")
 """Name of each code in `state`."""
-
-ROW_COLUMNS = ("embedding", "digest", "n_fraction", "state")
-"""Columns of which a shard of float16 embeddings is made, in the order of writing."""
-INT8_COLUMN = "embedding_int8"
-"""Stands for ``embedding`` in a segment of int8 embeddings."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -74,7 +67,7 @@ class Plan:
     contigs: tuple[str, ...]
     """Names that `intervals/contig` points into, in genome order."""
     intervals_digest: str
-    """SHA-256 of the intervals, see `digest.intervals_digest`."""
+    """SHA-256 of the intervals, see `digests.intervals_digest`."""
     shard_rows: int
     """Rows of one shard, the unit of writing."""
     chunk_rows: int
@@ -116,9 +109,9 @@ class Plan:
     @property
     def laid_out(self) -> list[str]:
         """Paths below the segment of the files that are there before the first shard."""
-        groups = (f"{name}/{GROUP_NAME}" for name in ("intervals", *self.layouts))
+        groups = (f"{name}/{ZARR_NAME}" for name in ("intervals", *self.layouts))
         files = (file for name in INTERVAL_COLUMNS for file in self.layouts[name].files)
-        return [PLAN_NAME, GROUP_NAME, *groups, *files]
+        return [PLAN_NAME, ZARR_NAME, *groups, *files]
 
     @property
     def is_compacted(self) -> bool:
@@ -151,12 +144,12 @@ class Plan:
     @property
     def embedding_column(self) -> str:
         """Name of the array that holds the embeddings."""
-        return "embedding" if self.int8 is None else INT8_COLUMN
+        return self.row_columns[0]
 
     @property
     def row_columns(self) -> tuple[str, ...]:
         """Columns of which a shard is made, in the order in which they are written."""
-        return (self.embedding_column, *ROW_COLUMNS[1:])
+        return tuple(name for name in self.layouts if name not in INTERVAL_COLUMNS)
 
     @property
     def dtype(self) -> str:
@@ -318,7 +311,9 @@ def check_manifest(values: Mapping[str, Any], where: str) -> None:
     first = names[0] if may_begin_later else segment_name(0)
     wanted = [segment_name(segment_number(first) + n) for n in range(len(names))]
     if names != wanted:
-        raise AtlasError(f"{where} lists segments {names[:5]}, which are not numbered from 0 on.")
+        raise AtlasError(
+            f"{where} lists segments {names[:SHOWN]}, which are not numbered from 0 on."
+        )
     n_rows = sum(segment.n_rows for segment in read.segments)
     if read.n_rows != n_rows:
         raise AtlasError(f"{where} has n_rows {read.n_rows}, its segments {n_rows}.")

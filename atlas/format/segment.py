@@ -21,12 +21,17 @@ from .digests import bytes_digest, intervals_digest
 from .documents import LogEntry
 from .groups import create_segment
 from .interval_runs import contig_rows_of, runs_of
-from .layout import INTERVAL_COLUMNS, MOST_PACKED, interval_chunk_rows
+from .layout import (
+    INTERVAL_COLUMNS,
+    MOST_PACKED,
+    ZARR_NAME,
+    fitting_shard_rows,
+    interval_chunk_rows,
+)
 from .ordering import check_order
 from .schema import (
     FORMAT,
     FORMAT_VERSION,
-    GROUP_NAME,
     INT8_VERSION,
     MANIFEST_NAME,
     PLAN_NAME,
@@ -222,13 +227,12 @@ def make_plan(
     """
     check_order(intervals)
     chunk_rows = min(chunk_rows, shard_rows)
-    whole_chunks = -(-len(intervals) // chunk_rows) * chunk_rows
     return Plan(
         spec=spec,
         n_rows=len(intervals),
         contigs=intervals.contigs,
         intervals_digest=intervals_digest(intervals),
-        shard_rows=min(shard_rows, whole_chunks),
+        shard_rows=fitting_shard_rows(len(intervals), shard_rows, chunk_rows),
         chunk_rows=chunk_rows,
         genome=dict(provenance["genome"]),
         model=dict(provenance["model"]),
@@ -254,8 +258,8 @@ def lay_out(root: Place, name: str, intervals: Intervals, plan: Plan) -> None:
     rows: list[NDArray[Any]] = [intervals.contig_ids, intervals.start, intervals.end]
     columns = dict(zip(INTERVAL_COLUMNS, rows, strict=True))
     storage = writable_storage(root)
-    if not storage.exists(GROUP_NAME):
-        storage.write_files({GROUP_NAME: [files.json_bytes(ROOT_GROUP)]})
+    if not storage.exists(ZARR_NAME):
+        storage.write_files({ZARR_NAME: [files.json_bytes(ROOT_GROUP)]})
     held: dict[str, Buffer] = {}
     create_segment(MemoryStore(held), plan, columns)
     contents = {file: buffer.to_bytes() for file, buffer in held.items()}

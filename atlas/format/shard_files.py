@@ -26,7 +26,7 @@ import numpy as np
 
 from peakatlas.engine.errors import AtlasError
 
-from .layout import ABSENT, ARRAY_NAME, CHECKSUM_BYTES, INTERVAL_CODEC, Layout
+from .layout import ABSENT, CHECKSUM_BYTES, INTERVAL_CODEC, ZARR_NAME, Layout
 from .unpacking import longest, unpacked
 
 if TYPE_CHECKING:
@@ -177,7 +177,7 @@ class Shards(ABC):
     def _codec(self) -> str:
         if self.layout.packed:
             return INTERVAL_CODEC
-        name = f"{self.segment}/{self.layout.name}/{ARRAY_NAME}"
+        name = f"{self.segment}/{self.layout.name}/{ZARR_NAME}"
         return self.layout.compressor(self.storage.read_bytes(name), self.storage.where(name))
 
     def _checksums(self, shard: int) -> NDArray[np.uint32] | None:

@@ -87,7 +87,7 @@ def _check_values(embedding: NDArray[Any], state: NDArray[Any], first_row: int) 
 
 
 def _is_plain(embedding: NDArray[Any], state: NDArray[Any]) -> bool:
-    """Whether all rows are embedded and finite: the usual case, told in a third of the time."""
+    """Whether all rows are embedded and finite: the usual case, seen in a third of the time."""
     if (state != EMBEDDED).any():
         return False
     if embedding.dtype == np.int8:

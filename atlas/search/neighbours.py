@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 import pandas as pd
 
-from peakatlas.atlas.format.schema import EMBEDDED
+from peakatlas.atlas.format.schema import EMBEDDED, SHOWN
 from peakatlas.engine.errors import AtlasError, ContigError, IntervalError
 from peakatlas.engine.summary import Summary
 
@@ -155,10 +155,11 @@ def query_rows(atlas: AtlasRows, peaks: Intervals) -> NDArray[np.int64]:
     found = atlas.lookup(peaks).overlap_row
     alone = np.flatnonzero(found < 0)
     if len(alone):
+        shown = ", ".join(peaks.take(alone[:SHOWN]).names())
         raise IntervalError(
-            f"no row of {atlas.name} overlaps {len(alone)} of the peaks "
-            f"({', '.join(peaks.take(alone[:5]).names())}). Give intervals that the atlas holds, "
-            "or embed these with the atlas's model and search by their embeddings."
+            f"no row of {atlas.name} overlaps {len(alone)} of the peaks ({shown}). Give intervals "
+            "that the atlas holds, or embed these with the atlas's model and search by their "
+            "embeddings."
         )
     return found
 
@@ -305,14 +306,14 @@ def _rows_in(atlas: AtlasRows, region: Intervals | None) -> Rows:
     absent = sorted(set(region.chrom) - set(intervals.contigs))
     if absent:
         raise ContigError(
-            f"{atlas.name} has no contig {', '.join(absent[:5])}; it has "
-            f"{', '.join(intervals.contigs[:5])} …. Name the region as the atlas does."
+            f"{atlas.name} has no contig {', '.join(absent[:SHOWN])}; it has "
+            f"{', '.join(intervals.contigs[:SHOWN])} …. Name the region as the atlas does."
         )
     inside = np.unique(atlas.coordinate_index.overlap_pairs(region).row)
     rows: Rows = inside[embedded[inside]]
     if not len(rows):
         raise IntervalError(
-            f"no embedded row of {atlas.name} lies in {', '.join(region.names()[:5])}. Give a "
+            f"no embedded row of {atlas.name} lies in {', '.join(region.names()[:SHOWN])}. Give a "
             "wider region."
         )
     return rows
@@ -326,8 +327,8 @@ def _check(atlas: AtlasRows, queries: Floats, k: int, n_probe: int) -> None:
     wrong = np.flatnonzero(~np.isfinite(queries).all(axis=1))
     if len(wrong):
         raise AtlasError(
-            f"{len(wrong)} query embedding(s) are not finite (query {wrong[:5].tolist()}): their "
-            "window is N or they are masked. Leave them out."
+            f"{len(wrong)} query embedding(s) are not finite (query {wrong[:SHOWN].tolist()}): "
+            "their window is N or they are masked. Leave them out."
         )
 
 
