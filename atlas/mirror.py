@@ -95,7 +95,8 @@ def mirror_atlas(
             raise
         warnings.warn(f"{error} The copy in {root} is used as it is.", stacklevel=2)
         return root
-    manifest = _parsed(text, storage)
+    manifest = files.parse_json(text, storage.where(MANIFEST_NAME))
+    check_manifest(manifest, storage.where(MANIFEST_NAME))
     with locked(root, "mirror", wait=True):
         if not _is_current(root, text):
             _Copy(storage, root, progress or (lambda _: None)).make(manifest, text)
@@ -127,7 +128,8 @@ class _Copy:
         self._check_room(missing)
         (self._root / MANIFEST_NAME).unlink(missing_ok=True)  # until done, this is no atlas
         files.sync_folder(self._root)
-        files.write_json(self._root / MARK_NAME, _mark(self._storage.name, text))
+        mark = {"url": self._storage.name, "manifest_sha256": bytes_digest(text)}
+        files.write_json(self._root / MARK_NAME, mark)
         self._fetch_all(missing)
         self._fetch_all(self._unlisted(manifest))
         files.write_bytes(self._root / MANIFEST_NAME, text)
@@ -236,13 +238,6 @@ def _listed(manifest: Mapping[str, Any]) -> list[_Wanted]:
     ]
 
 
-def _parsed(text: bytes, storage: Storage) -> dict[str, Any]:
-    where = storage.where(MANIFEST_NAME)
-    manifest = files.parse_json(text, where)
-    check_manifest(manifest, where)
-    return manifest
-
-
 def _check_mark(root: Path, url: str) -> None:
     """Refuse a folder that holds something else, or a copy that was changed."""
     if not root.exists() or all(path.name.startswith(".") for path in root.iterdir()):
@@ -277,7 +272,3 @@ def _size(path: Path) -> int | None:
         return path.stat().st_size
     except OSError:
         return None
-
-
-def _mark(url: str, text: bytes) -> dict[str, str]:
-    return {"url": url, "manifest_sha256": bytes_digest(text)}

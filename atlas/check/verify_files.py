@@ -76,13 +76,8 @@ def check_manifest_file(storage: Storage) -> tuple[dict[str, Any] | None, list[F
 
 def check_root_group(storage: Storage) -> Iterator[Fault]:
     """Compare the Zarr group of the atlas with the one content that it may have."""
-    try:
-        same = storage.read_bytes(ZARR_NAME) == files.json_bytes(ROOT_GROUP)
-        what = "" if same else "is not the group of an atlas as the format has it"
-    except FileNotFoundError:
-        what = "is absent"
-    if what:
-        yield Fault(file=ZARR_NAME, what=what, kind="document")
+    what = "is not the group of an atlas as the format has it"
+    yield from _document_faults(storage, ZARR_NAME, files.json_bytes(ROOT_GROUP), what)
 
 
 def check_segment_files(
@@ -224,13 +219,18 @@ def _log_faults(storage: Storage, entry: Mapping[str, Any], plan: Plan) -> Itera
     for shard in range(plan.n_shards):
         name = f"{entry['name']}/{plan.log_name(shard)}"
         held = {file: entry["files"].get(file) for file in plan.shard_files(shard).values()}
-        try:
-            same = storage.read_bytes(name) == files.json_bytes(plan.log_entry(shard, held))
-            what = "" if same else "does not say what plan and manifest say of its shard"
-        except FileNotFoundError:
-            what = "is absent"
-        if what:
+        what = "does not say what plan and manifest say of its shard"
+        wanted = files.json_bytes(plan.log_entry(shard, held))
+        yield from _document_faults(storage, name, wanted, what)
+
+
+def _document_faults(storage: Storage, name: str, wanted: bytes, what: str) -> Iterator[Fault]:
+    """A fault if a document is absent, or is not the one that it must be."""
+    try:
+        if storage.read_bytes(name) != wanted:
             yield Fault(file=name, what=what, kind="document")
+    except FileNotFoundError:
+        yield Fault(file=name, what="is absent", kind="document")
 
 
 def _checksum_faults(storage: Storage, entry: Mapping[str, Any], plan: Plan) -> Iterator[Fault]:

@@ -100,11 +100,6 @@ class SegmentRows:
         contig, start, end = (self.read(name) for name in INTERVAL_COLUMNS)
         return Intervals(self.plan.contigs, contig, start, end)
 
-    def shard_columns(self, shard: int) -> dict[str, NDArray[Any]]:
-        """All columns of a shard, by name."""
-        rows = self.plan.shard_slice(shard)
-        return {name: self.read(name, rows) for name in self.plan.row_columns}
-
 
 def check_rows(rows: SegmentRows, *, deep: bool) -> tuple[Intervals | None, list[Fault]]:
     """Check intervals and states of a segment; deep, every value of every column.
@@ -226,21 +221,21 @@ def _state_faults(rows: SegmentRows) -> Iterator[Fault]:
 
 
 def _shard_faults(rows: SegmentRows, shard: int) -> Iterator[Fault]:
-    names, first = rows.plan.shard_files(shard), rows.plan.shard_slice(shard).start
+    names, at = rows.plan.shard_files(shard), rows.plan.shard_slice(shard)
     embedding = f"{rows.name}/{names[rows.plan.embedding_column]}"
     try:
-        columns = rows.shard_columns(shard)
+        columns = {name: rows.read(name, at) for name in names}
     except PeakAtlasError as error:
         yield Fault(file=embedding, what=str(error), kind="shard")
         return
     wrong = wrong_rows(columns[rows.plan.embedding_column], columns["state"])
     if len(wrong):
-        what = f"{len(wrong)} row(s) do not fit their state ({_shown(wrong + first)})"
+        what = f"{len(wrong)} row(s) do not fit their state ({_shown(wrong + at.start)})"
         yield Fault(file=embedding, what=what, kind="shard")
     share, known = columns["n_fraction"], known_sequences(columns["digest"])
     outside = np.flatnonzero(np.where(known, ~((share >= 0) & (share <= 1)), ~np.isnan(share)))
     if len(outside):
-        what = f"{len(outside)} row(s) are not from 0 to 1 ({_shown(outside + first)})"
+        what = f"{len(outside)} row(s) are not from 0 to 1 ({_shown(outside + at.start)})"
         yield Fault(file=f"{rows.name}/{names['n_fraction']}", what=what, kind="shard")
 
 

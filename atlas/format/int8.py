@@ -10,8 +10,6 @@ import numpy as np
 from peakatlas.engine.errors import AtlasError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from numpy.typing import ArrayLike, NDArray
 
 NAN_CODE = -128
@@ -63,10 +61,8 @@ class Int8Code:
         least, most = np.asarray(low, np.float64), np.asarray(high, np.float64)
         step = (most - least) / (2 * LARGEST_CODE)
         scale = np.where(step > 0, step, 1).astype(np.float32)
-        return cls(
-            scale=_floats(scale.tolist()),
-            offset=_floats(((least + most) / 2).astype(np.float32).tolist()),
-        )
+        offset = ((least + most) / 2).astype(np.float32)
+        return cls(scale=tuple(scale.tolist()), offset=tuple(offset.tolist()))
 
     def encode(self, values: ArrayLike) -> NDArray[np.int8]:
         """Codes of embeddings; the nearest code each, `NAN_CODE` where a value is NaN.
@@ -104,7 +100,3 @@ class Int8Code:
 
     def _arrays(self) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         return np.asarray(self.scale, np.float32), np.asarray(self.offset, np.float32)
-
-
-def _floats(values: Sequence[float]) -> tuple[float, ...]:
-    return tuple(float(value) for value in values)

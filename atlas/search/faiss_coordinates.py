@@ -179,9 +179,9 @@ class FaissCoordinateIndex:
         vectors = np.stack([-np.ones_like(start), -start, -end, -(start * end)], axis=1)
         vectors = np.ascontiguousarray(vectors, np.float32)
         if self._on_gpu is None:
-            piece, row = range_candidates(self._index, vectors, lists)
+            piece, row = _range_candidates(self._index, vectors, lists)
         else:
-            piece, row = nearest_candidates(self._on_gpu, self._index, vectors, lists)
+            piece, row = _nearest_candidates(self._on_gpu, self._index, vectors, lists)
         query, kept = pieces.owner[piece], self._intervals
         begin = np.maximum(kept.start[row], queries.start[query])
         true = begin < np.minimum(kept.end[row], queries.end[query])
@@ -190,24 +190,12 @@ class FaissCoordinateIndex:
         return query[true], row[true]
 
 
-def range_candidates(
+def _range_candidates(
     index: IndexIVF, vectors: NDArray[np.float32], lists: NDArray[np.int64]
 ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Pairs of a query piece and a row whose product is above the margin.
+    """Pairs of a query piece, ascending, and a row, shape (n_pairs,): products above the margin.
 
-    Parameters
-    ----------
-    index : faiss.IndexIVF
-    vectors : float32, shape (n, 4)
-    lists : int64, shape (n,)
-        Inverted list of each.
-
-    Returns
-    -------
-    int64, shape (n_pairs,)
-        Piece, ascending.
-    int64, shape (n_pairs,)
-        Row.
+    `vectors` are float32, shape (n, 4); `lists` holds the inverted list of each.
     """
     bounds, _, row = index.range_search_preassigned(
         vectors, -MARGIN, lists[:, None], np.zeros((len(lists), 1), np.float32)
@@ -215,33 +203,19 @@ def range_candidates(
     return np.repeat(np.arange(len(lists)), np.diff(bounds.astype(np.int64))), row
 
 
-def nearest_candidates(
+def _nearest_candidates(
     nearest: IndexIVF, fallback: IndexIVF, vectors: NDArray[np.float32], lists: NDArray[np.int64]
 ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """`range_candidates` by an index that returns a fixed number of products only.
+    """The same pairs by an index that gives the `GPU_NEAREST` greatest products only.
 
-    Parameters
-    ----------
-    nearest : faiss.IndexIVF or faiss.GpuIndexIVF
-        Gives the `GPU_NEAREST` greatest products.
-    fallback : faiss.IndexIVF
-        Searches the pieces that have more above the margin than that.
-    vectors, lists
-        As for `range_candidates`.
-
-    Returns
-    -------
-    int64, shape (n_pairs,)
-        Piece.
-    int64, shape (n_pairs,)
-        Row.
+    Pieces that have more above the margin than that are searched by `fallback`, on the CPU.
     """
     products, rows = nearest.search_preassigned(vectors, GPU_NEAREST, lists[:, None], None)
     near = (rows >= 0) & (products > -MARGIN)
     full = near[:, -1]
     piece, at = np.nonzero(near & ~full[:, None])
     again = np.flatnonzero(full)
-    piece_again, row_again = range_candidates(fallback, vectors[again], lists[again])
+    piece_again, row_again = _range_candidates(fallback, vectors[again], lists[again])
     return np.concatenate([piece, again[piece_again]]), np.concatenate([rows[piece, at], row_again])
 
 
