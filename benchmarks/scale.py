@@ -38,7 +38,7 @@ from anndata.io import sparse_dataset, write_elem
 from numpy.typing import NDArray
 from provenance import provenance
 
-CELLS = (10_000, 100_000)
+CELLS = (10_000, 50_000, 100_000)
 REFERENCE_CELLS = 4_000
 COPIES = 3
 BLOCK = 20_000

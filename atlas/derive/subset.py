@@ -63,9 +63,10 @@ def subset_atlas(
     inside[OverlapIndex(table).overlap_pairs(regions).row] = True
     if not inside.any():
         shown = ", ".join(regions.take(np.arange(min(SHOWN, len(regions)))).names())
+        more = ", …" if len(table.contigs) > SHOWN else ""
         raise AtlasError(
             f"no row of {parent.name} overlaps the {len(regions)} region(s) ({shown}). Its contigs "
-            f"are {', '.join(table.contigs[:SHOWN])}, …; regions are 0-based, half-open."
+            f"are {', '.join(table.contigs[:SHOWN])}{more}; regions are 0-based, half-open."
         )
     styled = in_other_style(regions, table.contigs)
     if styled:

@@ -17,6 +17,8 @@ WIDE_GAP = 0.1
 """Expected calibration error from which a warning is due."""
 WIDE_SHIFT = 0.2
 """Difference of a type's shares in query and reference from which a caution is due."""
+TIMES_NEARLY = 4
+"""Times the expected number from which nearly novel cells are alerted: each says little."""
 MOST_NAMED = 5
 
 
@@ -190,13 +192,16 @@ def _nearly_novel(record: Mapping[str, Any]) -> str:
         record["nearly_novel"],
         "got a type and are nearly as unlike the reference as cells called novel",
         'Colour the map by novelty; obs["peakatlas_novelty_p"] ranks them.',
+        times=TIMES_NEARLY,
     )
 
 
-def _excess(record: Mapping[str, Any], what: str, n: int, words: str, remedy: str) -> str:
+def _excess(
+    record: Mapping[str, Any], what: str, n: int, words: str, remedy: str, *, times: float = 2
+) -> str:
     """Alert of cells that are clearly more than held-out cells, made like the query, lead to."""
     cells, share = record["cells"], record["expected"][what]
-    if not exceeds(n, cells, share, record["labeller"]["pseudo_queries"]["cells"]):
+    if not exceeds(n, cells, share, record["labeller"]["pseudo_queries"]["cells"], times=times):
         return ""
     return f"{n:,} of {cells:,} cells {words} (about {share * cells:,.0f} expected). {remedy}"
 

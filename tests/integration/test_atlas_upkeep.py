@@ -24,6 +24,14 @@ def test_verify_says_that_an_atlas_is_sound(run, world, built):
     assert run("atlas", "verify", built, "--deep").out == ""
 
 
+@pytest.mark.parametrize("command", [("merge",), ("quantise",), ("subset", "--region", "chr1:0-9")])
+def test_an_atlas_is_not_written_onto_itself(run, built, command):
+    name, *options = command
+    ran = run("atlas", name, built, *options, "-o", built)
+    assert ran.code == 1
+    assert f"{built} is an input ({built}); it would be overwritten" in ran.err
+
+
 def test_verify_embeds_rows_again(run, world, built, toy_esm):
     ran = run("atlas", "verify", built, "--deep", "--reembed", 20, "--genome", world / "genome.fa",
               "--model", toy_esm, "--json")  # fmt: skip

@@ -19,6 +19,7 @@ from peakatlas.cli.options import (
     SeedOption,
     SourceArgument,
 )
+from peakatlas.cli.outputs import check_apart
 from peakatlas.cli.terminal import bytes_bar, print_facts, progress_bar, say
 
 if TYPE_CHECKING:
@@ -122,6 +123,7 @@ def atlas_merge(
     from peakatlas.atlas import Atlas  # noqa: PLC0415 - keeps the help fast
     from peakatlas.atlas.derive.merge import merge_atlases  # noqa: PLC0415
 
+    check_apart([out], atlases)
     n_rows = sum(len(Atlas.open(path)) for path in atlases)
     with progress_bar(n_rows, "merging") as advance:
         merged = merge_atlases(atlases, out, progress=advance)
@@ -165,6 +167,7 @@ def atlas_subset(
     from peakatlas.atlas.derive.subset import subset_atlas  # noqa: PLC0415
     from peakatlas.engine.intervals import contig_names  # noqa: PLC0415
 
+    check_apart([out], [atlas, bed])
     if bed is None and not region:
         raise typer.BadParameter("give --bed REGIONS.bed, --region chr1:100-600, or both.")
     parts = [] if bed is None else [peakatlas.read_bed(bed)]
@@ -234,6 +237,7 @@ def atlas_quantise(atlas: SourceArgument, out: OutAtlasOption, as_json: JsonOpti
     from peakatlas.atlas import Atlas  # noqa: PLC0415 - keeps the help fast
     from peakatlas.atlas.derive.quantise import quantise_atlas  # noqa: PLC0415
 
+    check_apart([out], [atlas])
     before = Atlas.open(atlas)
     with progress_bar(len(before), "quantising") as advance:
         found = quantise_atlas(atlas, out, progress=advance)

@@ -61,7 +61,9 @@ def name(
     chain: Annotated[
         Path | None,
         typer.Option(
-            "--chain", metavar="CHAIN", help="UCSC chain file from the peaks' build to hg38."
+            "--chain",
+            metavar="CHAIN",
+            help="UCSC chain file from the peaks' build to that of the elements (REMO: hg38).",
         ),
     ] = None,
     report: ReportOption = None,

@@ -25,6 +25,12 @@ def test_most_of_the_cells_must_be_beyond_what_is_expected_and_chance(
     assert exceeds(n, n_cells, share, n_held) is expected
 
 
+def test_more_may_be_asked_for():
+    assert exceeds(115, 1_200, 0.04, 1_200)
+    assert not exceeds(115, 1_200, 0.04, 1_200, times=4)
+    assert exceeds(200, 1_200, 0.04, 1_200, times=4)
+
+
 def test_queries_like_the_held_out_cells_are_seldom_alerted():
     rng = np.random.default_rng(0)
     n_held, n_cells, alerts = 500, 300, 0
