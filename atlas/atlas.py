@@ -11,6 +11,7 @@ import numpy as np
 
 from peakatlas.atlas.format import opening
 from peakatlas.atlas.format.digests import DigestIndex, known_sequences
+from peakatlas.atlas.format.open_segment import by_segment
 from peakatlas.atlas.format.schema import EMBEDDED, STATES
 from peakatlas.atlas.search.faiss_coordinates import FaissCoordinateIndex
 from peakatlas.atlas.search.lookup import LookupResult, look_up, with_sequences
@@ -67,7 +68,7 @@ class Atlas(Exchange, Summary):
         self._segments = opening.open_segments(storage, manifest)
         self.spec = EmbeddingSpec.from_json(manifest["spec"])
         self.dim = self.spec.dim
-        self._first_rows = np.cumsum([0, *(s.n_rows for s in self._segments)]).astype(np.int64)
+        self._n_rows = sum(segment.n_rows for segment in self._segments)
         self._lock = threading.RLock()
         self._kept: dict[str, object] = {}
         self._n_read = 0  # intervals read by parts; beyond a share of them, all are
@@ -130,7 +131,7 @@ class Atlas(Exchange, Summary):
         self.close()
 
     def __len__(self) -> int:
-        return int(self._first_rows[-1])
+        return self._n_rows
 
     def _summary(self) -> tuple[str, dict[str, object]]:
         return f"Atlas {self.name!r}", atlas_facts(self.provenance)
@@ -225,8 +226,10 @@ class Atlas(Exchange, Summary):
         Parameters
         ----------
         peaks : Intervals, pandas.DataFrame or pyranges.PyRanges
+            In any order; repeats are fine. Peaks on contigs that the atlas lacks are missing.
         max_offset : int, optional
-            Accept an overlapping row whose centre is at most this far away, in bp.
+            Accept the best overlapping row whose centre is at most this far away, in bp; off by
+            default, see `RECOMMENDED_MAX_OFFSET` for what it costs.
         digests : uint8, shape (n, 16), optional
             Digest of each peak's window sequence(s); switches the tier ``sequence`` on.
         index : {"ncls", "faiss"} or CoordinateIndex
@@ -336,11 +339,9 @@ class Atlas(Exchange, Summary):
         wanted = np.asarray(rows, np.int64).reshape(-1)
         opening.check_inside(wanted, len(self), self.name)
         out = np.empty((len(wanted), self.dim), np.float32)
-        owner = np.searchsorted(self._first_rows, wanted, side="right") - 1
-        for number, segment in enumerate(self._segments):
-            at = np.flatnonzero(owner == number)
-            segment.gather_into(out, at, wanted[at] - self._first_rows[number])
-        opening.check_filled(out, self._state_of(wanted, owner), wanted, self.name)
+        for segment, at, inside in by_segment(self._segments, wanted):
+            segment.gather_into(out, at, inside)
+        opening.check_filled(out, self._state_of(wanted), wanted, self.name)
         return out
 
     def info(self) -> dict[str, Any]:
@@ -354,14 +355,13 @@ class Atlas(Exchange, Summary):
         parts = [segment.column(name) for segment in self._segments]
         return parts[0] if len(parts) == 1 else np.concatenate(parts)
 
-    def _state_of(self, rows: NDArray[np.int64], owner: NDArray[np.int64]) -> NDArray[np.uint8]:
+    def _state_of(self, rows: NDArray[np.int64]) -> NDArray[np.uint8]:
         """State of some rows; of a remote atlas no more is fetched than these need."""
         if self._storage.local_path() is not None or "state" in self._kept:
             return self.state[rows]
         state = np.empty(len(rows), np.uint8)
-        for number, segment in enumerate(self._segments):
-            at = np.flatnonzero(owner == number)
-            state[at] = segment.column("state", rows[at] - self._first_rows[number])
+        for segment, at, inside in by_segment(self._segments, rows):
+            state[at] = segment.column("state", inside)
         return state
 
     def _near(self, peaks: Intervals) -> NearRows | None:
@@ -371,12 +371,9 @@ class Atlas(Exchange, Summary):
         found = rows_near(self._segments, peaks, MOST_SHARE * len(self) - self._n_read)
         if found is None:
             return None
-        self._n_read += len(found[0])
-
-        def states_of(rows: NDArray[np.int64]) -> NDArray[np.uint8]:
-            return self._state_of(rows, np.searchsorted(self._first_rows, rows, side="right") - 1)
-
-        return NearRows(name=self.name, rows=found[0], intervals=found[1], states_of=states_of)
+        rows, table = found
+        self._n_read += len(rows)
+        return NearRows(name=self.name, rows=rows, intervals=table, states_of=self._state_of)
 
     def _joined_by(self, index: IndexName | CoordinateIndex) -> CoordinateIndex:
         if not isinstance(index, str):

@@ -139,12 +139,13 @@ class AtlasWriter:
         refuse_links(storage)
         with storage.locked(LOCK_NAME, wait=True):
             name = first_segment(storage)
-            if not storage.names(name):
+            begun = bool(storage.names(name))
+            if not begun:
                 lay_out(storage, name, intervals, plan)
-        segment = Segment(storage, name)
-        writer = cls(segment)
-        writer.check_fits(plan.spec, intervals)
-        check_same_source(segment.plan, plan.genome, storage.name)
+        writer = cls(Segment(storage, name))
+        if begun:
+            writer.check_fits(plan.spec, intervals)
+            check_same_source(writer.plan, plan.genome, storage.name)
         return writer
 
     @classmethod

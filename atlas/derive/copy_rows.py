@@ -11,6 +11,7 @@ import numpy as np
 from peakatlas.atlas.atlas import Atlas
 from peakatlas.atlas.build.compatibility import check_same_genome, check_same_spec
 from peakatlas.atlas.build.writer import CHUNK_ROWS, AtlasWriter, default_shard_rows
+from peakatlas.atlas.format.open_segment import by_segment
 from peakatlas.atlas.format.opening import manifest_of, open_segments
 from peakatlas.atlas.format.schema import Plan
 from peakatlas.atlas.format.segment import make_plan
@@ -283,17 +284,11 @@ def _gathered(
 ) -> NDArray[Any]:
     """What `read` gives of the rows of each segment, in the order of `rows`."""
     segments = [segment for parent in parents for segment in parent.segments]
-    firsts = np.cumsum([0, *(segment.n_rows for segment in segments)])
-    owner = np.searchsorted(firsts, rows, side="right") - 1
-    used = np.unique(owner).tolist() or [0]
-    places = [np.flatnonzero(owner == number) for number in used]
-    parts = [
-        read(segments[number], rows[at] - firsts[number])
-        for number, at in zip(used, places, strict=True)
-    ]
+    parts = [(at, read(segment, inside)) for segment, at, inside in by_segment(segments, rows)]
     if len(parts) == 1:
-        return parts[0]
-    joined: NDArray[Any] = np.concatenate(parts)[np.argsort(np.concatenate(places))]
+        return parts[0][1]
+    order = np.argsort(np.concatenate([at for at, _ in parts]))
+    joined: NDArray[Any] = np.concatenate([values for _, values in parts])[order]
     return joined
 
 

@@ -16,11 +16,13 @@ from .layout import INTERVAL_COLUMNS
 from .schema import PLAN_NAME, read_plan
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping, Sequence
 
     from numpy.typing import NDArray
 
     from peakatlas.atlas.storage.base import Storage
+
+    Rows = NDArray[np.int64]
 
 
 class OpenSegment:
@@ -70,7 +72,7 @@ class OpenSegment:
             )
         return Intervals(self.plan.contigs, contig, start, end)
 
-    def rows_near(self, peaks: Intervals) -> NDArray[np.int64]:
+    def rows_near(self, peaks: Intervals) -> Rows:
         """Rows among which are all that overlap a peak, ascending: those of whole chunks."""
         if not self.plan.lists_checksums:
             return np.arange(self.n_rows)
@@ -79,7 +81,7 @@ class OpenSegment:
         rows = (first[:, None] + np.arange(step)).reshape(-1)
         return rows[rows < self.n_rows]
 
-    def intervals_of(self, rows: NDArray[np.int64] | None) -> Intervals:
+    def intervals_of(self, rows: Rows | None) -> Intervals:
         """Intervals of rows in any order, or of all; contigs follow from the plan.
 
         Raises
@@ -95,7 +97,7 @@ class OpenSegment:
         start, end = (self.column(name, rows) for name in INTERVAL_COLUMNS[1:])
         return Intervals(self.plan.contigs, contig if rows is None else contig[rows], start, end)
 
-    def column(self, name: str, rows: NDArray[np.int64] | None = None) -> NDArray[Any]:
+    def column(self, name: str, rows: Rows | None = None) -> NDArray[Any]:
         """Rows of a column as stored, or all of them.
 
         Raises
@@ -106,9 +108,7 @@ class OpenSegment:
         column = self._columns[name]
         return column.read() if rows is None else column.take(rows)
 
-    def gather_into(
-        self, out: NDArray[np.float32], at: NDArray[np.int64], rows: NDArray[np.int64]
-    ) -> None:
+    def gather_into(self, out: NDArray[np.float32], at: Rows, rows: Rows) -> None:
         """Set ``out[at]`` to the embeddings of `rows`, NaN for masked rows.
 
         Raises
@@ -123,3 +123,22 @@ class OpenSegment:
             widen(stored, target)
         else:
             target[:] = self.plan.decode(stored)
+
+
+def by_segment(
+    segments: Sequence[OpenSegment], rows: Rows
+) -> Iterator[tuple[OpenSegment, Rows, Rows]]:
+    """Each segment, the places of its rows among these, and their rows within it.
+
+    Parameters
+    ----------
+    segments : sequence of OpenSegment
+        Their rows follow each other.
+    rows : int64, shape (n,)
+        In any order, none of them outside.
+    """
+    firsts = np.cumsum([0, *(segment.n_rows for segment in segments)])
+    owner = np.searchsorted(firsts, rows, side="right") - 1
+    for number, segment in enumerate(segments):
+        at = np.flatnonzero(owner == number)
+        yield segment, at, rows[at] - firsts[number]

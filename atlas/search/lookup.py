@@ -120,14 +120,10 @@ def look_up(
     Parameters
     ----------
     atlas : JoinTarget
-    peaks : Intervals, pandas.DataFrame or pyranges.PyRanges
-        In any order; repeats are fine. Peaks on contigs that the atlas lacks are missing.
-        See `engine.intervals.as_intervals` for the columns of a table.
-    max_offset : int, optional
-        Accept the best overlapping row when the centres are at most this far apart, in bp. It is
-        an approximation and off by default; see `RECOMMENDED_MAX_OFFSET` for what it costs.
+    peaks, max_offset
+        As in `Atlas.lookup`.
     index : CoordinateIndex, optional
-        What finds the overlaps, such as `FaissCoordinateIndex`; the atlas's own when not given.
+        What finds the overlaps; the atlas's own when not given.
 
     Returns
     -------
