@@ -82,7 +82,7 @@ def write_shards(
     Parameters
     ----------
     out : str or Path
-        Folder of the atlas.
+        Folder of the atlas, or its URL in an object store.
     shards : iterable of int
         From 0 to the number of shards - 1.
     genome : str, Path or SequenceSource

@@ -12,6 +12,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from peakatlas.atlas.storage.urls import local_path
 from peakatlas.engine.errors import (
     MissingDependencyError,
     PeakAtlasError,
@@ -59,7 +60,7 @@ def build_on_dask(  # noqa: PLR0913 (the options of build_atlas)
     peaks, embedder, match_contigs
         As in `build_atlas`. Each worker loads the model anew, once.
     out : str or Path
-        Folder of the atlas, which every worker can write.
+        Folder of the atlas, or its URL, which every worker can write.
     address : str
         Of the scheduler (``tcp://host:8786``), or ``local``: a process for each core of this
         machine.
@@ -84,13 +85,14 @@ def build_on_dask(  # noqa: PLR0913 (the options of build_atlas)
     WorldSizeError
         If no scheduler answers at the address.
     """
-    folder, report = Path(out).resolve(), progress or (lambda _: None)
+    local, report = local_path(out), progress or (lambda _: None)
+    folder = str(out) if local is None else str(local.resolve())
     writer = init_atlas(genome, peaks, folder, embedder, match_contigs=match_contigs)
     missing = writer.segment.missing_shards()
     rows = {shard: writer.shard_rows_of(shard) for shard in range(writer.n_shards)}
     sizes = {shard: at.stop - at.start for shard, at in rows.items()}
     report(sum(sizes.values()) - sum(sizes[shard] for shard in missing))
-    job = (str(folder), str(Path(genome).resolve()), trust_remote_code)
+    job = (folder, str(Path(genome).resolve()), trust_remote_code)
     with ExitStack() as stack:
         client = _client(address, min(len(missing), usable_cores()), stack) if missing else None
         if client is not None and said is not None and client.dashboard_link:

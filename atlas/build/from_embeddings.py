@@ -13,7 +13,6 @@ from peakatlas.atlas.format.digests import DIGEST_BYTES
 from peakatlas.atlas.format.ordering import sorted_unique
 from peakatlas.atlas.format.schema import EMBEDDED, MASKED, SHOWN
 from peakatlas.atlas.format.shard_rows import ShardRows
-from peakatlas.atlas.storage.locks import locked
 from peakatlas.engine.errors import AtlasError
 from peakatlas.engine.intervals.table import as_intervals
 from peakatlas.engine.spec import UNKNOWN_WINDOW, EmbeddingSpec
@@ -66,7 +65,7 @@ def write_embeddings(
         model={"name": found.model, **(model or {})},
         shard_rows=default_shard_rows(len(table)),
     )
-    with locked(Path(out), _LOCK_NAME):
+    with writer.storage.locked(_LOCK_NAME):
         writer.write_shards(
             writer.segment.missing_shards(),
             lambda shard: _rows_of(vectors[rows[writer.shard_rows_of(shard)]]),

@@ -1,9 +1,9 @@
 """Drive the engine over a genome's peaks, shard by shard, on any number of ranks.
 
-Ranks meet only on the disk. Rank 0 lays the atlas out; each rank writes its share of the shards,
-balanced by bp, and then takes up what others left: a shard is claimed by a lock that dies with its
-holder. When the log entries of all are there, the shards are listed in the manifest. Run again
-after any crash, the same command writes what is missing.
+Ranks meet only on the disk, or in an object store. Rank 0 lays the atlas out; each rank writes its
+share of the shards, balanced by bp, and then takes up what others left: a shard is claimed by a
+lock that dies with its holder. When the log entries of all are there, the shards are listed in the
+manifest. Run again after any crash, the same command writes what is missing.
 """
 
 from __future__ import annotations
@@ -70,7 +70,7 @@ def build_atlas(
         BED file or table, in any order. Rows of the atlas are in genome order; repeats collapse
         and are counted in its provenance.
     out : str or Path
-        Folder of the atlas.
+        Folder of the atlas, or its URL in an object store: ``s3://``.
     embedder : Embedder
     match_contigs : bool
         Whether to rename the contigs of the peaks by style (``chr1``, ``1``) to fit the genome.
@@ -165,7 +165,11 @@ def warned_if_empty(atlas: Atlas) -> Atlas:
 
 
 def begin_atlas(
-    inputs: Inputs, out: str | Path, embedder: Embedder, *, shard_rows: int | None = None
+    inputs: Inputs,
+    out: str | Path | WritableStorage,
+    embedder: Embedder,
+    *,
+    shard_rows: int | None = None,
 ) -> AtlasWriter:
     """Lay an atlas out, or check that the one that is there is the same.
 
@@ -269,7 +273,7 @@ def _write(
     if state.is_main:
         refuse_foreign(storage)
         heart.beat()
-        begin_atlas(inputs, out, embedder, shard_rows=shard_rows)
+        begin_atlas(inputs, storage, embedder, shard_rows=shard_rows)
     writer = _join(storage, rows, embedder, heart)
     shards = _in_turn(writer, rows, state, partition)
     writer.made_with = hardware_provenance(embedder)

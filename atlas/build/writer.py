@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from peakatlas.atlas.format.digests import intervals_digest
-from peakatlas.atlas.format.schema import LOG_FOLDER, MANIFEST_NAME
+from peakatlas.atlas.format.schema import LOG_FOLDER, MANIFEST_NAME, PLAN_NAME
 from peakatlas.atlas.format.segment import (
     Segment,
     begun_segments,
@@ -72,7 +72,7 @@ class AtlasWriter:
     @classmethod
     def create(
         cls,
-        path: str | Path,
+        path: str | Place,
         intervals: Intervals,
         spec: EmbeddingSpec,
         *,
@@ -85,8 +85,8 @@ class AtlasWriter:
 
         Parameters
         ----------
-        path : str or Path
-            Folder of the atlas; made if missing.
+        path : str, Path or WritableStorage
+            Folder of the atlas, or its URL; made if missing.
         intervals : Intervals
             Rows of the atlas, in genome order (contigs as listed), without duplicates.
         spec : EmbeddingSpec
@@ -139,7 +139,7 @@ class AtlasWriter:
         refuse_links(storage)
         with storage.locked(LOCK_NAME, wait=True):
             name = first_segment(storage)
-            begun = bool(storage.names(name))
+            begun = storage.exists(f"{name}/{PLAN_NAME}")
             if not begun:
                 lay_out(storage, name, intervals, plan)
         writer = cls(Segment(storage, name))

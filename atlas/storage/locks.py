@@ -23,7 +23,7 @@ from filelock import SoftFileLease, Timeout
 
 from peakatlas.engine.errors import ShardOwnershipError
 
-from .atomic import make_folder, owned_name, refused
+from .atomic import is_alive, make_folder, owned_name, refused
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -160,8 +160,17 @@ def _is_zombie(lease: SoftFileLease) -> bool:
     owner = lease.owner
     if owner is None or owner.hostname.partition("?")[0] != socket.gethostname():
         return False
+    return _is_unwaited(owner.pid)
+
+
+def has_ended(pid: int) -> bool:
+    """Whether a process of this machine is no more, waited for or not."""
+    return not is_alive(pid) or _is_unwaited(pid)
+
+
+def _is_unwaited(pid: int) -> bool:
     try:
-        state = Path(f"/proc/{owner.pid}/stat").read_text().rpartition(")")[2].split()[0]
+        state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
     except (OSError, IndexError):
         return False
     return state == "Z"

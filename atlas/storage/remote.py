@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping, Sequence
 from importlib import import_module
-from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
+from typing import TYPE_CHECKING, Any, Self, TypeAlias, TypeVar
 
 from fsspec.core import url_to_fs
 from fsspec.utils import get_protocol
@@ -50,7 +50,7 @@ class RemoteStorage:
         self._fs, self._root, self._options = fs, root.rstrip("/"), dict(options)
 
     @classmethod
-    def open(cls, url: str, options: Mapping[str, Any]) -> RemoteStorage:
+    def open(cls, url: str, options: Mapping[str, Any]) -> Self:
         """Storage of a URL; nothing is read yet.
 
         Raises

@@ -38,24 +38,51 @@ def open_storage(path: str | Path, *, storage_options: Mapping[str, Any] | None 
     MissingDependencyError
         If the package that speaks it is not installed.
     """
-    text = str(path)
-    if not isinstance(path, str) or not _URL.match(text):
-        return LocalStorage(Path(path))
-    if text.startswith("file://"):
-        return LocalStorage(Path(unquote(text.removeprefix("file://"))))
+    local = local_path(path)
+    if local is not None:
+        return LocalStorage(local)
     from .remote import RemoteStorage  # noqa: PLC0415 - local atlases need no fsspec
 
-    return RemoteStorage.open(text, storage_options or {})
+    return RemoteStorage.open(str(path), storage_options or {})
 
 
 def writable_storage(place: str | Path | WritableStorage) -> WritableStorage:
-    """Storage of a local path, to write an atlas; a storage stands for itself.
+    """Storage of a local path or of a URL of an object store, to write an atlas.
 
     Parameters
     ----------
     place : str, Path or WritableStorage
+        A storage stands for itself.
+
+    Raises
+    ------
+    AtlasError
+        If nothing can be written to such a URL, or no credentials are to be found.
+    MissingDependencyError
+        If a package that this takes is not installed.
     """
-    return LocalStorage(Path(place)) if isinstance(place, str | Path) else place
+    if not isinstance(place, str | Path):
+        return place
+    path = local_path(place)
+    if path is not None:
+        return LocalStorage(path)
+    from .object_store import FRESH, ObjectStorage  # noqa: PLC0415 - as above
+
+    return ObjectStorage.open(str(place), FRESH)
+
+
+def local_path(place: str | Path) -> Path | None:
+    """The path on this machine that a path or URL stands for; None if it is elsewhere.
+
+    Examples
+    --------
+    >>> local_path("s3://bucket/atlas.zarr") is None
+    True
+    """
+    text = str(place)
+    if not isinstance(place, str) or not _URL.match(text):
+        return Path(place)
+    return Path(unquote(text.removeprefix("file://"))) if text.startswith("file://") else None
 
 
 def read_json(storage: Storage, name: str) -> dict[str, Any]:

@@ -48,7 +48,11 @@ GenomeArgument = Annotated[
     ),
 ]
 OutAtlasArgument = Annotated[
-    Path, typer.Argument(metavar="OUT.zarr", help="Folder of the atlas to write.")
+    str,
+    typer.Argument(
+        metavar="OUT.zarr",
+        help="Folder of the atlas to write, or its URL in an object store (s3://).",
+    ),
 ]
 OutAtlasOption = Annotated[
     Path, typer.Option("-o", "--out", metavar="OUT.zarr", help="Folder of the atlas to write.")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -33,8 +34,6 @@ from peakatlas.engine.run.launchers import launch_of
 from .atlas_plan import print_plan
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from peakatlas.atlas.build.inputs import PeakList
     from peakatlas.engine.run.meter import Meter
 
@@ -47,7 +46,7 @@ class _Job:
 
     genome: Path
     peaks: PeakList
-    out: Path
+    out: str
     embedder: peakatlas.Embedder
     match_contigs: bool
 
@@ -109,12 +108,16 @@ def atlas_build(
     if dask is not None and partition is not None:
         raise typer.BadParameter("--dask shares the shards out itself: leave --partition out.")
     from peakatlas.atlas.build.inputs import PeakList  # noqa: PLC0415 - keeps the help fast
+    from peakatlas.atlas.storage.urls import local_path  # noqa: PLC0415
 
+    folder = local_path(out) or Path()
+    if plan and local_path(out) is None:
+        raise typer.BadParameter("it plans for a disk: give a folder", param_hint="--plan")
     given = PeakList.read(peaks)
     embedder = load_model(rules)
     if plan:
         print_plan(
-            (genome, given, out), embedder, match_contigs=match_contigs, measure=not no_measure,
+            (genome, given, folder), embedder, match_contigs=match_contigs, measure=not no_measure,
             as_json=as_json,
         )  # fmt: skip
         return

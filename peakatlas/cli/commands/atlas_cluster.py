@@ -17,6 +17,7 @@ from peakatlas.cli.options import (
     MatchContigsOption,
     OutAtlasArgument,
     PeaksArgument,
+    SourceArgument,
 )
 from peakatlas.cli.terminal import print_facts, progress_bar, say
 
@@ -71,7 +72,7 @@ def atlas_init(
 )
 @grouped
 def atlas_write_shard(
-    atlas: AtlasArgument,
+    atlas: SourceArgument,
     genome: GenomeArgument,
     shard: Annotated[
         str, typer.Option("--shard", metavar="i[,j,a-b]", help="Shards to write, counted from 0.")
@@ -109,7 +110,7 @@ def atlas_write_shard(
     rich_help_panel=PANEL,
     epilog="peakatlas atlas finalise atlas.zarr",
 )
-def atlas_finalise(atlas: AtlasArgument, as_json: JsonOption = False) -> None:
+def atlas_finalise(atlas: SourceArgument, as_json: JsonOption = False) -> None:
     """Make an atlas visible whose shards are all written; name those that are not."""
     from peakatlas.atlas.build.cluster import finalise_atlas  # noqa: PLC0415 - keeps the help fast
 
