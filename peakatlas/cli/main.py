@@ -54,8 +54,9 @@ app = typer.Typer(
     help="Embed chromatin peaks once with a nucleotide language model, then annotate any "
     "scATAC-seq data set by lookup.",
     epilog="peakatlas demo\n"
-    "peakatlas atlas build hg38.fa.gz peaks.bed atlas.zarr\n"
-    "peakatlas annotate query.h5ad --bundle bundle/ --atlas atlas.zarr -o annotated.h5ad",
+    "peakatlas train reference.h5ad --labels cell_type -o bundle/\n"
+    "peakatlas annotate query.h5ad --bundle bundle/ -o annotated.h5ad --report report.html\n"
+    "peakatlas atlas build hg38.fa.gz peaks.bed atlas.zarr",
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
 )
