@@ -174,16 +174,17 @@ class RemoteStorage:
         for attempt in range(ATTEMPTS):
             try:
                 return question()
-            except FileNotFoundError:
-                raise
             except Exception as error:
+                if _is_absence(error):
+                    raise
                 if attempt == ATTEMPTS - 1 or not _may_pass(error):
                     raise self._failed(name, error, attempt + 1) from error
                 time.sleep(_PAUSE_S * 2**attempt)
         raise AssertionError("a last attempt returns or raises")
 
     def _failed(self, name: str, error: Exception, attempts: int) -> AtlasError:
-        reason = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
+        fault = error.__cause__ if isinstance(error, FileNotFoundError) else error
+        reason = f"{type(fault).__name__}: {fault}" if str(fault) else type(fault).__name__
         return AtlasError(
             f"{self.where(name)} cannot be read ({reason}; attempts: {attempts}). Check the URL, "
             "the network and your permission, or copy the atlas once: peakatlas atlas mirror."
@@ -198,6 +199,13 @@ def _with_timeout(protocol: str, options: Mapping[str, Any]) -> dict[str, Any]:
         total=None, sock_connect=STALL_S, sock_read=STALL_S
     )
     return {**options, "client_kwargs": {"timeout": timeout}}
+
+
+def _is_absence(error: Exception) -> bool:
+    """Whether a file is absent; fsspec says so as well of a server that does not answer."""
+    cause = error.__cause__
+    unanswered = isinstance(cause, OSError) and not isinstance(cause, FileNotFoundError)
+    return isinstance(error, FileNotFoundError) and not unanswered
 
 
 def _may_pass(error: Exception) -> bool:

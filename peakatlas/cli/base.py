@@ -24,7 +24,7 @@ EVERYWHERE = {
     "--threads N": "Threads of matrix products, at most; all cores if not given.",
     "--device NAME": "Where the model runs: cpu, cuda, cuda:1; a GPU, if any, if not given.",
     "--debug": "Show the traceback of an error.",
-    "--help": "Show this message and exit.",
+    "-h, --help": "Show this message and exit.",
 }
 """Options that every command takes, anywhere on the line; `cli.main` acts on them."""
 _SHOWN_BY_US = ("help", "quiet", "verbose", "debug")

@@ -59,6 +59,7 @@ app = typer.Typer(
     "peakatlas atlas build hg38.fa.gz peaks.bed atlas.zarr",
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
 )
 atlas_app = typer.Typer(
     cls=Group,

@@ -55,8 +55,8 @@ class DemoResult:
     """Over the same cells."""
     rejected_unknown: float
     """Share of the cells of the missing type that were left "Unassigned"."""
-    alerts: list[str]
-    """What is unusual about the query, and what to do."""
+    alerts: list[dict[str, str]]
+    """What is unusual about the query, and what to do; see `alerts_of`."""
     seconds: float
     """Wall time of everything, in s."""
 
@@ -166,7 +166,7 @@ def _measure(annotated: ad.AnnData, bundle: Bundle, n_embedded: int, seconds: fl
         accuracy=found.accuracy,
         macro_f1=found.macro_f1,
         rejected_unknown=found.rejected_unknown,
-        alerts=[alert["text"] for alert in record["alerts"]],
+        alerts=record["alerts"],
         seconds=seconds,
     )
 

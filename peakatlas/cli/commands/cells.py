@@ -23,7 +23,7 @@ from peakatlas.cli.options import (
     SeedOption,
 )
 from peakatlas.cli.outputs import check_apart, writable, written_whole
-from peakatlas.cli.terminal import print_facts, print_table, say, steps, warn, working
+from peakatlas.cli.terminal import complain, print_facts, print_table, say, steps, warn, working
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -180,8 +180,8 @@ def annotate(
     record = record_of(found.results.uns)
     if peaks.atlas is not None and record["spec"] is None:
         warn("--atlas is not used: the bundle was trained without an atlas. Train with it.")
-    for text in record["warnings"]:
-        warn(text)
+    for alert in record["alerts"]:
+        complain(f"{alert['severity']}: {alert['text']}")
     with working(f"writing {out}"), written_whole(out) as path:
         found.write(path)
     say(f"wrote {out}")

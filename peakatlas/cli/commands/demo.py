@@ -10,7 +10,7 @@ import typer
 
 from peakatlas.cli.base import Command
 from peakatlas.cli.options import START_PANEL, JsonOption, ModelOption, SeedOption
-from peakatlas.cli.terminal import print_table, progress_bar, say, warn
+from peakatlas.cli.terminal import complain, print_table, progress_bar, say
 
 app = typer.Typer()
 
@@ -32,8 +32,8 @@ def demo(
     from peakatlas.demo.run import run_demo  # noqa: PLC0415 - keeps the help fast
 
     result = run_demo(out, model=model, seed=seed, say=say, progress=progress_bar)
-    for text in result.alerts:
-        warn(text)
+    for alert in result.alerts:
+        complain(f"{alert['severity']}: {alert['text']}")
     if as_json:
         typer.echo(json.dumps(result.to_json()))
     else:

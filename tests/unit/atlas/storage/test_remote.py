@@ -56,6 +56,13 @@ def check_equal(url, folder, **options):
     assert far.info() | {"path": ""} == near.info() | {"path": ""}
 
 
+def test_a_server_that_does_not_answer_is_not_an_absent_file(quick):
+    pytest.importorskip("aiohttp", reason="reading http:// needs aiohttp")
+    storage = open_storage("http://localhost:9/a.zarr")
+    with pytest.raises(AtlasError, match=r"manifest.json cannot be read \(Client.*attempts: 3"):
+        storage.size("manifest.json")
+
+
 def test_memory_reads_as_the_folder(in_memory, folder):
     check_equal(in_memory, folder)
 
