@@ -17,7 +17,6 @@ if TYPE_CHECKING:
 
     from peakatlas.engine.dna.genome import SequenceSource
     from peakatlas.engine.embedder import Embedder
-    from peakatlas.engine.intervals.table import Intervals
 
     from .verify_rows import SegmentRows
 
@@ -46,7 +45,6 @@ class Reembedded:
 
 def reembed_rows(
     segment: SegmentRows,
-    intervals: Intervals,
     rows: NDArray[np.int64],
     source: SequenceSource,
     embedder: Embedder,
@@ -56,8 +54,6 @@ def reembed_rows(
     Parameters
     ----------
     segment : SegmentRows
-    intervals : Intervals
-        Of all its rows.
     rows : int64, shape (n,)
         Ascending.
     source : SequenceSource
@@ -79,7 +75,7 @@ def reembed_rows(
     name, decode = segment.plan.embedding_column, segment.plan.decode
     held = [segment.read(name, slice(row, row + 1)) for row in rows.tolist()]
     stored = np.concatenate([np.empty((0, segment.plan.spec.dim), segment.plan.dtype), *held])
-    again = segment.plan.encode(embedder.embed(intervals.take(rows), source).values)
+    again = segment.plan.encode(embedder.embed(segment.intervals.take(rows), source).values)
     some = decode(segment.read(name, slice(0, min(_CENTRE_ROWS, segment.plan.n_rows))))
     known = some[~np.isnan(some).any(axis=1)]
     centre = known.mean(axis=0) if len(known) else np.zeros(some.shape[1], np.float32)
@@ -90,15 +86,14 @@ def reembed_rows(
     )
 
 
-def mismatches(
-    found: Reembedded, segment: SegmentRows, intervals: Intervals, model: str
-) -> Iterator[Fault]:
+def mismatches(found: Reembedded, segment: SegmentRows, model: str) -> Iterator[Fault]:
     """A fault for each shard with rows that are not what the model makes of their interval."""
     wrong = found.wrong
     for shard in np.unique(found.rows[wrong] // segment.plan.shard_rows).tolist():
         inside = wrong[found.rows[wrong] // segment.plan.shard_rows == shard]
         few = inside[:SHOWN]
-        named = zip(intervals.take(found.rows[few]).names(), found.cosine[few], strict=True)
+        names = segment.intervals.take(found.rows[few]).names()
+        named = zip(names, found.cosine[few], strict=True)
         shown = ", ".join(f"{name} {cosine:.4f}" for name, cosine in named)
         file = segment.plan.shard_files(shard)[segment.plan.embedding_column]
         what = (

@@ -178,7 +178,7 @@ def _embed_anew(
     embedder: Embedder,
     progress: Callable[[int], None] | None,
 ) -> None:
-    rows = SegmentRows(segment.storage, segment.name, segment.plan).intervals()
+    rows = SegmentRows(segment.storage, segment.name, segment.plan).intervals
     writer = AtlasWriter(segment)
     for shard in shards:
         at = segment.plan.shard_slice(shard)

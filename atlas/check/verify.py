@@ -36,7 +36,6 @@ if TYPE_CHECKING:
     from peakatlas.atlas.storage.base import Storage
     from peakatlas.engine.dna.genome import SequenceSource
     from peakatlas.engine.embedder import Embedder
-    from peakatlas.engine.intervals.table import Intervals
 
 
 @dataclass(kw_only=True)
@@ -44,14 +43,6 @@ class _Findings:
     faults: list[Fault] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
     facts: dict[str, Any] = field(default_factory=dict)
-
-
-@dataclass(frozen=True, kw_only=True)
-class _Whole:
-    """A segment whose files and intervals are as they were written."""
-
-    rows: SegmentRows
-    intervals: Intervals
 
 
 def verify_atlas(
@@ -109,12 +100,12 @@ def verify_atlas(
     if manifest is not None:
         report = progress or (lambda _: None)
         whole = _check_segments(storage, manifest, found, deep=deep, progress=report)
-        found.faults += check_repeats([(part.rows.name, part.intervals) for part in whole])
+        found.faults += check_repeats([(part.name, part.intervals) for part in whole])
         if source is not None:
             _check_against_genome(whole, source, found, deep=deep)
         if source is not None and embedder is not None and reembed and whole:
             loaded = embedder() if callable(embedder) else embedder
-            check_same_spec(whole[0].rows.plan.spec, loaded.spec, storage.name)
+            check_same_spec(whole[0].plan.spec, loaded.spec, storage.name)
             _reembed(whole, _draw(whole, reembed, seed), source, loaded, found)
     return VerifyReport(
         atlas=storage.name, faults=tuple(found.faults), notes=tuple(found.notes), facts=found.facts
@@ -128,7 +119,8 @@ def _check_segments(
     *,
     deep: bool,
     progress: Callable[[int], None],
-) -> list[_Whole]:
+) -> list[SegmentRows]:
+    """Check all segments; those whose files and intervals are as they were written."""
     checked: list[CheckedSegment] = []
     for entry in manifest["segments"]:
         segment, faults = check_segment_files(
@@ -146,10 +138,9 @@ def _check_segments(
     for segment in checked:
         if not segment.faults:
             rows = SegmentRows(storage, segment.name, segment.plan, progress)
-            intervals, faults = check_rows(rows, deep=deep)
+            faults = list(check_rows(rows, deep=deep))
             found.faults += faults
-            if intervals is not None and not faults:
-                whole.append(_Whole(rows=rows, intervals=intervals))
+            whole += [] if faults else [rows]
     if len(whole) < len(manifest["segments"]):
         found.notes.append("rows were checked in undamaged segments only: verify again when mended")
     return whole
@@ -177,21 +168,20 @@ def _genome_faults(segments: list[CheckedSegment]) -> Iterator[Fault]:
 
 
 def _check_against_genome(
-    whole: list[_Whole], source: SequenceSource, found: _Findings, *, deep: bool
+    whole: list[SegmentRows], source: SequenceSource, found: _Findings, *, deep: bool
 ) -> None:
     for part in whole:
-        plan = part.rows.plan
         try:
-            theirs = genome_provenance(source, plan.contigs, digests=True)
-            check_same_genome(plan.genome, theirs, part.rows.name)
+            theirs = genome_provenance(source, part.plan.contigs, digests=True)
+            check_same_genome(part.plan.genome, theirs, part.name)
         except GenomeError as error:
-            found.faults.append(Fault(file=part.rows.name, what=str(error), kind="genome"))
+            found.faults.append(Fault(file=part.name, what=str(error), kind="genome"))
             continue
         if deep:
-            found.faults += check_sequences(part.rows, part.intervals, source)
+            found.faults += check_sequences(part, source)
 
 
-def _draw(whole: list[_Whole], n: int, seed: int) -> list[NDArray[np.int64]]:
+def _draw(whole: list[SegmentRows], n: int, seed: int) -> list[NDArray[np.int64]]:
     """Rows to embed again, ascending within each segment."""
     firsts = np.cumsum([0, *(len(part.intervals) for part in whole)]).astype(np.int64)
     total = int(firsts[-1])
@@ -203,7 +193,7 @@ def _draw(whole: list[_Whole], n: int, seed: int) -> list[NDArray[np.int64]]:
 
 
 def _reembed(
-    whole: list[_Whole],
+    whole: list[SegmentRows],
     drawn: list[NDArray[np.int64]],
     source: SequenceSource,
     embedder: Embedder,
@@ -211,8 +201,8 @@ def _reembed(
 ) -> None:
     equal, cosines = 0, [1.0]
     for part, rows in zip(whole, drawn, strict=True):
-        again = reembed_rows(part.rows, part.intervals, rows, source, embedder)
-        found.faults += mismatches(again, part.rows, part.intervals, embedder.spec.model)
+        again = reembed_rows(part, rows, source, embedder)
+        found.faults += mismatches(again, part, embedder.spec.model)
         equal += int(again.equal.sum())
         cosines += again.cosine.tolist()
     n = sum(map(len, drawn))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -87,8 +88,9 @@ class SegmentRows:
         metadata = self._storage.read_bytes(f"{self.name}/{column}/{ZARR_NAME}")
         return self.plan.layouts[column].open(self._store, metadata, f"{self._where}/{column}")
 
+    @cached_property
     def intervals(self) -> Intervals:
-        """Interval of each row.
+        """Interval of each row; read once.
 
         Raises
         ------
@@ -101,22 +103,13 @@ class SegmentRows:
         return Intervals(self.plan.contigs, contig, start, end)
 
 
-def check_rows(rows: SegmentRows, *, deep: bool) -> tuple[Intervals | None, list[Fault]]:
-    """Check intervals and states of a segment; deep, every value of every column.
-
-    Returns
-    -------
-    Intervals or None
-        None if they are not what the plan says.
-    list of Fault
-    """
-    intervals, faults = _check_intervals(rows)
-    if deep:
-        for shard in range(rows.plan.n_shards):
-            faults += _shard_faults(rows, shard)
-    else:
-        faults += _state_faults(rows)
-    return intervals, faults
+def check_rows(rows: SegmentRows, *, deep: bool) -> Iterator[Fault]:
+    """Check intervals and states of a segment; deep, every value of every column."""
+    what = _intervals_fault(rows)
+    if what:
+        yield Fault(file=f"{rows.name}/intervals", what=what, kind="rows")
+    for shard in range(rows.plan.n_shards):
+        yield from _shard_faults(rows, shard) if deep else _state_faults(rows, shard)
 
 
 def check_repeats(tables: Sequence[tuple[str, Intervals]]) -> Iterator[Fault]:
@@ -133,23 +126,12 @@ def check_repeats(tables: Sequence[tuple[str, Intervals]]) -> Iterator[Fault]:
             yield Fault(file=f"{name}/intervals", what=what, kind="rows")
 
 
-def check_sequences(
-    rows: SegmentRows, intervals: Intervals, source: SequenceSource
-) -> Iterator[Fault]:
-    """Compare the sequence digest of every row with the DNA of its interval.
-
-    Parameters
-    ----------
-    rows : SegmentRows
-    intervals : Intervals
-        Of its rows.
-    source : SequenceSource
-        Genome, or FASTA of peaks.
-    """
+def check_sequences(rows: SegmentRows, source: SequenceSource) -> Iterator[Fault]:
+    """Compare the sequence digest of every row with the DNA of its interval."""
     if rows.plan.spec.window == UNKNOWN_WINDOW:
         return
     try:
-        wanted = window_digests(intervals, source, rows.plan.spec.window)
+        wanted = window_digests(rows.intervals, source, rows.plan.spec.window)
     except PeakAtlasError as error:
         yield Fault(file=f"{rows.name}/intervals", what=f"does not fit {error}", kind="genome")
         return
@@ -159,7 +141,7 @@ def check_sequences(
         other = (held != wanted[at]).any(axis=1) & known_sequences(held)
         differ = np.flatnonzero(other) + at.start
         if len(differ):
-            names = ", ".join(intervals.take(differ[:SHOWN]).names())
+            names = ", ".join(rows.intervals.take(differ[:SHOWN]).names())
             what = (
                 f"{len(differ)} row(s) hold another sequence than {source.path} has there ({names})"
             )
@@ -167,18 +149,15 @@ def check_sequences(
             yield Fault(file=file, what=what, kind="genome")
 
 
-def _check_intervals(rows: SegmentRows) -> tuple[Intervals | None, list[Fault]]:
+def _intervals_fault(rows: SegmentRows) -> str:
+    """In what the intervals are not those of the plan; empty if they are."""
     try:
-        intervals = rows.intervals()
-        what = _intervals_fault(intervals, rows.plan) or _runs_fault(intervals, rows.plan)
+        return _order_fault(rows.intervals, rows.plan) or _runs_fault(rows.intervals, rows.plan)
     except (PeakAtlasError, IndexError) as error:
-        return None, [Fault(file=f"{rows.name}/intervals", what=str(error), kind="rows")]
-    if what:
-        return None, [Fault(file=f"{rows.name}/intervals", what=what, kind="rows")]
-    return intervals, []
+        return str(error)
 
 
-def _intervals_fault(intervals: Intervals, plan: Plan) -> str:
+def _order_fault(intervals: Intervals, plan: Plan) -> str:
     if intervals_digest(intervals) != plan.intervals_digest:
         return "holds other intervals than the plan's intervals_digest says"
     if not np.array_equal(intervals.genome_order(), np.arange(len(intervals))):
@@ -206,18 +185,17 @@ def _runs_fault(intervals: Intervals, plan: Plan) -> str:
     return ""
 
 
-def _state_faults(rows: SegmentRows) -> Iterator[Fault]:
-    for shard in range(rows.plan.n_shards):
-        file = f"{rows.name}/{rows.plan.shard_files(shard)['state']}"
-        try:
-            state = rows.read("state", rows.plan.shard_slice(shard))
-        except PeakAtlasError as error:
-            yield Fault(file=file, what=str(error), kind="shard")
-            continue
-        wrong = np.flatnonzero(~np.isin(state, (EMBEDDED, MASKED)))
-        if len(wrong):
-            what = f"{len(wrong)} row(s) are neither embedded nor masked ({_shown(wrong)})"
-            yield Fault(file=file, what=what, kind="shard")
+def _state_faults(rows: SegmentRows, shard: int) -> Iterator[Fault]:
+    file = f"{rows.name}/{rows.plan.shard_files(shard)['state']}"
+    try:
+        state = rows.read("state", rows.plan.shard_slice(shard))
+    except PeakAtlasError as error:
+        yield Fault(file=file, what=str(error), kind="shard")
+        return
+    wrong = np.flatnonzero(~np.isin(state, (EMBEDDED, MASKED)))
+    if len(wrong):
+        what = f"{len(wrong)} row(s) are neither embedded nor masked ({_shown(wrong)})"
+        yield Fault(file=file, what=what, kind="shard")
 
 
 def _shard_faults(rows: SegmentRows, shard: int) -> Iterator[Fault]:
