@@ -75,7 +75,7 @@ def publish_atlas(
             lines = "; ".join(fault.line(str(root)) for fault in report.faults[:_SHOWN])
             raise AtlasError(f"{root} has {len(report.faults)} fault(s): {lines}")
         manifest = read_manifest(root)
-        card = card_of(Atlas.open(root), manifest, url=url).encode()
+        card = _card(Atlas.open(root), manifest, url).encode()
         files.write_bytes(root / CARD_NAME, card)
     logs = [log for s in manifest["segments"] for log in (root / s["name"] / "log").glob("s*.json")]
     sizes = [file["bytes"] for _, file in listed_files(manifest)]
@@ -88,17 +88,8 @@ def publish_atlas(
     )
 
 
-def card_of(atlas: Atlas, manifest: Mapping[str, Any], *, url: str = "") -> str:
-    """Markdown that says what an atlas holds, of what, under which licence, and how it is read.
-
-    Parameters
-    ----------
-    atlas : Atlas
-    manifest : mapping
-        Its manifest.
-    url : str
-        Where it will lie; ``URL`` stands for it when not given.
-    """
+def _card(atlas: Atlas, manifest: Mapping[str, Any], url: str) -> str:
+    """Markdown that says what an atlas holds, of what, under which licence, and how it is read."""
     name, where = Path(atlas.name).name, url or "URL"
     model, licence = atlas.provenance["model"], _plain(atlas.provenance["model"].get("licence"))
     cite = _plain(model.get("citation"))

@@ -123,7 +123,7 @@ def estimate_build(
     sizes = [shard_bytes(n, shard_rows, dim) for n in counts]
     layout = _layout_bytes(len(rows), len(counts), rows.contigs)
     n_bytes_done = sum(sizes[shard] for shard in done) + (layout if begun else 0)
-    burst = measure_burst(inputs, embedder, seconds) if seconds > 0 else None
+    burst = _burst(inputs, embedder, seconds) if seconds > 0 else None
     return BuildEstimate(
         n_repeats=inputs.n_repeats,
         n_rows=len(rows),
@@ -136,22 +136,14 @@ def estimate_build(
         finished=begun is not None and begun.is_finished(),
         n_bytes=sum(sizes) + layout,
         n_bytes_left=sum(sizes) + layout - n_bytes_done,
-        free_bytes=shutil.disk_usage(existing_folder(root)).free,
+        free_bytes=shutil.disk_usage(_existing_folder(root)).free,
         memory_bytes=peak_memory() + shard_rows * dim * (4 + 2),
         burst=burst,
     )
 
 
-def measure_burst(inputs: Inputs, embedder: Embedder, seconds: float) -> Burst:
-    """Embed some of the rows, spread over the genome, for about so many seconds.
-
-    Parameters
-    ----------
-    inputs : Inputs
-    embedder : Embedder
-    seconds : float
-        Above 0.
-    """
+def _burst(inputs: Inputs, embedder: Embedder, seconds: float) -> Burst:
+    """Embed some of the rows, spread over the genome, for about so many seconds, above 0."""
     few = _sample(inputs.rows, _FEW_PEAKS)
     embedder.embed(few, inputs.source)  # pays for what is done once
     began = time.perf_counter()
@@ -196,7 +188,7 @@ def shard_bytes(n_rows: int, shard_rows: int, dim: int) -> int:
     )
 
 
-def existing_folder(path: Path) -> Path:
+def _existing_folder(path: Path) -> Path:
     """The folder, or the nearest one above it that is there."""
     return next(folder for folder in (path, *path.absolute().parents) if folder.is_dir())
 

@@ -164,7 +164,7 @@ def check_strays(
     return strays, notes
 
 
-def is_shard(name: str) -> bool:
+def _is_shard(name: str) -> bool:
     """Whether a path below a segment is that of a shard of a row column."""
     return "/c/" in name and not name.startswith("intervals/")
 
@@ -260,7 +260,7 @@ def _listed_faults(
 
     def check(job: tuple[str, str, Mapping[str, Any]]) -> tuple[str, int]:
         path, name, file = job
-        return _content_fault(storage, path, file, whole=deep or not is_shard(name))
+        return _content_fault(storage, path, file, whole=deep or not _is_shard(name))
 
     few = sum(file["bytes"] for _, _, file in jobs) <= _FEW_BYTES
     with ThreadPoolExecutor(usable_cores()) as pool:
@@ -289,7 +289,7 @@ def _content_fault(
 
 
 def _kind(name: str) -> Kind:
-    if is_shard(name):
+    if _is_shard(name):
         return "shard"
     return "document" if name.endswith(ZARR_NAME) else "original"
 

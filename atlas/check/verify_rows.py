@@ -186,15 +186,16 @@ def _runs_fault(intervals: Intervals, plan: Plan) -> str:
 
 
 def _state_faults(rows: SegmentRows, shard: int) -> Iterator[Fault]:
+    at = rows.plan.shard_slice(shard)
     file = f"{rows.name}/{rows.plan.shard_files(shard)['state']}"
     try:
-        state = rows.read("state", rows.plan.shard_slice(shard))
+        state = rows.read("state", at)
     except PeakAtlasError as error:
         yield Fault(file=file, what=str(error), kind="shard")
         return
     wrong = np.flatnonzero(~np.isin(state, (EMBEDDED, MASKED)))
     if len(wrong):
-        what = f"{len(wrong)} row(s) are neither embedded nor masked ({_shown(wrong)})"
+        what = f"{len(wrong)} row(s) are neither embedded nor masked ({_shown(wrong + at.start)})"
         yield Fault(file=file, what=what, kind="shard")
 
 

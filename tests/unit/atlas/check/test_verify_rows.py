@@ -53,7 +53,7 @@ WRONG_ROWS = {
     "moved": ("intervals/start", put(0, 1), "intervals_digest"),
     "backwards": ("intervals/end", put(3, 1), "break 0 <= start < end"),
     "no such contig": ("intervals/contig", put(-1, 7), "contig ids run from 0 to 7, for 2 contigs"),
-    "absent": ("state", put(9, 0), "row(s) are neither embedded nor masked"),
+    "absent": ("state", put(9, 0), "1 row(s) are neither embedded nor masked (rows 9)"),
     "not finite": ("embedding", put((9, 2), np.inf), "1 row(s) do not fit their state (rows 9)"),
     "share": ("n_fraction", put(9, 1.5), "1 row(s) are not from 0 to 1 (rows 9)"),
 }
