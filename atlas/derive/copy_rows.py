@@ -17,8 +17,7 @@ from peakatlas.atlas.format.schema import Plan
 from peakatlas.atlas.format.segment import make_plan
 from peakatlas.atlas.format.seqcol import with_seqcol
 from peakatlas.atlas.format.shard_rows import ShardRows
-from peakatlas.atlas.storage.locks import locked
-from peakatlas.atlas.storage.urls import open_storage
+from peakatlas.atlas.storage.urls import open_storage, writable_storage
 from peakatlas.engine.errors import AtlasError
 from peakatlas.engine.intervals.table import Intervals
 
@@ -110,7 +109,7 @@ def transfer(
     Parameters
     ----------
     out : str or Path
-        Folder of the new atlas.
+        Folder of the new atlas, or its URL in an object store.
     parents : sequence of Parent
         Of one spec and genome.
     picks : Picks
@@ -132,14 +131,14 @@ def transfer(
     ShardOwnershipError
         If another process is writing `out`.
     """
-    root = Path(out)
+    storage = writable_storage(out)
     plan = plan_of(parents, picks, by=by, peaks=peaks, int8=int8)
-    writer = AtlasWriter.begin(root, picks.intervals, plan)
+    writer = AtlasWriter.begin(storage, picks.intervals, plan)
     if writer.plan != plan:
-        raise AtlasError(f"{root} was begun as something else. Give another output path.")
-    with locked(root, _LOCK_NAME):
+        raise AtlasError(f"{storage.name} was begun as something else. Give another output path.")
+    with storage.locked(_LOCK_NAME):
         copy_shards(writer, parents, picks, progress or (lambda _: None))
-    return Atlas.open(root)
+    return Atlas.open(out)
 
 
 def plan_of(

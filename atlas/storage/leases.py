@@ -205,8 +205,9 @@ def _is_free(found: Found, now: float) -> bool:
 
 @lru_cache(maxsize=1)
 def _machine() -> str:
-    """What tells machines of one host name apart, since they were started."""
+    """What tells machines, and containers, of one host name apart since they were started."""
     try:
-        return Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+        booted = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+        return f"{booted} {Path('/proc/self/ns/pid').readlink()}"
     except OSError:
         return ""

@@ -55,7 +55,13 @@ OutAtlasArgument = Annotated[
     ),
 ]
 OutAtlasOption = Annotated[
-    Path, typer.Option("-o", "--out", metavar="OUT.zarr", help="Folder of the atlas to write.")
+    str,
+    typer.Option(
+        "-o",
+        "--out",
+        metavar="OUT.zarr",
+        help="Folder of the atlas to write, or its URL in an object store (s3://).",
+    ),
 ]
 QueryArgument = Annotated[
     Path,

@@ -139,22 +139,22 @@ def check_bundle_place(folder: Path) -> None:
 
 
 def check_apart(
-    outputs: Iterable[Path | None], inputs: Iterable[str | Path | list[Path] | None] = ()
+    outputs: Iterable[str | Path | None], inputs: Iterable[str | Path | list[Path] | None] = ()
 ) -> None:
     """Refuse outputs that are one file, one of the inputs, or in the folder of an input.
 
     Parameters
     ----------
-    outputs : Path or None
+    outputs : str, Path or None
     inputs : path, list of paths, or None
-        URLs and ``-`` pass.
+        URLs and ``-`` pass, as they do among the outputs.
 
     Raises
     ------
     PeakAtlasError
         Names the output and the input.
     """
-    given = [path for path in outputs if path is not None]
+    given = _flat(outputs)
     for i, path in enumerate(given):
         for other in given[:i]:
             if _target(path) == _target(other) or _same_file(path, other):
@@ -269,7 +269,7 @@ def _check_folder(folder: Path, path: Path) -> None:
 
 
 def _flat(inputs: Iterable[str | Path | list[Path] | None]) -> list[Path]:
-    """Inputs that are files or folders of this machine."""
+    """Those that are files or folders of this machine."""
     every: list[str | Path] = []
     for each in inputs:
         every += each if isinstance(each, list) else [] if each is None else [each]

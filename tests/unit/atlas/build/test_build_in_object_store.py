@@ -12,10 +12,13 @@ import pytest
 
 from peakatlas.atlas import Atlas, build_atlas
 from peakatlas.atlas.build.cluster import finalise_atlas, init_atlas, write_shards
+from peakatlas.atlas.build.local import build_partition
 from peakatlas.atlas.check.verify import verify_atlas
+from peakatlas.atlas.derive.subset import subset_atlas
 from peakatlas.atlas.storage.object_store import ObjectStorage
 from peakatlas.atlas.storage.urls import writable_storage
 from peakatlas.engine.errors import AtlasError, IncompleteAtlasError, ShardOwnershipError
+from peakatlas.engine.run.distributed import Partition
 from tests.atlas_tools import ToyEmbedder, random_intervals, tree_bytes
 from tests.s3_server import fetched, s3_bucket
 
@@ -156,6 +159,26 @@ def test_separate_calls_make_the_same_atlas(url, local, genome, peaks):
     assert write_shards(url, [0, 1], genome, ToyEmbedder()) == [0]
     assert len(finalise_atlas(url)) == N_ROWS
     check_same(url, local)
+
+
+def test_partitions_finish_the_atlas_together(url, local, genome, peaks):
+    parts = [
+        build_partition(
+            genome, peaks, url, ToyEmbedder(), Partition(number=n, count=2), shard_rows=4
+        )
+        for n in (1, 2)
+    ]
+    assert parts[0] > parts[1] == 0
+    check_same(url, local)
+
+
+def test_rows_are_taken_from_one_url_to_another(url, local, genome, peaks, tmp_path):
+    build_atlas(genome, peaks, url, ToyEmbedder(), shard_rows=4)
+    far, near = subset_atlas(url, f"{url}.part", peaks.take(np.arange(4))), tmp_path / "part.zarr"
+    subset_atlas(local, near, peaks.take(np.arange(4)))
+    rows = np.arange(len(far))
+    np.testing.assert_array_equal(far.gather(rows), Atlas.open(near).gather(rows))
+    assert verify_atlas(f"{url}.part", deep=True).ok
 
 
 def test_a_layout_that_broke_off_is_laid_out_again(url, local, genome, peaks, monkeypatch):
