@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
-from zarr.storage import MemoryStore
 
 from peakatlas.atlas.build.append import write_rows
 from peakatlas.atlas.build.compatibility import check_same_genome, check_same_spec
@@ -14,7 +13,7 @@ from peakatlas.atlas.build.places import refuse_links
 from peakatlas.atlas.build.provenance import genome_provenance
 from peakatlas.atlas.build.writer import LOCK_NAME, AtlasWriter
 from peakatlas.atlas.format.digests import bytes_digest
-from peakatlas.atlas.format.groups import create_segment
+from peakatlas.atlas.format.groups import segment_files
 from peakatlas.atlas.format.schema import MANIFEST_NAME, PLAN_NAME, ROOT_GROUP, SHOWN, Plan
 from peakatlas.atlas.format.segment import Segment, begun_segments, read_manifest, write_manifest
 from peakatlas.atlas.storage import atomic as files
@@ -26,8 +25,6 @@ from .verify_rows import SegmentRows
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
-
-    from zarr.core.buffer import Buffer
 
     from peakatlas.engine.dna.genome import SequenceSource
     from peakatlas.engine.embedder import Embedder
@@ -136,10 +133,7 @@ def _document(plan: Plan, name: str, listed: dict[str, dict[str, object]]) -> by
         shard = shards[name]
         held = {file: listed[file] for file in plan.shard_files(shard).values()}
         return files.json_bytes(plan.log_entry(shard, held))
-    laid_out: dict[str, Buffer] = {}
-    store = MemoryStore(laid_out)
-    create_segment(store, plan)
-    content = laid_out[name].to_bytes() if name in laid_out else b""
+    content = segment_files(plan).get(name, b"")
     right = name in plan.laid_out and bytes_digest(content) == listed[name]["sha256"]
     return content if right else None
 

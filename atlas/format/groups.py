@@ -7,6 +7,7 @@ import warnings
 from typing import TYPE_CHECKING, Any
 
 import zarr
+from zarr.storage import MemoryStore
 
 from .schema import FORMAT, STATES
 
@@ -14,7 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from numpy.typing import NDArray
-    from zarr.abc.store import Store
+    from zarr.core.buffer import Buffer
 
     from .schema import Plan
 
@@ -22,19 +23,19 @@ INTERVALS = "intervals"
 """Group of the interval columns."""
 
 
-def create_segment(
-    store: Store, plan: Plan, columns: Mapping[str, NDArray[Any]] | None = None
-) -> None:
-    """Create the groups and arrays of a segment; its metadata follow from the plan alone.
+def segment_files(
+    plan: Plan, columns: Mapping[str, NDArray[Any]] | None = None
+) -> dict[str, bytes]:
+    """Content of the groups and arrays of a segment, by path below it; the plan says all of it.
 
     Parameters
     ----------
-    store : Store
-        Empty, of the segment.
     plan : Plan
     columns : mapping, optional
         Rows that are written at once, by the name of their array.
     """
+    held: dict[str, Buffer] = {}
+    store = MemoryStore(held)
     described = plan.lists_checksums  # both came with versions 1.1 and 2.1
     zarr.create_group(store, attributes=segment_attributes(plan) if described else {})
     if described:
@@ -46,6 +47,7 @@ def create_segment(
             array[:] = columns[name]
     if described:
         _consolidate(store)
+    return {name: buffer.to_bytes() for name, buffer in held.items()}
 
 
 STATE_ATTRIBUTES = {
@@ -84,7 +86,7 @@ def _sorted(values: dict[str, Any]) -> dict[str, Any]:
     return held
 
 
-def _consolidate(store: Store) -> None:
+def _consolidate(store: MemoryStore) -> None:
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "Consolidated metadata is currently not part")
         zarr.consolidate_metadata(store)

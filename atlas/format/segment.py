@@ -9,8 +9,6 @@ from functools import cached_property
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Any, TypeAlias
 
-from zarr.storage import MemoryStore
-
 from peakatlas.atlas.format.shard_lists import shown_shards
 from peakatlas.atlas.storage import atomic as files
 from peakatlas.atlas.storage.urls import read_json, writable_storage
@@ -19,7 +17,7 @@ from peakatlas.engine.errors import AtlasError, IncompleteAtlasError
 
 from .digests import bytes_digest, intervals_digest
 from .documents import LogEntry
-from .groups import create_segment
+from .groups import segment_files
 from .interval_runs import contig_rows_of, runs_of
 from .layout import (
     INTERVAL_COLUMNS,
@@ -48,7 +46,6 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from numpy.typing import NDArray
-    from zarr.core.buffer import Buffer
 
     from peakatlas.atlas.storage.base import WritableStorage
     from peakatlas.engine.intervals.table import Intervals
@@ -260,10 +257,8 @@ def lay_out(root: Place, name: str, intervals: Intervals, plan: Plan) -> None:
     storage = writable_storage(root)
     if not storage.exists(ZARR_NAME):
         storage.write_files({ZARR_NAME: [files.json_bytes(ROOT_GROUP)]})
-    held: dict[str, Buffer] = {}
-    create_segment(MemoryStore(held), plan, columns)
-    contents = {file: buffer.to_bytes() for file, buffer in held.items()}
-    storage.write_folder(name, contents | {PLAN_NAME: files.json_bytes(plan.to_json())})
+    described = {PLAN_NAME: files.json_bytes(plan.to_json())}
+    storage.write_folder(name, segment_files(plan, columns) | described)
 
 
 def read_manifest(root: Place) -> dict[str, Any]:
