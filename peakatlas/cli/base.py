@@ -27,7 +27,7 @@ EVERYWHERE = {
     "-h, --help": "Show this message and exit.",
 }
 """Options that every command takes, anywhere on the line; `cli.main` acts on them."""
-_SHOWN_BY_US = ("help", "quiet", "verbose", "debug")
+_SHOWN_BY_US = frozenset({"--help", "--quiet", "--verbose", "--debug"})
 _WIDTH = 100
 _CHECKS = "peakatlas.checks"
 _RANGE = re.compile(r"([\d.]+)<=x<=([\d.]+)")
@@ -140,7 +140,8 @@ def _parameters(command: Command | Group, ctx: _Context) -> dict[str, list[tuple
     """Names and help of arguments and options by the heading that they stand under."""
     found: dict[str, list[tuple[str, str]]] = {}
     for param in command.get_params(ctx):
-        record = None if param.name in _SHOWN_BY_US else param.get_help_record(ctx)
+        shown_by_us = not _SHOWN_BY_US.isdisjoint(param.opts)
+        record = None if shown_by_us else param.get_help_record(ctx)
         if record is None:
             continue
         names, text = record
