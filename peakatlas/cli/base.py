@@ -27,6 +27,8 @@ EVERYWHERE = {
     "-h, --help": "Show this message and exit.",
 }
 """Options that every command takes, anywhere on the line; `cli.main` acts on them."""
+OLDER_NAMES = {"annotate": {"--model": "--bundle"}, "report": {"--batch": "--batch-key"}}
+"""Former names of options by command; they work and are not shown."""
 _SHOWN_BY_US = frozenset({"--help", "--quiet", "--verbose", "--debug"})
 _WIDTH = 100
 _CHECKS = "peakatlas.checks"
@@ -44,6 +46,12 @@ class Command(TyperCommand):
     def format_help(self, ctx: _Context, formatter: _Formatter) -> None:
         """Write usage, purpose, arguments, options and examples."""
         write_help(self, ctx, formatter)
+
+    def parse_args(self, ctx: _Context, args: list[str]) -> list[str]:
+        """Read the words of the line; options may have their former names."""
+        names = OLDER_NAMES.get(self.name or "", {})
+        split = [word.partition("=") for word in args]
+        return super().parse_args(ctx, [names.get(a, a) + b + c for a, b, c in split])
 
     def collect_usage_pieces(self, ctx: _Context) -> list[str]:
         """Names of the arguments, without the braces that typer puts about them."""

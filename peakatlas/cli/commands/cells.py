@@ -37,7 +37,6 @@ BundleOption = Annotated[
     Path,
     typer.Option(
         "--bundle",
-        "--model",
         metavar="BUNDLE/",
         help="What `peakatlas train` wrote, or a name of `peakatlas bundles list`.",
         callback=wants("bundle"),

@@ -53,7 +53,6 @@ def report(
         list[str] | None,
         typer.Option(
             "--batch-key",
-            "--batch",
             metavar="COLUMN",
             help="Column of obs to colour by; may be given again. "
             "Without it, columns named like a batch, sample or donor.",

@@ -5,6 +5,7 @@ from typer.testing import CliRunner
 
 from peakatlas.cli.base import Command
 from peakatlas.cli.groups import CountOptions, EmbeddingOptions, PeakOptions, grouped
+from peakatlas.cli.main import app as whole
 
 app = typer.Typer()
 
@@ -40,6 +41,13 @@ def test_the_help_has_a_heading_for_each_group():
     assert lines.index("Options:") < counts < peaks
     assert any("--mod NAME" in line for line in lines[counts:peaks])
     assert "at least 0" in " ".join(" ".join(lines[peaks:]).split())
+
+
+def test_former_names_of_options_work_and_are_not_shown():
+    words = ["query.h5ad", "--model=b", "-o", "out.h5ad"]
+    found = CliRunner().invoke(whole, ["annotate", *words])
+    assert "b does not exist; a trained bundle" in str(found.exception)
+    assert "--model" not in CliRunner().invoke(whole, ["annotate", "--help"]).output
 
 
 def test_options_of_the_group_above_come_first():
