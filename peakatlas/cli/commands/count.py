@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -9,6 +10,7 @@ import typer
 
 import peakatlas
 from peakatlas.cli.base import Command, later
+from peakatlas.cli.groups import OptionGroup, grouped
 from peakatlas.cli.kinds import NAMES, kind_of
 from peakatlas.cli.options import CELLS_PANEL, JsonOption, OutCellsOption
 from peakatlas.cli.outputs import check_apart, written_whole
@@ -39,6 +41,67 @@ def _expect_elements(path: str) -> None:
         )
 
 
+@dataclass(frozen=True, kw_only=True)
+class CellOptions(OptionGroup):
+    """Which barcodes are cells, and what they are called."""
+
+    heading = "Cells"
+
+    barcodes: Annotated[
+        Path | None,
+        typer.Option(
+            "--barcodes", metavar="LIST", help="Barcodes of cells, one a line, or singlecell.csv."
+        ),
+    ] = None
+    min_fragments: Annotated[
+        int | None,
+        typer.Option(
+            "--min-fragments",
+            metavar="N",
+            min=1,
+            help=f"Fewest fragments of a cell; if not given {MIN_FRAGMENTS}, with --barcodes 1.",
+        ),
+    ] = None
+    prefix: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--prefix",
+            metavar="TEXT",
+            help="Text and _ before all barcodes of a file; given once for each file, in order.",
+        ),
+    ] = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class CountingOptions(OptionGroup):
+    """How fragments are read and counted."""
+
+    heading = "How fragments are counted"
+
+    counting: Annotated[
+        Literal["insertions", "paired"],
+        typer.Option(
+            "--counting",
+            help="Every cut site in a peak, as Cell Ranger counts; or a fragment once, also where "
+            "both of its cut sites are in the peak.",
+        ),
+    ] = "insertions"
+    match_contigs: Annotated[
+        bool,
+        typer.Option("--match-contigs", help="Rename contigs of the fragments by style: chr1, 1."),
+    ] = False
+    unsorted: Annotated[
+        bool, typer.Option("--unsorted", help="Take lines in any order, not only sorted ones.")
+    ] = False
+    single_end: Annotated[
+        bool,
+        typer.Option(
+            "--single-end",
+            help="A line is a read with its strand in column 6; only its 5' end is a cut site.",
+        ),
+    ] = False
+
+
 @app.command(
     cls=Command,
     rich_help_panel=CELLS_PANEL,
@@ -47,6 +110,7 @@ def _expect_elements(path: str) -> None:
     "peakatlas count a.tsv.gz b.tsv.gz peaks.bed --prefix a --prefix b -o counts.h5ad\n"
     "zcat fragments.tsv.gz | peakatlas count - peaks.bed -o counts.h5ad",
 )
+@grouped
 def count(
     fragments: Annotated[
         list[Path],
@@ -64,51 +128,8 @@ def count(
         ),
     ],
     out: OutCellsOption,
-    barcodes: Annotated[
-        Path | None,
-        typer.Option(
-            "--barcodes", metavar="LIST", help="Barcodes of cells, one a line, or singlecell.csv."
-        ),
-    ] = None,
-    min_fragments: Annotated[
-        int | None,
-        typer.Option(
-            "--min-fragments",
-            metavar="N",
-            min=1,
-            help=f"Fewest fragments of a cell; if not given {MIN_FRAGMENTS}, with --barcodes 1.",
-        ),
-    ] = None,
-    prefix: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--prefix",
-            metavar="TEXT",
-            help="Text and _ before all barcodes of a file; given once for each file, in order.",
-        ),
-    ] = None,
-    counting: Annotated[
-        Literal["insertions", "paired"],
-        typer.Option(
-            "--counting",
-            help="Every cut site in a peak, as Cell Ranger counts; or a fragment once, also where "
-            "both of its cut sites are in the peak.",
-        ),
-    ] = "insertions",
-    match_contigs: Annotated[
-        bool,
-        typer.Option("--match-contigs", help="Rename contigs of the fragments by style: chr1, 1."),
-    ] = False,
-    unsorted: Annotated[
-        bool, typer.Option("--unsorted", help="Take lines in any order, not only sorted ones.")
-    ] = False,
-    single_end: Annotated[
-        bool,
-        typer.Option(
-            "--single-end",
-            help="A line is a read with its strand in column 6; only its 5' end is a cut site.",
-        ),
-    ] = False,
+    cells: CellOptions,
+    how: CountingOptions,
     as_json: JsonOption = False,
 ) -> None:
     """Count the fragments of cells over peaks."""
@@ -118,28 +139,28 @@ def count(
         count_fragments,
     )
 
-    if [*map(str, fragments), peaks, str(barcodes)].count("-") > 1:
+    if [*map(str, fragments), peaks, str(cells.barcodes)].count("-") > 1:
         raise typer.BadParameter("only one input can be standard input", param_hint="-")
-    check_apart([out], [fragments, peaks, barcodes])
-    listed = None if barcodes is None else read_barcodes(barcodes)
+    check_apart([out], [fragments, peaks, cells.barcodes])
+    listed = None if cells.barcodes is None else read_barcodes(cells.barcodes)
     default = MIN_FRAGMENTS if listed is None else 1
     options = FragmentOptions(
-        counting=counting,
-        min_fragments=min_fragments or default,
-        match_contigs=match_contigs,
-        any_order=unsorted,
-        single_end=single_end,
+        counting=how.counting,
+        min_fragments=cells.min_fragments or default,
+        match_contigs=how.match_contigs,
+        any_order=how.unsorted,
+        single_end=how.single_end,
     )
     with bytes_bar("counting") as advance:
         counted = count_fragments(
             fragments,
             _elements(peaks),
             barcodes=listed,
-            prefixes=prefix or None,
+            prefixes=cells.prefix or None,
             options=options,
             progress=advance,
         )
-    if counted.uns["fragments"]["strand_column"] and not single_end:
+    if counted.uns["fragments"]["strand_column"] and not how.single_end:
         say(
             "column 6 is a strand; both ends of each fragment were counted as cut sites, which is "
             "right for paired reads (Cell Ranger ATAC 2.2 writes such files). Of single-end reads "

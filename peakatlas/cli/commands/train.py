@@ -22,6 +22,8 @@ from peakatlas.engine.errors import BundleError
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from peakatlas.classifier.train import TrainOptions
+
 app = typer.Typer()
 
 MOST_BATCHES_SHOWN = 4
@@ -129,16 +131,9 @@ def train(
     if (out / SETTINGS_FILE).exists() and not force:
         raise BundleError(f"{out} holds a bundle. Give --force to replace it, or another folder.")
     from peakatlas.classifier.counts.registry import Sources  # noqa: PLC0415
-    from peakatlas.classifier.ontology.mapping import read_label_table  # noqa: PLC0415
-    from peakatlas.classifier.train import TrainOptions, calibration_warnings  # noqa: PLC0415
+    from peakatlas.classifier.train import calibration_warnings  # noqa: PLC0415
 
-    table = mapping.labels_table
-    options = TrainOptions(
-        method=method,
-        ontology=mapping.ontology or mapping.lineages or table is not None,
-        label_terms={} if table is None else read_label_table(table),
-        lineages=mapping.lineages,
-    )
+    options = _options(method, mapping)
     terms = opened_terms(described, peaks.atlas)
     with opened_atlas(peaks.atlas) as opened, steps() as begin:
         sources = Sources(
@@ -168,6 +163,19 @@ def train(
     print_facts(_facts(bundle, out, as_json=as_json), as_json=as_json)
     if not as_json:
         _print_types(bundle)
+
+
+def _options(method: MethodName, mapping: OntologyOptions) -> TrainOptions:
+    from peakatlas.classifier.ontology.mapping import read_label_table  # noqa: PLC0415
+    from peakatlas.classifier.train import TrainOptions  # noqa: PLC0415 - keeps the help fast
+
+    table = mapping.labels_table
+    return TrainOptions(
+        method=method,
+        ontology=mapping.ontology or mapping.lineages or table is not None,
+        label_terms={} if table is None else read_label_table(table),
+        lineages=mapping.lineages,
+    )
 
 
 def _facts(bundle: peakatlas.Bundle, out: Path, *, as_json: bool) -> dict[str, Any]:
