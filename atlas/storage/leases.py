@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Any
 from peakatlas.engine.errors import AtlasError, ShardOwnershipError
 
 from .atomic import json_bytes, parse_json
-from .locks import LEASE_S, MARKER_SUFFIX, has_ended
+from .locks import LEASE_S, MARKER_SUFFIX, has_ended, held
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -61,7 +61,7 @@ class Leases:
         pause, longest = _POLL_S
         while not lease.take(self._ahead):
             if not wait:
-                raise self._taken(name)
+                raise held(f"{self._objects.url}/{name}", self.holder(name))
             time.sleep(pause)
             pause = min(2 * pause, longest)
         self._held[name] = lease
@@ -97,14 +97,6 @@ class Leases:
     def _ahead(self) -> float:
         """Of the clock of the store; the store is checked before its first lock."""
         return self._objects.check()
-
-    def _taken(self, name: str) -> ShardOwnershipError:
-        who = self.holder(name)
-        return ShardOwnershipError(
-            f"{self._objects.url}/{name} is held by another process{f' ({who})' if who else ''}, "
-            "which is writing the same part of the atlas. Give every writer its own shards, or "
-            "wait until that process is done."
-        )
 
 
 class _Lease:

@@ -98,7 +98,7 @@ def _flock(descriptor: int, path: Path, lease: SoftFileLease, wait: bool) -> Non
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
     except BlockingIOError as error:
-        raise _held(path, lease) from error
+        raise held(path, _owner(lease)) from error
     except OSError as error:
         if error.errno not in _NO_FLOCK:
             raise refused(path, error) from error
@@ -115,7 +115,7 @@ def _mark(path: Path, lease: SoftFileLease, wait: bool) -> None:
             if _clear_abandoned(Path(lease.lock_file), ended=_is_zombie(lease)):
                 continue
             if not (wait or _is_blank(Path(lease.lock_file))):
-                raise _held(path, lease) from error
+                raise held(path, _owner(lease)) from error
         except OSError as error:
             raise refused(path, error) from error
         time.sleep(pause)
@@ -176,11 +176,12 @@ def _is_unwaited(pid: int) -> bool:
     return state == "Z"
 
 
-def _held(path: Path, lease: SoftFileLease) -> ShardOwnershipError:
-    who = _owner(lease)
+def held(where: object, who: str) -> ShardOwnershipError:
+    """What to say of a lock that another process holds; `who` is empty where nobody says so."""
     return ShardOwnershipError(
-        f"{path} is held by another process{f' ({who})' if who else ''}, which is writing the same "
-        "part of the atlas. Give every writer its own shards, or wait until that process is done."
+        f"{where} is held by another process{f' ({who})' if who else ''}, which is writing the "
+        "same part of the atlas. Give every writer its own shards, or wait until that process is "
+        "done."
     )
 
 
