@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import asdict, dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -50,6 +51,8 @@ COMPACTED = "compact"
 
 SHOWN = 5
 """How many of many a message names."""
+
+_VERSION_PART = re.compile(r"\d{1,4}")
 
 ABSENT, EMBEDDED, MASKED = 0, 1, 2
 STATES = ("absent", "embedded", "masked")
@@ -270,8 +273,7 @@ def check_version(values: Mapping[str, Any], where: str) -> None:
     if values.get("format") != FORMAT:
         raise AtlasError(f"{where} is not part of an atlas (format {values.get('format')!r}).")
     version = str(values.get("format_version"))
-    major = version.split(".", maxsplit=1)[0]
-    if not major.isdigit() or int(major) > int(NEWEST_VERSION.split(".", maxsplit=1)[0]):
+    if not version[:1].isdigit() or version_key(version)[:1] > version_key(NEWEST_VERSION)[:1]:
         raise AtlasError(
             f"{where} has format version {version}, this software reads up to "
             f"{NEWEST_VERSION}. Install a newer peakatlas."
@@ -279,14 +281,15 @@ def check_version(values: Mapping[str, Any], where: str) -> None:
 
 
 def version_key(version: object) -> tuple[int, ...]:
-    """Major and minor number of a format version, for comparison.
+    """Major and minor number of a format version, for comparison; 0 for what is none.
 
     Examples
     --------
     >>> version_key("1.10") > version_key("1.9")
     True
     """
-    return tuple(int(part) if part.isdecimal() else 0 for part in str(version).split(".")[:2])
+    parts = str(version).split(".")[:2]
+    return tuple(int(part) if _VERSION_PART.fullmatch(part) else 0 for part in parts)
 
 
 def seal_manifest(values: Mapping[str, Any]) -> dict[str, Any]:

@@ -102,6 +102,14 @@ def test_names_that_lead_out_are_refused_and_nothing_is_written(root, tmp_path, 
     assert verify_atlas(root, deep=True).ok  # the repair took the name off the manifest
 
 
+@pytest.mark.parametrize("version", ["²", "9" * 5000, "1." + "9" * 5000, "1", ""])
+def test_a_version_that_is_none_is_refused(root, version):
+    reseal(root, lambda manifest: manifest.update(format_version=version))
+    with pytest.raises(AtlasError, match=r"format[_ ]version"):
+        Atlas.open(root)
+    assert [fault.file for fault in verify_atlas(root).faults] == ["manifest.json"]
+
+
 @pytest.mark.parametrize("name", ["../outside", "segment-0001", "segment-0000/..", "/tmp"])
 def test_a_segment_elsewhere_is_refused(root, name):
     reseal(root, lambda manifest: manifest["segments"][0].update(name=name))
