@@ -75,6 +75,7 @@ class ObjectStorage(RemoteStorage):
             As `write_files`.
         """
         paths = {f"{name}/{file}": [data] for file, data in contents.items()}
+        self._leases.confirm()
         self._objects.remove(path for path in self._objects.below(name) if path not in paths)
         self.write_files(paths)
 

@@ -125,9 +125,10 @@ def test_a_lock_that_nobody_refreshes_is_taken_over_and_its_holder_finds_out(
     with pytest.raises(ShardOwnershipError, match="was taken over"), sleeper.locked("l"):
         monkeypatch.setattr(leases, "LEASE_S", -5.0)
         with storage.locked("l"):
-            storage.write_files({"file": [b"theirs"]})
-        sleeper.write_files({"file": [b"mine"]})
-    assert storage.read_bytes("file") == b"theirs"
+            storage.write_files({"s/file": [b"theirs"]})
+        sleeper.write_folder("s", {"plan": b"mine"})
+    assert storage.read_bytes("s/file") == b"theirs"
+    assert storage.names("s") == ["file"]
 
 
 def test_a_lock_is_refreshed_while_it_is_held(url, storage, monkeypatch):
