@@ -76,7 +76,7 @@ def _say_source(source: str, revision: str | None) -> None:
     )
 
 
-def model_provenance(storage: Storage, manifest: Mapping[str, Any]) -> dict[str, Any]:
+def recorded_model(storage: Storage, manifest: Mapping[str, Any]) -> dict[str, Any]:
     """What the first plan that can be read says of the model; nothing if none can be."""
     for entry in manifest["segments"]:
         with suppress(AtlasError, FileNotFoundError):

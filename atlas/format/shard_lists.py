@@ -11,7 +11,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
 _SHOWN = 20
-_PART = re.compile(r"\s*(\d+)\s*(?:-\s*(\d+)\s*)?")
+_PART = re.compile(r"\s*([0-9]{1,6})\s*(?:-\s*([0-9]{1,6})\s*)?")
+"""Below a million, so that no text makes a list that memory does not hold."""
 
 
 def shown_shards(shards: Iterable[int]) -> str:
@@ -47,7 +48,7 @@ def parse_shards(text: str) -> list[int]:
     Parameters
     ----------
     text : str
-        Numbers and ranges, both ends included, joined by commas.
+        Numbers below a million and ranges, both ends included, joined by commas.
 
     Returns
     -------
@@ -69,8 +70,9 @@ def parse_shards(text: str) -> list[int]:
         match = _PART.fullmatch(part)
         if not match or (match[2] and int(match[2]) < int(match[1])):
             raise AtlasError(
-                f"{text!r} is not a list of shards ({part!r}): numbers and ranges from low to "
-                "high. Example: --shard 0-15,20; in a SLURM array --shard $SLURM_ARRAY_TASK_ID."
+                f"{text!r} is not a list of shards ({part!r}): numbers below a million and ranges "
+                "from low to high. Example: --shard 0-15,20; in a SLURM array "
+                "--shard $SLURM_ARRAY_TASK_ID."
             )
         found.update(range(int(match[1]), int(match[2] or match[1]) + 1))
     return sorted(found)

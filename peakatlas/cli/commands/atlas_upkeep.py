@@ -260,7 +260,7 @@ def _loader(atlas: str, model: AtlasModelOptions) -> Callable[[], Embedder]:
     """What loads the model of an atlas when it is needed."""
 
     def load() -> Embedder:
-        from peakatlas.atlas.build.model_of_atlas import model_provenance, own_embedder  # noqa: PLC0415
+        from peakatlas.atlas.build.model_of_atlas import own_embedder, recorded_model  # noqa: PLC0415
         from peakatlas.atlas.format.opening import manifest_of  # noqa: PLC0415
         from peakatlas.atlas.storage.urls import open_storage  # noqa: PLC0415
         from peakatlas.engine.spec import EmbeddingSpec  # noqa: PLC0415
@@ -269,7 +269,7 @@ def _loader(atlas: str, model: AtlasModelOptions) -> Callable[[], Embedder]:
         manifest = manifest_of(storage)
         return own_embedder(
             EmbeddingSpec.from_json(manifest["spec"]),
-            model_provenance(storage, manifest),
+            recorded_model(storage, manifest),
             **asdict(model),
         )
 

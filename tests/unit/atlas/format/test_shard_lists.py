@@ -21,7 +21,9 @@ def test_a_long_list_is_cut():
     assert shown.count(",") == 20
 
 
-@pytest.mark.parametrize("text", ["", "a", "1,,2", "3-1", "-1", "1.5", "1 2"])
+@pytest.mark.parametrize(
+    "text", ["", "a", "1,,2", "3-1", "-1", "1.5", "1 2", "0-99999999999", "9" * 5000, "²"]
+)
 def test_other_texts_are_refused(text):
     with pytest.raises(AtlasError, match=r"is not a list of shards.*Example: --shard 0-15,20"):
         parse_shards(text)
