@@ -29,7 +29,20 @@ REMO = "remo"
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class PeakTerms:
-    """Annotated elements, and how peaks of one build come to them."""
+    """Annotated elements, and how peaks of one build come to them. Use `open`.
+
+    Examples
+    --------
+    >>> from pathlib import Path
+    >>> import peakatlas
+    >>> elements = Path("elements.tsv")
+    >>> _ = elements.write_text("chr1\\t100\\t600\\tCL:0000236\\nchr1\\t900\\t1200\\tCL:0000084\\n")
+    >>> terms = PeakTerms.open("hg38", elements)
+    >>> terms.terms
+    ('CL:0000084', 'CL:0000236')
+    >>> terms.of(peakatlas.Intervals.from_columns(["chr1"], [200], [700])).toarray()
+    array([[0., 1.]], dtype=float32)
+    """
 
     annotated: AnnotatedElements
     build: str
