@@ -43,7 +43,7 @@ from fault_writer import Job, write_all
 from provenance import provenance
 
 from peakatlas.atlas import Atlas
-from peakatlas.atlas.storage.locks import LOCK_SUFFIX, MARKER_SUFFIX
+from peakatlas.atlas.storage.locks import BROKEN_MARK, LOCK_SUFFIX, MARKER_SUFFIX
 from peakatlas.engine.errors import AtlasError
 
 if TYPE_CHECKING:
@@ -159,7 +159,9 @@ def content(path: Path) -> dict[str, bytes]:
     found = {
         file.relative_to(path).as_posix(): file.read_bytes()
         for file in sorted(path.rglob("*"))
-        if file.is_file() and file.suffix not in {LOCK_SUFFIX, MARKER_SUFFIX}
+        if file.is_file()
+        and file.suffix not in {LOCK_SUFFIX, MARKER_SUFFIX}
+        and BROKEN_MARK not in file.name
     }
     if "manifest.json" in found:
         manifest = json.loads(found["manifest.json"])

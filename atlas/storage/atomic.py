@@ -229,20 +229,21 @@ def remove_folder(path: Path) -> None:
         raise refused(path, error) from error
 
 
-def sweep(folder: Path, *, suffixes: Iterable[str] = (), deep: bool = True) -> None:
+def sweep(folder: Path, *, marks: Iterable[str] = (), deep: bool = True) -> None:
     """Remove what interrupted writers left behind in a folder; living writers keep theirs.
 
     Parameters
     ----------
     folder : Path
-    suffixes : iterable of str, optional
-        Hidden files with one of these endings are removed as well.
+    marks : iterable of str, optional
+        Hidden files with one of these in their names are removed as well.
     deep : bool
         Whether to go below the folder.
     """
-    endings = (ASIDE_SUFFIX, *suffixes)
+    marks = tuple(marks)
     for path in sorted(folder.rglob(".*") if deep else folder.glob(".*")):
-        if not path.name.endswith(endings) or is_written(path):
+        left = path.name.endswith(ASIDE_SUFFIX) or any(mark in path.name for mark in marks)
+        if not left or is_written(path):
             continue
         if path.is_dir():
             shutil.rmtree(path, ignore_errors=True)

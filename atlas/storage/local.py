@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from . import atomic as files
 from .base import ByteRange, check_length
-from .locks import LOCK_SUFFIX, MARKER_SUFFIX, holder, locked
+from .locks import BROKEN_MARK, LOCK_SUFFIX, MARKER_SUFFIX, holder, locked
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -122,8 +122,8 @@ class LocalStorage:
 
     def sweep(self, folder: str) -> None:
         """Remove locks and what dead writers left in a folder, and the latter right above it."""
-        files.sweep(self.root / folder, suffixes=(LOCK_SUFFIX, MARKER_SUFFIX))
-        files.sweep(self.root, deep=False)
+        files.sweep(self.root / folder, marks=(LOCK_SUFFIX, MARKER_SUFFIX))
+        files.sweep(self.root, marks=(BROKEN_MARK,), deep=False)
 
     def _read_range(self, name: str, start: int, stop: int) -> bytes:
         with (self.root / name).open("rb") as handle:

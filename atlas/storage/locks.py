@@ -30,6 +30,8 @@ if TYPE_CHECKING:
 
 LOCK_SUFFIX = ".lock"
 MARKER_SUFFIX = ".held"
+BROKEN_MARK = f"{MARKER_SUFFIX}.break."
+"""In the name of a marker that `filelock` takes away because its holder is gone."""
 LEASE_S = 120.0
 """A marker that was not refreshed for so long belongs to nobody."""
 BLANK_S = 10.0

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from peakatlas.atlas.storage import locks
+from peakatlas.atlas.storage.local import LocalStorage
 from peakatlas.atlas.storage.locks import locked
 from peakatlas.engine.errors import AtlasError, ShardOwnershipError
 
@@ -117,3 +118,16 @@ def test_the_lock_of_a_killed_process_that_nobody_waited_for_is_taken_over(tmp_p
     with locked(tmp_path, "part"):
         pass
     process.wait()
+
+
+def test_what_a_killed_lock_breaker_leaves_is_swept(tmp_path):
+    """`filelock` renames a dead holder's marker before it removes it; a kill between leaves it."""
+    log = tmp_path / "segment-0000" / "log"
+    log.mkdir(parents=True)
+    gone = [tmp_path / ".atlas.held.break.8288.97", log / ".claim-00000.held.break.15.4f"]
+    kept = [tmp_path / ".atlas.held", log / "00000.json"]
+    for path in (*gone, *kept):
+        path.touch()
+    LocalStorage(tmp_path).sweep("segment-0000")
+    assert [path.exists() for path in gone] == [False, False]
+    assert [path.exists() for path in kept] == [True, True]
