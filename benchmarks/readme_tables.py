@@ -150,7 +150,8 @@ def _headline_accuracies(found: Mapping[str, dict[str, Any]]) -> list[list[str]]
             "permuted",
         ],
         [
-            "accuracy / macro-F1 on PBMCs on which nothing was tuned, 12 types by RNA",
+            "accuracy / macro-F1 on PBMCs on which nothing was tuned, "
+            f"{walk['types']} types by RNA",
             _pair(walk, ""),
             f"{_pair(walk, 'baseline_')} by TF-IDF + LR",
         ],

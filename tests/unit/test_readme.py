@@ -156,6 +156,7 @@ def test_peers_stand_beside_the_same_pairs():
 
 def test_headline_is_of_the_results():
     walk = {"accuracy": 0.7, "macro_f1": 0.6, "baseline_accuracy": 0.65, "baseline_macro_f1": 0.55}
+    walk["types"] = 13
     lines = headline_table(
         {
             "annotate": ANNOTATE,
