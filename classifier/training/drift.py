@@ -6,7 +6,6 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
-from sklearn.metrics import f1_score
 
 from peakatlas.classifier.alignment.composition import (
     CONFIDENCE_STRENGTHS,
@@ -18,6 +17,7 @@ from peakatlas.classifier.alignment.composition import (
 )
 from peakatlas.classifier.alignment.labeller import QueryComposition
 from peakatlas.classifier.alignment.stack import RARE_POWER
+from peakatlas.classifier.trust.metrics import macro_f1
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -110,17 +110,12 @@ def choose_share(
         part, own = logs[rows], codes[rows]
         composition = QueryComposition.fit(part, stage, share=0.0)
         tried = [replace(composition, share=share).for_labels(part) for share in LABEL_SHARES]
-        found.append([_macro_f1(own, each.argmax(axis=1)) for each in tried])
+        found.append([macro_f1(own, each.argmax(axis=1)) for each in tried])
     if len(found) < 2:
         return LABEL_SHARES[0]
     gain = np.array(found) - np.array(found)[:, :1]
     error = gain.std(axis=0, ddof=1) / np.sqrt(len(gain))
     return LABEL_SHARES[int((gain.mean(axis=0) - error).argmax())]
-
-
-def _macro_f1(own: NDArray[np.int64], best: NDArray[np.int64]) -> float:
-    """F1 averaged over the types that are there."""
-    return float(f1_score(own, best, labels=np.unique(own), average="macro", zero_division=0))
 
 
 def drawn(codes: NDArray[np.int64], n_cells: int, seed: int) -> Iterator[NDArray[np.int64]]:

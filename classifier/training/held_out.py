@@ -201,7 +201,7 @@ class SecondStage:
         own = sets[np.arange(len(self.codes)), self.codes]
         return {
             "accuracy": float((best == self.codes).mean()),
-            "macro_f1": macro_f1(self.codes.astype(str), best.astype(str)),
+            "macro_f1": macro_f1(self.codes, best),
             "ece": calibration_error(confidence, best == self.codes),
             "ece_by_type": {str(types[code]): value for code, value in by_type.items()},
             "coverage": {

@@ -80,7 +80,7 @@ def score(
     )
 
 
-def macro_f1(truth: NDArray[np.str_], predicted: NDArray[np.str_]) -> float:
+def macro_f1(truth: ArrayLike, predicted: ArrayLike) -> float:
     """F1 averaged over the types in `truth`; NaN without cells.
 
     Examples
