@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from peakatlas.engine.errors import AtlasError, ShardOwnershipError
+from peakatlas.engine.run.periodic import repeated
 
 from .atomic import json_bytes, parse_json
 from .locks import LEASE_S, MARKER_SUFFIX, has_ended, held
@@ -66,7 +67,7 @@ class Leases:
             pause = min(2 * pause, longest)
         self._held[name] = lease
         try:
-            with lease.refreshed():
+            with repeated(HEARTBEAT_S, lease.beat):
                 yield
         finally:
             del self._held[name]
@@ -123,27 +124,15 @@ class _Lease:
         self._version = version or {}
         return version is not None
 
-    @contextmanager
-    def refreshed(self) -> Iterator[None]:
-        """Refresh it in a thread meanwhile."""
-        done = threading.Event()
-
-        def beat() -> None:
-            while not done.wait(HEARTBEAT_S):
-                try:
-                    self.confirm()
-                except ShardOwnershipError:
-                    return  # whoever writes next finds out as well
-                except AtlasError:
-                    continue
-
-        thread = threading.Thread(target=beat, daemon=True)
-        thread.start()
+    def beat(self) -> bool:
+        """Refresh it; whether it is still ours, as far as is known."""
         try:
-            yield
-        finally:
-            done.set()
-            thread.join()
+            self.confirm()
+        except ShardOwnershipError:
+            return False  # whoever writes next finds out as well
+        except AtlasError:
+            return True
+        return True
 
     def confirm(self) -> None:
         with self._busy:

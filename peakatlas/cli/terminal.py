@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import sys
-import threading
 import time
 from contextlib import contextmanager, nullcontext
 from contextvars import ContextVar
@@ -14,9 +13,11 @@ from typing import TYPE_CHECKING, Any
 from peakatlas.engine.errors import PeakAtlasError
 from peakatlas.engine.models.table import MODELS
 from peakatlas.engine.run.launchers import launch_of
+from peakatlas.engine.run.periodic import repeated
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
+    from contextlib import AbstractContextManager
 
     from rich.console import Console
     from rich.progress import ProgressColumn
@@ -189,25 +190,17 @@ def steps() -> Iterator[StepsShown]:
         shown.end()
 
 
-@contextmanager
-def _signs_of_life(seen: StepsShown) -> Iterator[None]:
+def _signs_of_life(seen: StepsShown) -> AbstractContextManager[None]:
     """Say which step goes on where none began and nothing was counted for a while."""
-    done = threading.Event()
 
-    def watch() -> None:
-        while not done.wait(LIFE_EVERY_S / 4):
-            since = time.monotonic() - seen.last
-            if since >= LIFE_EVERY_S:
-                complain(f"{seen.text}: goes on ({(time.monotonic() - seen.began) / 60:.0f} min)")
-                seen.last = time.monotonic()
+    def watch() -> bool:
+        since = time.monotonic() - seen.last
+        if since >= LIFE_EVERY_S:
+            complain(f"{seen.text}: goes on ({(time.monotonic() - seen.began) / 60:.0f} min)")
+            seen.last = time.monotonic()
+        return True
 
-    thread = threading.Thread(target=watch, daemon=True)
-    thread.start()
-    try:
-        yield
-    finally:
-        done.set()
-        thread.join()
+    return repeated(LIFE_EVERY_S / 4, watch)
 
 
 class StepsShown:

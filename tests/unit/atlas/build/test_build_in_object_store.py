@@ -20,7 +20,7 @@ from peakatlas.atlas.storage.urls import writable_storage
 from peakatlas.engine.errors import AtlasError, IncompleteAtlasError, ShardOwnershipError
 from peakatlas.engine.run.distributed import Partition
 from tests.atlas_tools import ToyEmbedder, random_intervals, tree_bytes
-from tests.s3_server import fetched, s3_bucket
+from tests.s3_server import fetched
 
 N_ROWS, N_SHARDS = 12, 3
 TESTS = Path(__file__).parents[3]
@@ -51,12 +51,6 @@ class Dies(ToyEmbedder):
         if self.n_embedded >= 8:
             raise KeyboardInterrupt
         return super().embed(peaks, source, progress)
-
-
-@pytest.fixture(scope="module")
-def server():
-    with s3_bucket() as url:
-        yield url
 
 
 @pytest.fixture

@@ -11,13 +11,7 @@ from peakatlas.atlas.storage import leases, objects
 from peakatlas.atlas.storage.objects import Objects
 from peakatlas.atlas.storage.urls import local_path, writable_storage
 from peakatlas.engine.errors import AtlasError, MissingDependencyError, ShardOwnershipError
-from tests.s3_server import fetched, s3_bucket
-
-
-@pytest.fixture(scope="module")
-def server():
-    with s3_bucket() as url:
-        yield url
+from tests.s3_server import fetched
 
 
 @pytest.fixture
